@@ -1,0 +1,2 @@
+//! hudson
+fn main() {}

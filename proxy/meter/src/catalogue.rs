@@ -1,0 +1,204 @@
+//! What a request to a host is: a metered model call, a free side call, a call that costs and cannot be metered, or
+//! nothing to do with a model provider.
+//!
+//! Owns the hosts of the known providers; `endpoints` owns their paths. The invariant: on a provider's host nothing is
+//! `Free` because it is unknown. A path that no list names is [`Endpoint::Unknown`], and the proxy decides.
+
+mod endpoints;
+
+use endpoints::Api;
+use hudson_schema::{Format, Provider};
+
+/// What a request is to the meter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Endpoint {
+    /// A model call whose response carries usage in `format`.
+    Metered {
+        /// Whose budget it charges.
+        provider: Provider,
+        /// How its request and response are read.
+        format: Format,
+    },
+    /// A side call on a provider's host that costs no tokens: model lists, token counts, telemetry, sign-in.
+    Free {
+        /// Whose host it is.
+        provider: Provider,
+    },
+    /// A call on a provider's host that may cost tokens which Hudson cannot read: batches, images, realtime, and
+    /// everything that is not known.
+    Unknown {
+        /// Whose host it is.
+        provider: Provider,
+    },
+    /// The host belongs to no model provider.
+    Foreign,
+}
+
+/// The known providers' hosts and the operator's own (`providers:` in settings.yml).
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    /// Later entries were added by the operator and win over the built-in ones.
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    host: HostPattern,
+    provider: Provider,
+    api: Api,
+}
+
+/// A host name to compare with, in lower case.
+#[derive(Clone, Debug)]
+enum HostPattern {
+    Exact(String),
+    /// Ends in this text and has something before it (`*.openai.azure.com`, `*-aiplatform.googleapis.com`).
+    Suffix(String),
+}
+
+/// Host, provider, and what is served there. Sources: the providers' API references and SDK default base URLs.
+const BUILTIN: &[(&str, &str, Api)] = &[
+    ("api.anthropic.com", "claude", Api::Anthropic),
+    ("api.openai.com", "codex", Api::Openai),
+    ("chatgpt.com", "codex", Api::Chatgpt),
+    ("auth.openai.com", "codex", Api::SignIn),
+    ("generativelanguage.googleapis.com", "gemini", Api::Gemini),
+    ("aiplatform.googleapis.com", "gemini", Api::Gemini),
+    ("*-aiplatform.googleapis.com", "gemini", Api::Gemini),
+    ("*.openai.azure.com", "azure", Api::Compatible),
+    ("*.services.ai.azure.com", "azure", Api::Compatible),
+    ("*.cognitiveservices.azure.com", "azure", Api::Compatible),
+    ("models.inference.ai.azure.com", "azure", Api::Compatible),
+    ("api.githubcopilot.com", "copilot", Api::Compatible),
+    ("*.githubcopilot.com", "copilot", Api::Compatible),
+    ("models.github.ai", "github-models", Api::Compatible),
+    ("openrouter.ai", "openrouter", Api::Compatible),
+    ("api.groq.com", "groq", Api::Compatible),
+    ("api.deepseek.com", "deepseek", Api::Compatible),
+    ("api.mistral.ai", "mistral", Api::Compatible),
+    ("codestral.mistral.ai", "mistral", Api::Compatible),
+    ("api.x.ai", "xai", Api::Compatible),
+    ("*.api.x.ai", "xai", Api::Compatible),
+    ("api.together.xyz", "together", Api::Compatible),
+    ("api.together.ai", "together", Api::Compatible),
+    ("api.perplexity.ai", "perplexity", Api::Compatible),
+    ("api.moonshot.ai", "moonshot", Api::Compatible),
+    ("api.moonshot.cn", "moonshot", Api::Compatible),
+    ("api.fireworks.ai", "fireworks", Api::Compatible),
+    ("api.cerebras.ai", "cerebras", Api::Compatible),
+    ("api.z.ai", "zai", Api::Compatible),
+    ("open.bigmodel.cn", "zai", Api::Compatible),
+    ("api.minimax.io", "minimax", Api::Compatible),
+    ("dashscope.aliyuncs.com", "dashscope", Api::Compatible),
+    ("dashscope-intl.aliyuncs.com", "dashscope", Api::Compatible),
+    ("router.huggingface.co", "huggingface", Api::Compatible),
+    ("api.sambanova.ai", "sambanova", Api::Compatible),
+    ("api.deepinfra.com", "deepinfra", Api::Compatible),
+    ("api.hyperbolic.xyz", "hyperbolic", Api::Compatible),
+    ("integrate.api.nvidia.com", "nvidia", Api::Compatible),
+    ("api.novita.ai", "novita", Api::Compatible),
+    ("api.studio.nebius.com", "nebius", Api::Compatible),
+    ("api.venice.ai", "venice", Api::Compatible),
+    ("api.writer.com", "writer", Api::Compatible),
+    ("ai-gateway.vercel.sh", "vercel", Api::Compatible),
+    ("ollama.com", "ollama", Api::Compatible),
+    // Hosts whose formats are not read yet: known, so that nothing on them passes as foreign.
+    ("api.cohere.com", "cohere", Api::Compatible),
+    ("api.cohere.ai", "cohere", Api::Compatible),
+    ("bedrock-runtime.*.amazonaws.com", "bedrock", Api::Compatible),
+    ("bedrock-agent-runtime.*.amazonaws.com", "bedrock", Api::Compatible),
+];
+
+impl Catalogue {
+    /// The providers Hudson knows.
+    pub fn builtin() -> Self {
+        let entries = BUILTIN.iter().filter_map(|(host, provider, api)| {
+            Some(Entry { host: HostPattern::new(host), provider: provider.parse().ok()?, api: *api })
+        });
+        Self { entries: entries.collect() }
+    }
+
+    /// Adds the operator's own provider. `hosts` are exact names or `*.suffix`; on them the endpoints of every known
+    /// format are recognised by their path, and `format` says which one a bare `/` or a path of the operator's own
+    /// making speaks. An operator's entry wins over a built-in one for the same host.
+    pub fn with_provider(mut self, provider: Provider, hosts: Vec<String>, format: Format) -> Self {
+        self.entries.extend(hosts.iter().map(|host| Entry {
+            host: HostPattern::new(host),
+            provider: provider.clone(),
+            api: Api::Own(format),
+        }));
+        self
+    }
+
+    /// Whose host this is. Case, a trailing dot and a port do not matter.
+    pub fn provider_of(&self, host: &str) -> Option<&Provider> {
+        self.entry(host).map(|entry| &entry.provider)
+    }
+
+    /// Every provider name of the catalogue, sorted, each once.
+    pub fn providers(&self) -> Vec<&Provider> {
+        let mut names: Vec<_> = self.entries.iter().map(|entry| &entry.provider).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// What a request is. `path` is normalised and has no query; `query` is the text behind `?`.
+    pub fn classify(&self, host: &str, method: &str, path: &str, query: Option<&str>) -> Endpoint {
+        // No query changes what an endpoint is today; it is asked for so that one that does needs no new contract.
+        let _ = query;
+        let Some(entry) = self.entry(host) else { return Endpoint::Foreign };
+        let provider = entry.provider.clone();
+        match endpoints::classify(entry.api, method, path) {
+            endpoints::Kind::Metered(format) => Endpoint::Metered { provider, format },
+            endpoints::Kind::Free => Endpoint::Free { provider },
+            endpoints::Kind::Unknown => Endpoint::Unknown { provider },
+        }
+    }
+
+    fn entry(&self, host: &str) -> Option<&Entry> {
+        let host = bare(host);
+        let exact = |entry: &&Entry| matches!(&entry.host, HostPattern::Exact(name) if *name == host);
+        // An exact name says more than a suffix; among equals the operator's entry stands later and wins.
+        self.entries
+            .iter()
+            .rev()
+            .find(exact)
+            .or_else(|| self.entries.iter().rev().find(|entry| entry.host.matches(&host)))
+    }
+}
+
+impl HostPattern {
+    fn new(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        match text.strip_prefix('*') {
+            Some(suffix) => Self::Suffix(suffix.to_owned()),
+            None if text.contains('*') => Self::Suffix(text),
+            None => Self::Exact(text.trim_end_matches('.').to_owned()),
+        }
+    }
+
+    fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => name == host,
+            Self::Suffix(pattern) => match pattern.split_once('*') {
+                Some((head, tail)) => {
+                    host.len() > head.len() + tail.len() && host.starts_with(head) && host.ends_with(tail)
+                }
+                None => host.len() > pattern.len() && host.ends_with(pattern.as_str()),
+            },
+        }
+    }
+}
+
+/// A host as it is compared: lower case, without a port and a trailing dot.
+pub(crate) fn bare(host: &str) -> String {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests;

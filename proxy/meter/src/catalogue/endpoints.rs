@@ -1,0 +1,186 @@
+//! The paths of the providers' APIs and what each costs.
+//!
+//! Read top to bottom: what is free is listed by name, what is metered is recognised by the end of its path, and the
+//! rest is unknown. Sources: the providers' API references, and recordings of the three agent CLIs.
+
+use hudson_schema::Format;
+
+/// What is served on a host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Api {
+    Anthropic,
+    Openai,
+    Chatgpt,
+    /// Sign-in only: every call is free.
+    SignIn,
+    /// Gemini, on its own host and on Vertex.
+    Gemini,
+    /// Any of the common shapes, under any prefix (`/openai/v1/chat/completions`).
+    Compatible,
+    /// An operator's own host and the format it was declared with.
+    Own(Format),
+}
+
+/// [`super::Endpoint`] without the provider.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Metered(Format),
+    Free,
+    Unknown,
+}
+
+/// Free under these prefixes on api.anthropic.com: sign-in, settings, telemetry and experiments of Claude Code.
+const CLAUDE_FREE: &[&str] = &[
+    "/api/claude_code",
+    "/api/claude_cli",
+    "/api/claude_cli_feedback",
+    "/api/claude_code_grove",
+    "/api/claude_code_penguin_mode",
+    "/api/claude_code_shared_session_transcripts",
+    "/api/event_logging",
+    "/api/eval",
+    "/api/oauth",
+    "/api/hello",
+    "/api/directory",
+    "/api/organization",
+    "/api/organizations",
+    "/api/web/domain_info",
+    "/api/policy_limits",
+    "/api/metrics",
+    "/policy_limits",
+    "/metrics",
+    "/v1/oauth",
+    "/v1/files",
+    "/v1/models",
+    "/v1/mcp_servers",
+    "/v1/skills",
+];
+
+/// Free under these prefixes on chatgpt.com: what Codex reads around its model calls.
+const CHATGPT_FREE: &[&str] = &[
+    "/backend-api/codex/models",
+    "/backend-api/codex/plugins",
+    "/backend-api/codex/config",
+    "/backend-api/codex/usage",
+    "/backend-api/codex/analytics-events",
+    "/backend-api/codex/safety",
+    "/backend-api/plugins",
+    "/backend-api/connectors",
+    "/backend-api/accounts",
+    "/backend-api/wham/usage",
+    "/backend-api/wham/config",
+    "/backend-api/wham/environments",
+    "/backend-api/ps/plugins",
+    "/backend-api/me",
+    "/api/codex/config",
+    "/api/codex/usage",
+    "/ces",
+];
+
+/// Free under these prefixes, whatever version stands before them, on OpenAI and what is compatible with it.
+const OPENAI_FREE: &[&str] = &["files", "uploads", "organization", "auth", "key", "credits"];
+
+pub(super) fn classify(api: Api, method: &str, path: &str) -> Kind {
+    let path = path.trim_end_matches('/');
+    // A read charges nothing: what it returns was charged when it was created.
+    if matches!(method, "GET" | "HEAD" | "OPTIONS") {
+        // Batch results carry usage that no request of ours was charged for.
+        return if path.contains("/batches/") && path.ends_with("/results") { Kind::Unknown } else { Kind::Free };
+    }
+    match api {
+        Api::SignIn => Kind::Free,
+        Api::Anthropic => anthropic(method, path),
+        Api::Chatgpt => chatgpt(path),
+        Api::Gemini => gemini(method, path).unwrap_or(Kind::Unknown),
+        Api::Openai | Api::Compatible => common(method, path).unwrap_or(Kind::Unknown),
+        Api::Own(format) => common(method, path)
+            .or_else(|| gemini(method, path))
+            .unwrap_or(if path.is_empty() { Kind::Metered(format) } else { Kind::Unknown }),
+    }
+}
+
+fn anthropic(method: &str, path: &str) -> Kind {
+    match path {
+        "/v1/messages" => return Kind::Metered(Format::Anthropic),
+        "/v1/messages/count_tokens" => return Kind::Free,
+        // The OpenAI-compatible endpoint of the same host.
+        "/v1/chat/completions" => return Kind::Metered(Format::OpenaiChat),
+        _ => {}
+    }
+    let stops_a_batch = path.starts_with("/v1/messages/batches/") && (method == "DELETE" || path.ends_with("/cancel"));
+    match stops_a_batch || CLAUDE_FREE.iter().any(|prefix| under(path, prefix)) {
+        true => Kind::Free,
+        false => Kind::Unknown,
+    }
+}
+
+fn chatgpt(path: &str) -> Kind {
+    match path {
+        "/backend-api/codex/responses" | "/backend-api/codex/responses/compact" => {
+            Kind::Metered(Format::OpenaiResponses)
+        }
+        _ if CHATGPT_FREE.iter().any(|prefix| under(path, prefix)) => Kind::Free,
+        _ => Kind::Unknown,
+    }
+}
+
+/// Gemini's custom methods, on generativelanguage and Vertex, and the OpenAI-compatible shapes below `/openai/`.
+fn gemini(method: &str, path: &str) -> Option<Kind> {
+    let last = path.rsplit('/').next().unwrap_or(path);
+    match last.rsplit_once(':').map(|(_, verb)| verb) {
+        // A tuned model and a cached content are named in the path before the verb; the verb alone decides.
+        Some("generateContent" | "streamGenerateContent") => return Some(Kind::Metered(Format::Gemini)),
+        Some("countTokens" | "computeTokens" | "cancel") => return Some(Kind::Free),
+        Some("rawPredict" | "streamRawPredict") => return Some(raw_predict(path)),
+        Some(_) => return Some(Kind::Unknown),
+        None => {}
+    }
+    if method == "DELETE" {
+        return Some(Kind::Free);
+    }
+    let mut parts = path.trim_start_matches('/').split('/');
+    match (parts.next(), parts.next()) {
+        (Some("upload" | "resumable"), _) | (Some("v1" | "v1beta" | "v1alpha"), Some("files")) => Some(Kind::Free),
+        _ if path.contains("/openai/") || path.contains("/endpoints/openapi/") => common(method, path),
+        _ => None,
+    }
+}
+
+/// Other vendors' models on Vertex keep their vendor's wire format below `…/publishers/VENDOR/models/M:rawPredict`.
+fn raw_predict(path: &str) -> Kind {
+    match path {
+        _ if path.contains("/publishers/anthropic/models/count-tokens:") => Kind::Free,
+        _ if path.contains("/publishers/anthropic/") => Kind::Metered(Format::Anthropic),
+        _ if path.contains("/publishers/mistralai/") => Kind::Metered(Format::OpenaiChat),
+        _ => Kind::Unknown,
+    }
+}
+
+/// The shapes that many hosts serve under a prefix of their own.
+fn common(method: &str, path: &str) -> Option<Kind> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        [.., "chat", "completions"] => Some(Kind::Metered(Format::OpenaiChat)),
+        [.., "completions" | "embeddings"] => Some(Kind::Metered(Format::OpenaiChat)),
+        [.., "responses"] | [.., "responses", "compact"] => Some(Kind::Metered(Format::OpenaiResponses)),
+        [.., "responses", "input_tokens"] | [.., "responses", _, "cancel"] => Some(Kind::Free),
+        [.., "messages"] if !parts.contains(&"threads") => Some(Kind::Metered(Format::Anthropic)),
+        [.., "messages", "count_tokens"] => Some(Kind::Free),
+        // Deleting spends nothing, and so does stopping work that was charged elsewhere.
+        _ if method == "DELETE" => Some(Kind::Free),
+        [.., "batches", _, "cancel"] | [.., "jobs", _, "cancel"] => Some(Kind::Free),
+        [first, ..] if OPENAI_FREE.contains(first) => Some(Kind::Free),
+        ["v1" | "v1beta" | "v2", second, ..] | ["openai" | "api" | "inference", "v1", second, ..]
+            if OPENAI_FREE.contains(second) =>
+        {
+            Some(Kind::Free)
+        }
+        [.., "moderations"] => Some(Kind::Free),
+        _ => None,
+    }
+}
+
+/// Whether `path` is `prefix` or lies below it.
+fn under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

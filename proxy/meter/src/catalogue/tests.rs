@@ -1,0 +1,121 @@
+use super::*;
+
+fn kind(host: &str, method: &str, path: &str) -> String {
+    match Catalogue::builtin().classify(host, method, path, None) {
+        Endpoint::Metered { provider, format } => format!("{provider} {format}"),
+        Endpoint::Free { provider } => format!("{provider} free"),
+        Endpoint::Unknown { provider } => format!("{provider} unknown"),
+        Endpoint::Foreign => "foreign".to_owned(),
+    }
+}
+
+#[test]
+fn every_builtin_provider_name_is_valid() {
+    assert_eq!(Catalogue::builtin().entries.len(), BUILTIN.len());
+}
+
+#[test]
+fn model_calls_are_metered() {
+    for (host, path, expected) in [
+        ("api.anthropic.com", "/v1/messages", "claude anthropic"),
+        ("API.anthropic.com.:443", "/v1/messages", "claude anthropic"),
+        ("api.openai.com", "/v1/chat/completions", "codex openai-chat"),
+        ("api.openai.com", "/v1/completions", "codex openai-chat"),
+        ("api.openai.com", "/v1/embeddings", "codex openai-chat"),
+        ("api.openai.com", "/v1/responses", "codex openai-responses"),
+        ("api.openai.com", "/v1/responses/compact", "codex openai-responses"),
+        ("chatgpt.com", "/backend-api/codex/responses", "codex openai-responses"),
+        ("generativelanguage.googleapis.com", "/v1beta/models/g:generateContent", "gemini gemini"),
+        ("generativelanguage.googleapis.com", "/v1beta/models/g:streamGenerateContent", "gemini gemini"),
+        ("generativelanguage.googleapis.com", "/v1beta/openai/chat/completions", "gemini openai-chat"),
+        (
+            "europe-west4-aiplatform.googleapis.com",
+            "/v1/projects/p/locations/l/publishers/google/models/g:generateContent",
+            "gemini gemini",
+        ),
+        (
+            "aiplatform.googleapis.com",
+            "/v1/projects/p/locations/l/publishers/anthropic/models/c:streamRawPredict",
+            "gemini anthropic",
+        ),
+        ("openrouter.ai", "/api/v1/chat/completions", "openrouter openai-chat"),
+        ("openrouter.ai", "/api/v1/messages", "openrouter anthropic"),
+        ("api.groq.com", "/openai/v1/chat/completions", "groq openai-chat"),
+        ("x.openai.azure.com", "/openai/deployments/d/chat/completions", "azure openai-chat"),
+    ] {
+        assert_eq!(kind(host, "POST", path), expected, "{host}{path}");
+    }
+}
+
+#[test]
+fn side_calls_of_the_agents_are_free() {
+    for (host, method, path) in [
+        ("api.anthropic.com", "POST", "/v1/messages/count_tokens"),
+        ("api.anthropic.com", "POST", "/api/event_logging/v2/batch"),
+        ("api.anthropic.com", "POST", "/api/eval/sdk-abc"),
+        ("api.anthropic.com", "POST", "/api/claude_cli/bootstrap"),
+        ("api.anthropic.com", "POST", "/v1/oauth/token"),
+        ("api.anthropic.com", "HEAD", "/api/hello"),
+        ("api.anthropic.com", "GET", "/v1/models"),
+        ("api.openai.com", "POST", "/v1/responses/input_tokens"),
+        ("api.openai.com", "POST", "/v1/responses/resp_1/cancel"),
+        ("api.openai.com", "DELETE", "/v1/responses/resp_1"),
+        ("api.openai.com", "GET", "/v1/responses/resp_1"),
+        ("chatgpt.com", "GET", "/backend-api/codex/models"),
+        ("auth.openai.com", "POST", "/oauth/token"),
+        ("generativelanguage.googleapis.com", "POST", "/v1beta/models/g:countTokens"),
+        ("aiplatform.googleapis.com", "POST", "/v1/x/publishers/anthropic/models/count-tokens:rawPredict"),
+    ] {
+        let found = kind(host, method, path);
+        assert!(found.ends_with(" free"), "{method} {host}{path} is {found}");
+    }
+}
+
+#[test]
+fn what_costs_and_cannot_be_read_is_unknown() {
+    for (host, method, path) in [
+        ("api.anthropic.com", "POST", "/v1/messages/batches"),
+        ("api.anthropic.com", "GET", "/v1/messages/batches/b/results"),
+        ("api.anthropic.com", "POST", "/v1/messages2"),
+        ("api.anthropic.com", "POST", "/api/evaluate"),
+        ("api.anthropic.com", "POST", "/v1/complete"),
+        ("api.openai.com", "POST", "/v1/images/generations"),
+        ("api.openai.com", "POST", "/v1/audio/speech"),
+        ("api.openai.com", "POST", "/v1/realtime/sessions"),
+        ("api.openai.com", "POST", "/v1/fine_tuning/jobs"),
+        ("api.openai.com", "POST", "/v1/batches"),
+        ("api.openai.com", "POST", "/v1/threads/t/messages"),
+        ("chatgpt.com", "POST", "/backend-api/conversation"),
+        ("generativelanguage.googleapis.com", "POST", "/v1beta/models/g:batchGenerateContent"),
+        ("generativelanguage.googleapis.com", "POST", "/v1beta/models/g:predictLongRunning"),
+        ("generativelanguage.googleapis.com", "POST", "/v1beta/interactions"),
+        ("bedrock-runtime.us-east-1.amazonaws.com", "POST", "/model/m/converse"),
+        ("router.huggingface.co", "POST", "/models/m"),
+    ] {
+        let found = kind(host, method, path);
+        assert!(found.ends_with(" unknown"), "{method} {host}{path} is {found}");
+    }
+    assert_eq!(kind("example.com", "POST", "/v1/messages"), "foreign");
+    assert_eq!(kind("evil-api.anthropic.com", "POST", "/v1/messages"), "foreign");
+    assert_eq!(kind("api.anthropic.com.evil.test", "POST", "/v1/messages"), "foreign");
+}
+
+#[test]
+fn an_operators_host_wins_over_a_builtin_one() {
+    let lab: Provider = "mylab".parse().unwrap();
+    let catalogue = Catalogue::builtin().with_provider(
+        lab.clone(),
+        vec!["LLM.lab.internal".into(), "*.gpu.lab".into(), "api.groq.com".into()],
+        Format::OpenaiChat,
+    );
+    for host in ["llm.lab.internal", "a.gpu.lab", "api.groq.com"] {
+        assert_eq!(catalogue.provider_of(host), Some(&lab), "{host}");
+        let metered = Endpoint::Metered { provider: lab.clone(), format: Format::OpenaiChat };
+        assert_eq!(catalogue.classify(host, "POST", "/v1/chat/completions", None), metered);
+        assert_eq!(catalogue.classify(host, "POST", "/", None), metered);
+        let unknown = Endpoint::Unknown { provider: lab.clone() };
+        assert_eq!(catalogue.classify(host, "POST", "/v1/images/generations", None), unknown);
+    }
+    assert_eq!(catalogue.provider_of("gpu.lab"), None);
+    assert_eq!(catalogue.provider_of("api.cerebras.ai").map(Provider::as_str), Some("cerebras"));
+}

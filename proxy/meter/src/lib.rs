@@ -1,0 +1,21 @@
+//! Bytes of a model provider's traffic in, token usage out.
+//!
+//! This crate owns everything Hudson knows about the providers' wire formats: which endpoint costs what
+//! ([`catalogue`]), what a request asks for and how its cap is rewritten ([`request`]), what a response used
+//! ([`meter`]), which chunk has to be hidden again from the client ([`strip`]), and the content encodings around all
+//! of it ([`decode`]).
+//!
+//! Invariants: no I/O, no async, no clock, so that every split of the bytes can be tested; whatever arrives on the
+//! wire, nothing here panics; the memory of one response is bounded by constants, whatever the size of an event.
+
+pub mod catalogue;
+pub mod decode;
+pub mod meter;
+pub mod request;
+pub mod strip;
+
+pub use catalogue::{Catalogue, Endpoint};
+pub use decode::{DecodeError, StreamDecoder, decode_body};
+pub use meter::{End, Meter, Report, ResponseHead};
+pub use request::{RequestError, RequestFacts, Rewrite};
+pub use strip::UsageChunkStripper;

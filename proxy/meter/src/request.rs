@@ -1,0 +1,115 @@
+//! What a request to a model asks for, and the two changes Hudson makes to it.
+//!
+//! Owns the facts admission needs (cap, choices, server-side work, input estimate) and the rewriting of the output cap
+//! and of `stream_options.include_usage`. Invariants: a body that two parsers could read differently (duplicate keys,
+//! two spellings of one field, a wrong type where a number decides) is an error, never a guess; a rewrite changes the
+//! bytes of the values it names and no other byte.
+
+mod facts;
+mod models;
+mod splice;
+
+use hudson_schema::Format;
+pub use models::output_maximum;
+
+/// What a request asks for, as far as a budget cares.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct RequestFacts {
+    /// The model, from the body or (Gemini, Azure) from the path.
+    pub model: Option<String>,
+    /// Whether the answer is asked for as a stream.
+    pub stream: bool,
+    /// The request's own limit on output tokens, per choice, under whatever name the format has for it. `Some(0)` for
+    /// an endpoint that generates nothing (embeddings).
+    pub output_cap: Option<u64>,
+    /// How many answers are generated (`n`, `candidateCount`), at least 1. Output may reach `output_cap × choices`.
+    pub choices: u64,
+    /// Tokens set aside for thinking inside the cap, where the request states them; a cap must stay above it.
+    pub thinking_budget: Option<u64>,
+    /// `stream_options.include_usage` as sent; `None` when it is absent.
+    pub include_usage: Option<bool>,
+    /// Whether `stream_options` may be put in: chat/completions and completions only, and on Azure only from
+    /// api-version 2024-10-21 on.
+    pub include_usage_supported: bool,
+    /// Work the provider does by itself in between, each by the request's own name for it: web search, code
+    /// execution, MCP, compaction. Its tokens cannot be seen in the request. Tools that run on the client are not
+    /// listed; a type nobody knows is.
+    pub server_tools: Vec<String>,
+    /// Whether the work goes on after the client has gone (`background: true`).
+    pub background: bool,
+    /// Input tokens, leaning high: see [`estimate`](self#estimate).
+    pub input_estimate: u64,
+    /// Input that is named but not in the body, each by its field: `previous_response_id`, `conversation`, `file_id`,
+    /// `cachedContent`, an image's URL. `input_estimate` says little when this is not empty.
+    pub unseen_input: Vec<&'static str>,
+    /// Whether the endpoint takes an output cap at all. Codex on chatgpt.com, `responses/compact` and embeddings do
+    /// not.
+    pub cap_supported: bool,
+}
+
+/// What to change in a request's body.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Rewrite {
+    /// The output cap to set, in tokens per choice. A cap that is already lower stays.
+    pub output_cap: Option<u64>,
+    /// Whether to set `stream_options.include_usage` to true, also when it is false. Changes nothing in a request that
+    /// is no stream or whose format does not know the field.
+    pub include_usage: bool,
+}
+
+/// A body that cannot be read or rewritten without guessing.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    /// Not JSON as RFC 8259 has it, or nested or sized beyond the limits of the reader.
+    #[error("the request body is not JSON at byte {at}: {what}")]
+    NotJson {
+        /// Offset of the first byte that does not fit.
+        at: usize,
+        /// What was expected there.
+        what: &'static str,
+    },
+    /// JSON, but no object.
+    #[error("the request body is JSON but not an object; model requests are objects")]
+    NotObject,
+    /// Two members of one object have the same name; readers differ in which one counts.
+    #[error("the request body has two members named {key:?} in one object, at byte {at}; send each once")]
+    DuplicateKey {
+        /// The name.
+        key: String,
+        /// Offset of the second one.
+        at: usize,
+    },
+    /// A field has a type that leaves open what it means.
+    #[error("the request field {field} is not {expected}; correct it or leave it out")]
+    WrongType {
+        /// The field's path.
+        field: &'static str,
+        /// The type it should have.
+        expected: &'static str,
+    },
+    /// A cap was to be set on a request that takes none.
+    #[error("this endpoint accepts no output cap, so none can be set")]
+    CapNotSupported,
+}
+
+/// Reads a request's body. `path` is normalised, `query` is the text behind `?`.
+///
+/// # Estimate
+/// Every byte of the body counts a third of a token, rounded up, JSON and white space included; base64 media counts by
+/// what it is instead (see the module `estimate`); a constant stands for the system text that the format adds.
+pub fn read(format: Format, path: &str, query: Option<&str>, body: &[u8]) -> Result<RequestFacts, RequestError> {
+    facts::read(format, path, query, body)
+}
+
+/// The body with `change` made to it; every byte that is not part of a changed value stays as it is. `facts` are those
+/// [`read`] gave for this body, `host` is where it goes (it decides the name of a cap that has to be put in).
+pub fn rewrite(
+    format: Format,
+    facts: &RequestFacts,
+    host: &str,
+    body: &[u8],
+    change: &Rewrite,
+) -> Result<Vec<u8>, RequestError> {
+    splice::rewrite(format, facts, host, body, change)
+}
+

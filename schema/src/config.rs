@@ -1,0 +1,44 @@
+//! The configuration files: routes.yaml, settings.yml, bottle.yml and bot-bottle's manifests (DESIGN sections 3 to 5).
+//!
+//! A value of a type in this module is valid: everything that can be wrong with a file is found when it is read and
+//! reported with file, line, column, a snippet and what was expected. No secret is ever stored here, only where it
+//! comes from. Keys whose enforcement this version lacks are parsed and validated like all others and reported by
+//! `unsupported()`, so that a caller refuses to start rather than run with less protection than was asked for.
+
+mod bottle;
+mod error;
+mod files;
+mod host;
+mod matches;
+mod network;
+mod pattern;
+mod resolve;
+mod route;
+mod rules;
+mod schemas;
+mod settings;
+mod tree;
+mod unsupported;
+mod values;
+pub mod yaml;
+
+pub use bottle::{AgentProvider, BottleFile};
+pub use error::{ConfigError, Problem};
+pub use files::{load_bottle_file, load_manifest, load_routes, load_settings, parse_manifest, parse_routes, parse_settings, Manifest};
+pub use host::{Authority, Host, HostFault};
+pub use matches::{HeaderMatch, HeaderTest, Match, PathMatch};
+pub use network::IpNetwork;
+pub use pattern::{HostPattern, Pattern};
+pub use resolve::{load_bottle, BottleConfig};
+pub use route::{
+    Allowance, Credential, Detectors, Dlp, InboundDetector, LogLevel, MeterSetting, OnMatch, OutboundDetector, Route,
+    Routes, Scheme, Source, Unmetered, Upstream,
+};
+pub use rules::{ApprovalMode, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
+pub use schemas::{schemas, SchemaFile};
+pub use settings::{
+    AdminSetting, ApprovalSettings, ControlSettings, Cutoff, CutoffScope, Estimate, InFlight, LedgerSetting,
+    ListenSetting, NotifySetting, ProviderSettings, ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous,
+    TelegramSetting, WebhookSetting,
+};
+pub use values::RateLimit;

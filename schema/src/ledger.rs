@@ -1,0 +1,91 @@
+//! The ledger: the durable store of runs, usage, holds, blocks and enforcement. One trait; SQLite behind it.
+//!
+//! Invariants: committed usage only grows; a hold is a row before its request leaves and is replaced by usage, or
+//! released only when the request provably was not sent; a crossing is journalled once per limit and window, in the
+//! transaction that found it. Names are resource first, verb last.
+
+mod error;
+mod record;
+pub mod sqlite;
+
+pub use error::LedgerError;
+pub use record::*;
+
+use crate::{Provider, RunId, Scope};
+use async_trait::async_trait;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A shared ledger of any back end.
+pub type SharedLedger = Arc<dyn Ledger>;
+
+/// The durable store. Every method is safe to call from many tasks and many processes at once.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Records a launch and the scopes its usage is charged to.
+    async fn run_insert(&self, run: NewRun) -> Result<(), LedgerError>;
+
+    /// One run; `None` when there is none of that id.
+    async fn run_fetch(&self, id: &RunId) -> Result<Option<RunRecord>, LedgerError>;
+
+    /// Runs, newest first; only those not finished when `live`.
+    async fn run_list(&self, live: bool) -> Result<Vec<RunRecord>, LedgerError>;
+
+    /// Marks a run as ended. Its credentials are worth nothing from here on.
+    async fn run_finish(&self, id: &RunId, finished_at: i64, exit_code: Option<i32>) -> Result<(), LedgerError>;
+
+    /// Reserves tokens for a request before it is sent: one transaction over the run's blocks and all asked limits.
+    ///
+    /// A refusal because what is *committed* leaves no room is a crossing, and is journalled here.
+    async fn hold_place(&self, request: HoldRequest) -> Result<HoldOutcome, LedgerError>;
+
+    /// Gives a hold back. Only for a request that provably was not sent.
+    async fn hold_release(&self, hold: &HoldId) -> Result<(), LedgerError>;
+
+    /// Replaces a hold by what the response reported, and journals every crossing that makes.
+    ///
+    /// A settle that comes after the hold was turned into `held` usage replaces that row, once.
+    async fn usage_settle(&self, settlement: Settlement) -> Result<Vec<Crossing>, LedgerError>;
+
+    /// Usage rows summed by the given columns.
+    async fn usage_sum(&self, query: UsageQuery) -> Result<Vec<UsageSum>, LedgerError>;
+
+    /// Usage rows themselves, oldest first.
+    async fn usage_list(&self, query: UsageQuery) -> Result<Vec<UsageRecord>, LedgerError>;
+
+    /// What is committed and held against a scope and provider (or `any`) since `window_start`.
+    async fn budget_fetch(
+        &self,
+        scope: &Scope,
+        provider: &Provider,
+        window_start: i64,
+    ) -> Result<Balance, LedgerError>;
+
+    /// The block that stands against a run at `now`, if any: the most severe of all its scopes.
+    async fn block_fetch(&self, run: &RunId, now: i64) -> Result<Option<Block>, LedgerError>;
+
+    /// Every block on record.
+    async fn block_list(&self) -> Result<Vec<Block>, LedgerError>;
+
+    /// Lifts the blocks of a scope for which `limits` (the limits in force now) leave room.
+    async fn block_reconsider(&self, limits: &[AskedLimit], now: i64) -> Result<(), LedgerError>;
+
+    /// Enforcement rows of a run, oldest first; of every run when `None`.
+    async fn enforcement_list(&self, run: Option<&RunId>) -> Result<Vec<Enforcement>, LedgerError>;
+
+    /// Moves an enforcement on; `false` when it was not in the state `from`, so that each step is done once.
+    async fn enforcement_advance(
+        &self,
+        id: i64,
+        from: EnforcementState,
+        to: EnforcementState,
+        detail: &str,
+        now: i64,
+    ) -> Result<bool, LedgerError>;
+
+    /// Turns the holds of owners that no longer live into `held` usage; how many there were.
+    async fn holds_reap(&self, now: i64) -> Result<usize, LedgerError>;
+
+    /// A counter that moves within 50 ms of any change to the ledger, by this process or another.
+    fn changes(&self) -> watch::Receiver<u64>;
+}

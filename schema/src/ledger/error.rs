@@ -1,0 +1,48 @@
+//! What can go wrong with the ledger, in words that say which file and what to do.
+
+use std::path::PathBuf;
+
+/// A failure of the ledger. Hard budgets fail closed on every one of them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The file is not a database of Hudson's.
+    #[error("{}: not a Hudson ledger ({why}); move the file away or name another home with --home", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What was found instead.
+        why: String,
+    },
+    /// The file was written by a newer Hudson.
+    #[error("{}: schema version {found} is newer than this hudson knows ({known}); use the newer hudson", path.display())]
+    Future {
+        /// The file.
+        path: PathBuf,
+        /// The version in the file.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+    /// The file cannot be opened, read or written.
+    #[error("{}: {what}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        what: &'static str,
+        /// The system's or SQLite's own words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The writer has stopped.
+    #[error("the ledger is closed")]
+    Closed,
+    /// A row refers to a run, hold or enforcement that does not exist.
+    #[error("the ledger has no {what} {id}")]
+    Missing {
+        /// What was looked for.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+}

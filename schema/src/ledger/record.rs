@@ -1,0 +1,343 @@
+//! The rows of the ledger and the requests that make them. Times are unix milliseconds, amounts are tokens.
+
+use crate::budget::{Limit, Mode, Weights};
+use crate::{AgentName, BottleName, Policy, Provider, Quality, RunId, Scope, Usage};
+use serde::Serialize;
+use std::fmt;
+
+/// A launch to be recorded.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its id; the user name in the proxy URL.
+    pub id: RunId,
+    /// The bottle it runs in.
+    pub bottle: BottleName,
+    /// The named agent, if any.
+    pub agent: Option<AgentName>,
+    /// The bottle's ancestors, nearest first.
+    pub parents: Vec<BottleName>,
+    /// SHA-256 of the proxy password. The password itself is never stored.
+    pub credential_hash: [u8; 32],
+    /// What else a proxy needs to serve the run after a restart: JSON without secrets.
+    pub launch: serde_json::Value,
+    /// When it began.
+    pub started_at: i64,
+}
+
+/// A launch on record.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// Its id.
+    pub id: RunId,
+    /// The bottle it runs in.
+    pub bottle: BottleName,
+    /// The named agent, if any.
+    pub agent: Option<AgentName>,
+    /// The bottle's ancestors, nearest first.
+    pub parents: Vec<BottleName>,
+    /// SHA-256 of the proxy password.
+    pub credential_hash: [u8; 32],
+    /// See [`NewRun::launch`].
+    pub launch: serde_json::Value,
+    /// When it began.
+    pub started_at: i64,
+    /// When it ended; `None` while it lives.
+    pub finished_at: Option<i64>,
+    /// The exit code of its command, where it had one.
+    pub exit_code: Option<i32>,
+}
+
+/// The id of a hold.
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct HoldId(pub String);
+
+impl fmt::Display for HoldId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A limit with the window that is current when it is asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AskedLimit {
+    /// The limit.
+    pub limit: Limit,
+    /// When its window began; 0 for lifetime.
+    pub window_start: i64,
+    /// When its window ends; `None` for lifetime.
+    pub window_end: Option<i64>,
+}
+
+/// A request for tokens, before it is sent.
+#[derive(Clone, Debug)]
+pub struct HoldRequest {
+    /// Who asks.
+    pub run: RunId,
+    /// The provider that will be paid.
+    pub provider: Provider,
+    /// The host asked, for the usage row that a crash would leave.
+    pub host: String,
+    /// The model asked for, if the request names one.
+    pub model: Option<String>,
+    /// Whether the response is to be streamed.
+    pub stream: bool,
+    /// Estimated input, in raw tokens.
+    pub input: u64,
+    /// The output cap wanted, in raw tokens.
+    pub output: u64,
+    /// The least output worth sending for; equal to `output` where the cap cannot be lowered.
+    pub min_output: u64,
+    /// How the hold is weighed.
+    pub weights: Weights,
+    /// Hard: all limits must have room for the hold. Soft: none may be crossed already.
+    pub mode: Mode,
+    /// The limits to be asked.
+    pub limits: Vec<AskedLimit>,
+    /// The clock.
+    pub now: i64,
+}
+
+/// The answer to a [`HoldRequest`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HoldOutcome {
+    /// A scope of the run is blocked already.
+    Blocked(Block),
+    /// Not even the least output fits. Nothing was reserved.
+    Exhausted(Exhausted),
+    /// Reserved: the request may leave, with at most this much output.
+    Placed(Hold),
+}
+
+/// A reservation.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hold {
+    /// Its id, for settling.
+    pub id: HoldId,
+    /// The output that was granted, in raw tokens; below what was asked when it was lowered to fit.
+    pub output: u64,
+    /// What was reserved, in charged tokens.
+    pub tokens: u64,
+    /// What the asked limits leave beyond this hold, in charged tokens; `None` without a limit.
+    pub left: Option<u64>,
+}
+
+/// Why a request does not fit.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Exhausted {
+    /// The limit that has no room.
+    pub limit: AskedLimit,
+    /// What is committed in its window.
+    pub spent: u64,
+    /// What is reserved by requests in flight.
+    pub held: u64,
+    /// Whether it is the committed usage that leaves no room (a crossing), not only what is in flight.
+    pub crossed: bool,
+}
+
+/// The end of a request: what its hold is replaced by.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The hold.
+    pub hold: HoldId,
+    /// What was used; `None` leaves the hold's own tokens standing as the charge.
+    pub usage: Option<Usage>,
+    /// How the usage is weighed; fixed from here on.
+    pub weights: Weights,
+    /// How the numbers were come by.
+    pub quality: Quality,
+    /// The model that answered, if known.
+    pub model: Option<String>,
+    /// The response's id, if it has one.
+    pub response_id: Option<String>,
+    /// The HTTP status.
+    pub status: u16,
+    /// Whether the response was streamed.
+    pub stream: bool,
+    /// The limits a crossing is judged by.
+    pub limits: Vec<AskedLimit>,
+    /// The clock.
+    pub now: i64,
+}
+
+/// A limit that committed usage has reached.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Crossing {
+    /// The limit.
+    pub limit: AskedLimit,
+    /// What is committed in its window.
+    pub spent: u64,
+}
+
+/// Usage on record.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct UsageRecord {
+    /// Row id.
+    pub id: i64,
+    /// The run.
+    pub run_id: RunId,
+    /// The bottle.
+    pub bottle: BottleName,
+    /// The agent, if named.
+    pub agent: Option<AgentName>,
+    /// The bottle's ancestors, nearest first, joined by `/`; `None` without any.
+    pub parent: Option<String>,
+    /// The provider.
+    pub provider: Provider,
+    /// The host that answered.
+    pub host: String,
+    /// The model, if known.
+    pub model: Option<String>,
+    /// The response's id, if it has one.
+    pub response_id: Option<String>,
+    /// The provider's numbers.
+    #[serde(flatten)]
+    pub usage: Usage,
+    /// What the budgets were charged.
+    pub charged: u64,
+    /// How the numbers were come by.
+    pub quality: Quality,
+    /// The HTTP status; 0 when none was seen.
+    pub status: u16,
+    /// Whether the response was streamed.
+    pub stream: bool,
+    /// When its hold was placed.
+    pub started_at: i64,
+    /// When it was settled.
+    pub finished_at: i64,
+}
+
+/// Which usage to read.
+#[derive(Clone, Debug, Default)]
+pub struct UsageQuery {
+    /// Only this run.
+    pub run: Option<RunId>,
+    /// Only this bottle.
+    pub bottle: Option<BottleName>,
+    /// Only rows that began at or after this time.
+    pub since: Option<i64>,
+    /// The columns to sum by, in order.
+    pub by: Vec<UsageColumn>,
+}
+
+/// A column that usage can be summed by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UsageColumn {
+    /// The agent.
+    Agent,
+    /// The bottle.
+    Bottle,
+    /// The UTC day it began.
+    Day,
+    /// The model.
+    Model,
+    /// The provider.
+    Provider,
+    /// The run.
+    Run,
+}
+
+/// Usage summed over one group.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UsageSum {
+    /// The group's values, in the order of [`UsageQuery::by`]; empty where the column is null.
+    pub group: Vec<String>,
+    /// How many responses.
+    pub requests: u64,
+    /// How many of them are not `exact`.
+    pub inexact: u64,
+    /// The provider's numbers.
+    pub usage: Usage,
+    /// What the budgets were charged.
+    pub charged: u64,
+}
+
+/// What stands against one scope and provider.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Balance {
+    /// Charged tokens that are committed.
+    pub spent: u64,
+    /// Charged tokens that are reserved by requests in flight.
+    pub held: u64,
+}
+
+/// A scope whose egress is stopped.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Block {
+    /// The scope that is stopped.
+    pub scope: Scope,
+    /// How: cutoff, freeze or kill.
+    pub policy: Policy,
+    /// Why, for people.
+    pub cause: String,
+    /// The budget that was spent; `None` when an operator stopped it.
+    pub budget: Option<BlockBudget>,
+    /// Since when.
+    pub since: i64,
+}
+
+/// The spent budget behind a [`Block`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct BlockBudget {
+    /// The provider counted, or `any`.
+    pub provider: Provider,
+    /// The limit that was crossed.
+    pub limit: u64,
+    /// What was committed then.
+    pub spent: u64,
+    /// When the window began.
+    pub window_start: i64,
+    /// When the window ends, and the block with it; `None` for lifetime.
+    pub window_end: Option<i64>,
+}
+
+/// How far an enforcement has got.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnforcementState {
+    /// Decided, in the transaction that found the crossing.
+    Planned,
+    /// Being carried out.
+    Started,
+    /// Carried out.
+    Done,
+    /// Given up; `detail` says why.
+    Failed,
+}
+
+impl EnforcementState {
+    /// The stable name, as in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Started => "started",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One action against one run.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Enforcement {
+    /// Row id.
+    pub id: i64,
+    /// The run acted on.
+    pub run_id: RunId,
+    /// Its bottle.
+    pub bottle: BottleName,
+    /// What is done.
+    pub policy: Policy,
+    /// The scope that caused it.
+    pub scope: Scope,
+    /// Why, for people.
+    pub cause: String,
+    /// How far it has got.
+    pub state: EnforcementState,
+    /// What happened, for people.
+    pub detail: String,
+    /// When it was planned.
+    pub created_at: i64,
+    /// When it was done or failed.
+    pub finished_at: Option<i64>,
+}

@@ -1,0 +1,149 @@
+//! Every answer Hudson gives instead of the upstream's. One registry: the response, its status for each provider's
+//! clients, the metric label, docs/refusals.md and the CLI's explanation all come from it.
+//!
+//! Invariant: a code's name is stable, and a refusal's text never holds a secret: it is made from names, limits and
+//! counts only.
+
+mod code;
+mod shape;
+
+use crate::Format;
+pub use code::{reference, RefusalCode};
+use serde::Serialize;
+
+/// One refusal: the code, what happened in this case, and the facts a client may show.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Refusal {
+    /// Which refusal.
+    pub code: RefusalCode,
+    /// What happened here, naming the host, limit or header at fault.
+    pub message: String,
+    /// The budget behind it, for budget refusals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetFacts>,
+    /// Seconds after which a retry helps; `None` where none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+}
+
+/// The spent budget that a refusal names.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct BudgetFacts {
+    /// The scope, such as `run 0198…` or `global`.
+    pub scope: String,
+    /// The provider counted, or `any`.
+    pub provider: String,
+    /// The limit in charged tokens.
+    pub limit: u64,
+    /// Charged tokens committed.
+    pub spent: u64,
+    /// When the window ends, RFC 3339; `None` for a lifetime budget.
+    pub reset: Option<String>,
+}
+
+/// A refusal as HTTP: what an answer is made of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RefusalResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers, lower-case names.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Refusal {
+    /// A refusal that says what happened.
+    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), budget: None, retry_after: None }
+    }
+
+    /// With the budget that was spent.
+    pub fn with_budget(mut self, budget: BudgetFacts) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// With the seconds after which a retry helps.
+    pub fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The whole text: what happened, then what the agent and the operator may do.
+    pub fn text(&self) -> String {
+        format!("{} {} Operator: {}", self.message, self.code.agent(), self.code.operator())
+    }
+
+    /// The HTTP answer in the shape that `format`'s clients read; plain JSON without one.
+    pub fn response(&self, format: Option<Format>) -> RefusalResponse {
+        let mut headers = vec![
+            ("content-type", "application/json".to_owned()),
+            ("x-hudson-refusal", self.code.name().to_owned()),
+            ("cache-control", "no-store".to_owned()),
+        ];
+        match self.retry_after {
+            Some(seconds) => headers.push(("retry-after", seconds.to_string())),
+            None => headers.push(("x-should-retry", "false".to_owned())),
+        }
+        let status = self.code.status(format);
+        RefusalResponse { status, headers, body: shape::body(self, status, format) }
+    }
+
+    /// The refusal as the last event of a stream that was already answered 200: the format's own error event, of a
+    /// kind its clients neither retry nor take for an end.
+    pub fn stream_event(&self, format: Format) -> String {
+        shape::stream_event(self, format)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_format_gets_the_status_on_which_its_clients_stop() {
+        let refusal = Refusal::new(RefusalCode::BudgetExhausted, "spent");
+        assert_eq!(refusal.response(Some(Format::Anthropic)).status, 403);
+        assert_eq!(refusal.response(Some(Format::OpenaiChat)).status, 400);
+        assert_eq!(refusal.response(Some(Format::OpenaiResponses)).status, 400);
+        assert_eq!(refusal.response(Some(Format::Gemini)).status, 400);
+        assert_eq!(refusal.response(None).status, 403);
+    }
+
+    #[test]
+    fn a_refusal_says_whether_a_retry_helps() {
+        let refusal = Refusal::new(RefusalCode::HostNotAllowed, "no");
+        assert!(refusal.response(None).headers.contains(&("x-should-retry", "false".to_owned())));
+        let later = Refusal::new(RefusalCode::TooManyTunnels, "busy").with_retry_after(1).response(None);
+        assert!(later.headers.contains(&("retry-after", "1".to_owned())));
+        assert!(!later.headers.iter().any(|(name, _)| *name == "x-should-retry"));
+    }
+
+    #[test]
+    fn every_body_and_event_is_json_with_the_message_where_the_sdk_reads_it() {
+        for code in RefusalCode::ALL {
+            let refusal = Refusal::new(code, "why \"quoted\"\nhere");
+            for format in Format::ALL {
+                let body: serde_json::Value =
+                    serde_json::from_str(&refusal.response(Some(format)).body).unwrap();
+                assert!(body["error"]["message"].as_str().unwrap().starts_with("why \"quoted\""), "{format}");
+                let event = refusal.stream_event(format);
+                assert!(event.ends_with("\n\n"));
+                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+                assert!(serde_json::from_str::<serde_json::Value>(data).is_ok());
+            }
+            let plain: serde_json::Value = serde_json::from_str(&refusal.response(None).body).unwrap();
+            assert_eq!(plain["error"]["code"], code.name());
+        }
+    }
+
+    #[test]
+    fn the_reference_page_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/refusals.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, reference()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), reference(), "UPDATE=1 cargo test regenerates it");
+    }
+}

@@ -1,0 +1,178 @@
+//! The words of DESIGN section 1 as types. A value of one of these types is already valid: names are checked when
+//! they are parsed, so that nothing behind has to check them again.
+
+mod name;
+mod usage;
+
+pub use name::{AgentName, BottleName, InvalidName, Provider, RunId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+pub use usage::{Quality, Usage};
+
+/// The wire format of a provider's endpoint: how usage is read, how a request is rewritten and how a refusal is
+/// shaped. The names are those of `meter: {format: …}` in routes.yaml and of `hudson meter --format`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+#[cfg_attr(feature = "config", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Format {
+    /// Anthropic Messages, `POST /v1/messages`.
+    Anthropic,
+    /// Gemini `generateContent` and `streamGenerateContent`.
+    Gemini,
+    /// OpenAI chat/completions and everything compatible with it.
+    OpenaiChat,
+    /// OpenAI Responses, `POST /v1/responses`, and Codex on chatgpt.com.
+    OpenaiResponses,
+}
+
+impl Format {
+    /// Every format, in the order of its name.
+    pub const ALL: [Self; 4] = [Self::Anthropic, Self::Gemini, Self::OpenaiChat, Self::OpenaiResponses];
+
+    /// The stable name: in files, on the command line and in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::OpenaiChat => "openai-chat",
+            Self::OpenaiResponses => "openai-responses",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|format| format.name()).collect();
+            format!("unknown format {text:?}; expected one of {}", names.join(", "))
+        })
+    }
+}
+
+/// What is done to a bottle when its budget is spent (`shutdown:` in settings.yml and bottle.yml).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(feature = "config", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// Routes drop to nothing; the agent runs on.
+    #[default]
+    Cutoff,
+    /// Egress is cut, the state saved, the bottle stopped.
+    Freeze,
+    /// Torn down without saving.
+    Kill,
+}
+
+impl Policy {
+    /// The stable name, as in the files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cutoff => "cutoff",
+            Self::Freeze => "freeze",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "cutoff" => Ok(Self::Cutoff),
+            "freeze" => Ok(Self::Freeze),
+            "kill" => Ok(Self::Kill),
+            _ => Err(format!("unknown policy {text:?}; expected cutoff, freeze or kill")),
+        }
+    }
+}
+
+/// The kinds of scope a budget can stand at, from the most to the least specific.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScopeKind {
+    /// One launch; its limit is the launch `--budget`.
+    Run,
+    /// All usage of one named agent on this host.
+    Agent,
+    /// All usage of one bottle.
+    Bottle,
+    /// A parent bottle and every bottle below it.
+    Parent,
+    /// Every bottle of this host.
+    Global,
+}
+
+impl ScopeKind {
+    /// The stable name, as in the ledger's `scope` columns.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Agent => "agent",
+            Self::Bottle => "bottle",
+            Self::Parent => "parent",
+            Self::Global => "global",
+        }
+    }
+}
+
+impl FromStr for ScopeKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "run" => Ok(Self::Run),
+            "agent" => Ok(Self::Agent),
+            "bottle" => Ok(Self::Bottle),
+            "parent" => Ok(Self::Parent),
+            "global" => Ok(Self::Global),
+            _ => Err(format!("unknown scope {text:?}; expected run, agent, bottle, parent or global")),
+        }
+    }
+}
+
+/// One scope: its kind and the name within the kind (empty for global).
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+pub struct Scope {
+    /// Which kind of scope.
+    pub kind: ScopeKind,
+    /// The run id, agent or bottle name; empty for the global scope.
+    pub key: String,
+}
+
+impl Scope {
+    /// A scope of the given kind and key.
+    pub fn new(kind: ScopeKind, key: impl Into<String>) -> Self {
+        Self { kind, key: key.into() }
+    }
+
+    /// The scope of the whole host.
+    pub fn global() -> Self {
+        Self::new(ScopeKind::Global, "")
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            ScopeKind::Global => f.write_str("global"),
+            kind => write!(f, "{} {}", kind.name(), self.key),
+        }
+    }
+}
