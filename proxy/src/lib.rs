@@ -1,1 +1,23 @@
-//! placeholder
+//! Hudson's data plane: an intercepting HTTPS forward proxy that lets through what a run's routes allow, puts real
+//! credentials on, meters what comes back and holds budgets.
+//!
+//! A request's way, top to bottom: [`server`] accepts, [`identity`] says who it is, `connect` opens the tunnel,
+//! `request` tells the rest of the story, one stage after the other. See docs/ARCHITECTURE.md.
+
+pub mod body;
+mod connect;
+pub mod dial;
+pub mod event;
+pub mod identity;
+mod local;
+pub mod policy;
+mod request;
+pub mod run;
+pub mod server;
+pub mod tls;
+pub mod tunnel;
+mod upstream;
+
+pub use event::{Event, EventSink};
+pub use run::{LaunchSecret, Run, RunPolicy, RunSource};
+pub use server::{Proxy, ProxyLimits, ProxyParts};

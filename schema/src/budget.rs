@@ -8,11 +8,11 @@ mod weights;
 mod window;
 
 pub use amount::{Amount, InvalidAmount};
-pub use limit::{asked, BudgetMap, Limit, Mode, Precedence, ScopeBudget};
+pub use limit::{BudgetMap, Limit, Mode, Precedence, ScopeBudget, asked};
+use serde::{Deserialize, Serialize};
 pub use weights::Weights;
 #[cfg(feature = "config")]
 pub use window::{InvalidTimeZone, WindowClock};
-use serde::{Deserialize, Serialize};
 
 /// The span of the calendar over which usage counts against a limit.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Deserialize, Serialize)]

@@ -6,14 +6,18 @@
 //! `unsupported()`, so that a caller refuses to start rather than run with less protection than was asked for.
 
 mod bottle;
+mod env_names;
 mod error;
 mod files;
 mod host;
+mod manifest;
 mod matches;
 mod network;
 mod pattern;
 mod resolve;
 mod route;
+mod route_check;
+mod route_file;
 mod rules;
 mod schemas;
 mod settings;
@@ -22,23 +26,24 @@ mod unsupported;
 mod values;
 pub mod yaml;
 
-pub use bottle::{AgentProvider, BottleFile};
+pub use bottle::{AgentProvider, BottleFile, EnvValue};
 pub use error::{ConfigError, Problem};
-pub use files::{load_bottle_file, load_manifest, load_routes, load_settings, parse_manifest, parse_routes, parse_settings, Manifest};
+pub use files::{load_bottle_file, load_routes, load_settings, parse_routes, parse_settings};
 pub use host::{Authority, Host, HostFault};
+pub use manifest::{Manifest, load_manifest, parse_manifest};
 pub use matches::{HeaderMatch, HeaderTest, Match, PathMatch};
 pub use network::IpNetwork;
 pub use pattern::{HostPattern, Pattern};
-pub use resolve::{load_bottle, BottleConfig};
+pub use resolve::{Ancestor, BottleConfig, load_bottle};
 pub use route::{
-    Allowance, Credential, Detectors, Dlp, InboundDetector, LogLevel, MeterSetting, OnMatch, OutboundDetector, Route,
-    Routes, Scheme, Source, Unmetered, Upstream,
+    Allowance, Credential, Detectors, Dlp, InboundDetector, LogLevel, MeterSetting, OnMatch,
+    OutboundDetector, Route, Routes, Scheme, Source, Unmetered, Upstream,
 };
-pub use rules::{ApprovalMode, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
-pub use schemas::{schemas, SchemaFile};
+pub use rules::{ApprovalMode, Bind, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
+pub use schemas::{SchemaFile, schemas};
 pub use settings::{
-    AdminSetting, ApprovalSettings, ControlSettings, Cutoff, CutoffScope, Estimate, InFlight, LedgerSetting,
-    ListenSetting, NotifySetting, ProviderSettings, ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous,
-    TelegramSetting, WebhookSetting,
+    ApprovalSettings, Approvers, ControlListen, ControlSettings, Cutoff, CutoffScope, Estimate, Fatigue,
+    FatigueAction, InFlight, LedgerSetting, ListenSetting, NotifySetting, OnTimeout, ProviderSettings,
+    ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous, TelegramSetting, Tier, WebhookSetting,
 };
-pub use values::RateLimit;
+pub use values::{EnvName, Period, RateLimit};

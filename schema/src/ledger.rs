@@ -32,18 +32,27 @@ pub trait Ledger: Send + Sync + 'static {
     async fn run_list(&self, live: bool) -> Result<Vec<RunRecord>, LedgerError>;
 
     /// Marks a run as ended. Its credentials are worth nothing from here on.
-    async fn run_finish(&self, id: &RunId, finished_at: i64, exit_code: Option<i32>) -> Result<(), LedgerError>;
+    async fn run_finish(
+        &self,
+        id: &RunId,
+        finished_at: i64,
+        exit_code: Option<i32>,
+    ) -> Result<(), LedgerError>;
 
     /// Reserves tokens for a request before it is sent: one transaction over the run's blocks and all asked limits.
     ///
-    /// A refusal because what is *committed* leaves no room is a crossing, and is journalled here.
+    /// A refusal because what is *committed* leaves no room is a crossing, and is journalled here, with an enforcement
+    /// planned for this run. Under a hard limit of a scope wider than the run it takes more: next to nothing is left
+    /// (see [`Exhausted::crossed`]), so that one oversized request is refused without cutting a bottle or a host off.
     async fn hold_place(&self, request: HoldRequest) -> Result<HoldOutcome, LedgerError>;
 
     /// Gives a hold back. Only for a request that provably was not sent.
     async fn hold_release(&self, hold: &HoldId) -> Result<(), LedgerError>;
 
-    /// Replaces a hold by what the response reported, and journals every crossing that makes.
+    /// Replaces a hold by what the response reported, and journals every crossing that makes, with an enforcement
+    /// planned for the hold's run.
     ///
+    /// Numbers that are not `exact` never charge less than the hold: nothing is refunded that may have been spent.
     /// A settle that comes after the hold was turned into `held` usage replaces that row, once.
     async fn usage_settle(&self, settlement: Settlement) -> Result<Vec<Crossing>, LedgerError>;
 
@@ -62,7 +71,27 @@ pub trait Ledger: Send + Sync + 'static {
     ) -> Result<Balance, LedgerError>;
 
     /// The block that stands against a run at `now`, if any: the most severe of all its scopes.
-    async fn block_fetch(&self, run: &RunId, now: i64) -> Result<Option<Block>, LedgerError>;
+    ///
+    /// `governing` is as in [`HoldRequest::governing`]. A block that a budget made stands only against runs which that
+    /// budget governs: until its window ends, and while a governing limit of its scope, provider and window allows no
+    /// more than what was crossed. An operator's block stands against every run of its scope.
+    async fn block_fetch(
+        &self,
+        run: &RunId,
+        governing: &[AskedLimit],
+        now: i64,
+    ) -> Result<Option<Block>, LedgerError>;
+
+    /// The same, and makes sure in one transaction that an enforcement of it is planned for the run, once.
+    ///
+    /// A crossing plans for the run that found it only; every other run's supervisor asks this when the ledger changes.
+    /// Nothing is planned for a run that has ended. Nothing is written, and no change is seen, when nothing is to plan.
+    async fn block_plan(
+        &self,
+        run: &RunId,
+        governing: &[AskedLimit],
+        now: i64,
+    ) -> Result<Option<Block>, LedgerError>;
 
     /// Every block on record.
     async fn block_list(&self) -> Result<Vec<Block>, LedgerError>;

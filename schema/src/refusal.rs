@@ -8,7 +8,7 @@ mod code;
 mod shape;
 
 use crate::Format;
-pub use code::{reference, RefusalCode};
+pub use code::{RefusalCode, reference};
 use serde::Serialize;
 
 /// One refusal: the code, what happened in this case, and the facts a client may show.

@@ -65,6 +65,8 @@ const BUILTIN: &[(&str, &str, Api)] = &[
     ("generativelanguage.googleapis.com", "gemini", Api::Gemini),
     ("aiplatform.googleapis.com", "gemini", Api::Gemini),
     ("*-aiplatform.googleapis.com", "gemini", Api::Gemini),
+    ("cloudcode-pa.googleapis.com", "gemini", Api::Gemini),
+    ("daily-cloudcode-pa.googleapis.com", "gemini", Api::Gemini),
     ("*.openai.azure.com", "azure", Api::Compatible),
     ("*.services.ai.azure.com", "azure", Api::Compatible),
     ("*.cognitiveservices.azure.com", "azure", Api::Compatible),
@@ -118,9 +120,9 @@ impl Catalogue {
         Self { entries: entries.collect() }
     }
 
-    /// Adds the operator's own provider. `hosts` are exact names or `*.suffix`; on them the endpoints of every known
-    /// format are recognised by their path, and `format` says which one a bare `/` or a path of the operator's own
-    /// making speaks. An operator's entry wins over a built-in one for the same host.
+    /// Adds the operator's own provider. `hosts` are exact names or `*.suffix`. On them the endpoints of every known
+    /// format are recognised by their path; a bare `/` speaks `format`; everything else is [`Endpoint::Unknown`]. An
+    /// operator's entry wins over a built-in one for the same host.
     pub fn with_provider(mut self, provider: Provider, hosts: Vec<String>, format: Format) -> Self {
         self.entries.extend(hosts.iter().map(|host| Entry {
             host: HostPattern::new(host),

@@ -58,7 +58,6 @@ pub struct StreamDecoder {
     failed: Option<DecodeError>,
 }
 
-
 impl StreamDecoder {
     /// A decoder for the value of a `content-encoding` header; an empty value and `identity` change nothing.
     pub fn new(encoding: &str) -> Result<Self, DecodeError> {
@@ -262,6 +261,15 @@ fn taken(result: io::Result<()>, sink: &mut Sink, fault: DecodeError) -> Result<
     }
 }
 
+/// Whether a deflate decoder is behind its last block: only then it takes no further byte. Its own `try_finish` is
+/// content with less.
+fn at_end(decoder: &mut impl Write) -> io::Result<()> {
+    match decoder.write(&[0])? {
+        0 => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
 /// Whether two bytes are a zlib header: method 8 and a check sum over both (RFC 1950 section 2.2).
 fn is_zlib([method, flags]: [u8; 2]) -> bool {
     method & 0x0f == 8 && u16::from_be_bytes([method, flags]) % 31 == 0
@@ -281,7 +289,7 @@ impl Undo for flate2::write::ZlibDecoder<Sink> {
         self.get_mut()
     }
     fn end(&mut self) -> io::Result<()> {
-        self.try_finish()
+        at_end(self)
     }
 }
 
@@ -290,7 +298,7 @@ impl Undo for flate2::write::DeflateDecoder<Sink> {
         self.get_mut()
     }
     fn end(&mut self) -> io::Result<()> {
-        self.try_finish()
+        at_end(self)
     }
 }
 

@@ -10,8 +10,10 @@
 
 pub mod catalogue;
 pub mod decode;
+mod formats;
 pub mod meter;
 pub mod request;
+mod scan;
 pub mod strip;
 
 pub use catalogue::{Catalogue, Endpoint};

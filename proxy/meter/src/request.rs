@@ -5,9 +5,12 @@
 //! two spellings of one field, a wrong type where a number decides) is an error, never a guess; a rewrite changes the
 //! bytes of the values it names and no other byte.
 
+mod estimate;
 mod facts;
+mod fields;
 mod models;
 mod splice;
+mod walk;
 
 use hudson_schema::Format;
 pub use models::output_maximum;
@@ -53,7 +56,8 @@ pub struct Rewrite {
     /// The output cap to set, in tokens per choice. A cap that is already lower stays.
     pub output_cap: Option<u64>,
     /// Whether to set `stream_options.include_usage` to true, also when it is false. Changes nothing in a request that
-    /// is no stream or whose format does not know the field.
+    /// is no stream or whose format does not know the field, nor on the hosts of Mistral and Perplexity, which state
+    /// usage unasked.
     pub include_usage: bool,
 }
 
@@ -97,7 +101,12 @@ pub enum RequestError {
 /// # Estimate
 /// Every byte of the body counts a third of a token, rounded up, JSON and white space included; base64 media counts by
 /// what it is instead (see the module `estimate`); a constant stands for the system text that the format adds.
-pub fn read(format: Format, path: &str, query: Option<&str>, body: &[u8]) -> Result<RequestFacts, RequestError> {
+pub fn read(
+    format: Format,
+    path: &str,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<RequestFacts, RequestError> {
     facts::read(format, path, query, body)
 }
 
@@ -113,3 +122,5 @@ pub fn rewrite(
     splice::rewrite(format, facts, host, body, change)
 }
 
+#[cfg(test)]
+mod tests;

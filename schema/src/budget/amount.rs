@@ -57,9 +57,9 @@ impl<'de> Deserialize<'de> for Amount {
             }
 
             fn visit_i64<E: Error>(self, tokens: i64) -> Result<Amount, E> {
-                u64::try_from(tokens)
-                    .map(Amount)
-                    .map_err(|_| E::custom(format_args!("{tokens} is negative; a budget is a number of tokens")))
+                u64::try_from(tokens).map(Amount).map_err(|_| {
+                    E::custom(format_args!("{tokens} is negative; a budget is a number of tokens"))
+                })
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Amount, E> {
@@ -98,12 +98,19 @@ mod tests {
 
     #[test]
     fn amounts_read_as_people_write_them() {
-        for (text, tokens) in
-            [("0", 0), ("200000", 200_000), ("200_000", 200_000), ("200k", 200_000), ("1.5M", 1_500_000), ("2G", 2_000_000_000)]
-        {
+        for (text, tokens) in [
+            ("0", 0),
+            ("200000", 200_000),
+            ("200_000", 200_000),
+            ("200k", 200_000),
+            ("1.5M", 1_500_000),
+            ("2G", 2_000_000_000),
+        ] {
             assert_eq!(text.parse(), Ok(Amount(tokens)), "{text}");
         }
-        for text in ["", "k", "-1", "1.5", "1.2345k", "1,000", "ten", "1 k", ".5k", "1.", "99999999999999999999"] {
+        for text in
+            ["", "k", "-1", "1.5", "1.2345k", "1,000", "ten", "1 k", ".5k", "1.", "99999999999999999999"]
+        {
             assert!(text.parse::<Amount>().is_err(), "{text}");
         }
     }

@@ -62,7 +62,12 @@ pub struct ScopeBudget {
 /// The limits that a request to `provider` is asked, from `scopes` in order from most to least specific.
 ///
 /// At one scope the provider's own limit and `any` must both have room.
-pub fn asked(scopes: &[ScopeBudget], provider: &Provider, precedence: Precedence, policy: Policy) -> Vec<Limit> {
+pub fn asked(
+    scopes: &[ScopeBudget],
+    provider: &Provider,
+    precedence: Precedence,
+    policy: Policy,
+) -> Vec<Limit> {
     let mut limits = Vec::new();
     for scope in scopes {
         let before = limits.len();
@@ -95,7 +100,10 @@ mod tests {
     }
 
     fn tokens(scopes: &[ScopeBudget], provider: &str, precedence: Precedence) -> Vec<u64> {
-        asked(scopes, &provider.parse().unwrap(), precedence, Policy::Cutoff).iter().map(|l| l.tokens).collect()
+        asked(scopes, &provider.parse().unwrap(), precedence, Policy::Cutoff)
+            .iter()
+            .map(|l| l.tokens)
+            .collect()
     }
 
     #[test]

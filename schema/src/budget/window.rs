@@ -36,6 +36,14 @@ impl WindowClock {
         self.bounds(window, now).map(|(_, end)| end)
     }
 
+    /// An instant as people of the zone write it, RFC 3339.
+    pub fn display(&self, at: i64) -> String {
+        match Timestamp::from_millisecond(at) {
+            Ok(instant) => instant.to_zoned(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            Err(_) => format!("{at} ms"),
+        }
+    }
+
     fn bounds(&self, window: Window, now: i64) -> Option<(i64, i64)> {
         let local = Timestamp::from_millisecond(now).ok()?.to_zoned(self.zone.clone());
         let today = local.date();
@@ -49,7 +57,10 @@ impl WindowClock {
             Window::Month => (today.first_of_month(), 1.month()),
         };
         let next = first.checked_add(span).ok()?;
-        Some((self.instant(first.to_datetime(jiff::civil::Time::midnight()))?, self.instant(next.to_datetime(jiff::civil::Time::midnight()))?))
+        Some((
+            self.instant(first.to_datetime(jiff::civil::Time::midnight()))?,
+            self.instant(next.to_datetime(jiff::civil::Time::midnight()))?,
+        ))
     }
 
     /// A midnight that daylight saving skips begins when the clock resumes.
@@ -71,7 +82,11 @@ mod tests {
         let berlin = WindowClock::new("Europe/Berlin").unwrap();
         let now = at("2026-03-29T12:00:00Z");
         assert_eq!(berlin.start(Window::Day, now), at("2026-03-28T23:00:00Z"));
-        assert_eq!(berlin.end(Window::Day, now), Some(at("2026-03-29T22:00:00Z")), "23 hours: the clock went forward");
+        assert_eq!(
+            berlin.end(Window::Day, now),
+            Some(at("2026-03-29T22:00:00Z")),
+            "23 hours: the clock went forward"
+        );
         assert_eq!(berlin.start(Window::Week, now), at("2026-03-22T23:00:00Z"));
         assert_eq!(berlin.start(Window::Month, now), at("2026-02-28T23:00:00Z"));
         assert_eq!(berlin.start(Window::Lifetime, now), 0);

@@ -2,7 +2,7 @@
 //! a resolver might read in a second way (`0x7f.1`, `2130706433`, user info, non-ASCII) is refused rather than
 //! guessed, so that a route and a request mean the same host exactly when these values are equal.
 
-use schemars::{json_schema, JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -116,7 +116,9 @@ fn name_or_ipv4(text: &str) -> Result<Host, HostFault> {
     if let Some(bad) = name.bytes().find(|byte| !(byte.is_ascii_alphanumeric() || b"-_.".contains(byte))) {
         return Err(if bad == b'*' { HostFault::Wildcard } else { HostFault::Character });
     }
-    let whole = |label: &str| (1..=MAX_LABEL).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
+    let whole = |label: &str| {
+        (1..=MAX_LABEL).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
     if !name.split('.').all(whole) {
         return Err(HostFault::Label);
     }
@@ -124,7 +126,10 @@ fn name_or_ipv4(text: &str) -> Result<Host, HostFault> {
     let last = name.rsplit('.').next().unwrap_or_default();
     if is_number(last) {
         // The standard parser takes exactly four decimal numbers without leading zeros.
-        return name.parse::<Ipv4Addr>().map(|ip| Host::Ip(IpAddr::V4(ip))).map_err(|_| HostFault::AmbiguousIpv4);
+        return name
+            .parse::<Ipv4Addr>()
+            .map(|ip| Host::Ip(IpAddr::V4(ip)))
+            .map_err(|_| HostFault::AmbiguousIpv4);
     }
     Ok(Host::Name(name.to_ascii_lowercase()))
 }
@@ -175,7 +180,8 @@ impl Authority {
     }
 
     fn split(text: &str, default_port: Option<u16>) -> Result<Self, HostFault> {
-        let end_of_host = if text.starts_with('[') { text.find(']').map(|at| at + 1) } else { text.rfind(':') };
+        let end_of_host =
+            if text.starts_with('[') { text.find(']').map(|at| at + 1) } else { text.rfind(':') };
         let (host, rest) = match end_of_host {
             Some(at) => text.split_at_checked(at).unwrap_or((text, "")),
             None => (text, ""),
@@ -196,7 +202,9 @@ impl Authority {
 
 fn port(digits: &str) -> Result<u16, HostFault> {
     match digits.parse() {
-        Ok(port) if port > 0 && digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
+        Ok(port) if port > 0 && digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Ok(port)
+        }
         _ => Err(HostFault::Port),
     }
 }
@@ -219,7 +227,9 @@ impl<'de> Deserialize<'de> for Authority {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|fault| {
-            serde::de::Error::custom(format_args!("{text:?} is not HOST:PORT such as 127.0.0.1:9443: {fault}"))
+            serde::de::Error::custom(format_args!(
+                "{text:?} is not HOST:PORT such as 127.0.0.1:9443: {fault}"
+            ))
         })
     }
 }
@@ -307,12 +317,33 @@ mod tests {
 
     #[test]
     fn an_authority_is_a_host_and_a_port() {
-        for (text, form) in [("Example.com:443", "example.com:443"), ("[::1]:80", "[::1]:80"), ("1.2.3.4:65535", "1.2.3.4:65535")] {
-            assert_eq!(Authority::parse(text).map(|authority| authority.to_string()), Ok(form.to_owned()), "{text}");
+        for (text, form) in [
+            ("Example.com:443", "example.com:443"),
+            ("[::1]:80", "[::1]:80"),
+            ("1.2.3.4:65535", "1.2.3.4:65535"),
+        ] {
+            assert_eq!(
+                Authority::parse(text).map(|authority| authority.to_string()),
+                Ok(form.to_owned()),
+                "{text}"
+            );
         }
-        for text in ["example.com", "example.com:", "example.com:0", "example.com:65536", "example.com:+80", "example.com:080443",
-            "::1:80", "::1", "[::1]", "[::1]x", "[::1]80", ":80", "a:b:80", "user@example.com:80"]
-        {
+        for text in [
+            "example.com",
+            "example.com:",
+            "example.com:0",
+            "example.com:65536",
+            "example.com:+80",
+            "example.com:080443",
+            "::1:80",
+            "::1",
+            "[::1]",
+            "[::1]x",
+            "[::1]80",
+            ":80",
+            "a:b:80",
+            "user@example.com:80",
+        ] {
             assert!(Authority::parse(text).is_err(), "{text}");
         }
         assert_eq!(Authority::parse_or("example.com", 80).map(|a| a.port), Ok(80));

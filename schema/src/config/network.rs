@@ -1,6 +1,6 @@
 //! A range of addresses as written in `allow_addresses`: `10.1.0.0/16`, `fd00::/8` or one address.
 
-use schemars::{json_schema, JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_range_holds_its_addresses() {
-        let holds = |network: &str, ip: &str| network.parse::<IpNetwork>().unwrap().contains(ip.parse().unwrap());
+        let holds =
+            |network: &str, ip: &str| network.parse::<IpNetwork>().unwrap().contains(ip.parse().unwrap());
         assert!(holds("10.1.0.0/16", "10.1.255.1") && !holds("10.1.0.0/16", "10.2.0.0"));
         assert!(holds("0.0.0.0/0", "255.1.2.3") && !holds("0.0.0.0/0", "::1"));
         assert!(holds("192.0.2.1", "192.0.2.1") && !holds("192.0.2.1", "192.0.2.2"));
@@ -107,7 +108,17 @@ mod tests {
 
     #[test]
     fn a_range_is_written_in_one_way() {
-        for bad in ["", "10.1.0.0/33", "10.1.0.0/", "10.1.0.0/+8", "10.1.0.0/ 8", "::/129", "host/8", "10.1/16", "10.1.0.0/16/1"] {
+        for bad in [
+            "",
+            "10.1.0.0/33",
+            "10.1.0.0/",
+            "10.1.0.0/+8",
+            "10.1.0.0/ 8",
+            "::/129",
+            "host/8",
+            "10.1/16",
+            "10.1.0.0/16/1",
+        ] {
             assert!(bad.parse::<IpNetwork>().is_err(), "{bad}");
         }
         assert!("10.1.2.3/16".parse::<IpNetwork>().unwrap_err().contains("did you mean 10.1.0.0/16?"));

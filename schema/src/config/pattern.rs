@@ -2,7 +2,7 @@
 //! expression. Both are compiled when the file is read; a regular expression always matches the whole text.
 
 use super::{Host, HostFault};
-use schemars::{json_schema, JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -64,7 +64,9 @@ impl FromStr for HostPattern {
 impl<'de> Deserialize<'de> for HostPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|fault| serde::de::Error::custom(format_args!("{text:?} cannot be a route's host: {fault}")))
+        text.parse().map_err(|fault| {
+            serde::de::Error::custom(format_args!("{text:?} cannot be a route's host: {fault}"))
+        })
     }
 }
 
@@ -101,7 +103,8 @@ impl Pattern {
         // Alone first: `a)(b` must not become valid inside the group. A comment of the `x` mode swallows the group's
         // end and cannot compile; there a line break ends the comment and means nothing else.
         build(source)?;
-        let regex = build(&format!(r"\A(?:{source})\z")).or_else(|_| build(&format!("\\A(?:{source}\n)\\z")))?;
+        let regex =
+            build(&format!(r"\A(?:{source})\z")).or_else(|_| build(&format!("\\A(?:{source}\n)\\z")))?;
         Ok(Self { source: source.to_owned(), regex })
     }
 
@@ -135,14 +138,26 @@ mod tests {
         let pattern: HostPattern = "*.Example.com".parse().unwrap();
         assert_eq!(pattern.to_string(), "*.example.com");
         assert!(pattern.matches(&host("api.example.com")));
-        for other in ["example.com", "a.b.example.com", "apiexample.com", "api.example.com.evil.org", "1.2.3.4"] {
+        for other in
+            ["example.com", "a.b.example.com", "apiexample.com", "api.example.com.evil.org", "1.2.3.4"]
+        {
             assert!(!pattern.matches(&host(other)), "{other}");
         }
     }
 
     #[test]
     fn a_wildcard_stands_only_in_front_of_a_domain() {
-        for bad in ["*", "*.", "*.com", "a*.example.com", "a.*.example.com", "*.*.example.com", "**.example.com", "*.127.0.0.1", "*example.com"] {
+        for bad in [
+            "*",
+            "*.",
+            "*.com",
+            "a*.example.com",
+            "a.*.example.com",
+            "*.*.example.com",
+            "**.example.com",
+            "*.127.0.0.1",
+            "*example.com",
+        ] {
             assert!(bad.parse::<HostPattern>().is_err(), "{bad}");
         }
     }

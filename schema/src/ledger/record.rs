@@ -94,6 +94,8 @@ pub struct HoldRequest {
     pub mode: Mode,
     /// The limits to be asked.
     pub limits: Vec<AskedLimit>,
+    /// Every limit that governs the run now, for any provider: those asked and more. Blocks are judged by them.
+    pub governing: Vec<AskedLimit>,
     /// The clock.
     pub now: i64,
 }
@@ -131,7 +133,12 @@ pub struct Exhausted {
     pub spent: u64,
     /// What is reserved by requests in flight.
     pub held: u64,
-    /// Whether it is the committed usage that leaves no room (a crossing), not only what is in flight.
+    /// Whether this is a crossing, which stops the limit's scope, and not only a refusal of this request.
+    ///
+    /// Never for what is in flight: the committed usage alone must leave no room. Soft: nothing is left. Hard, at the
+    /// run's own scope: less than this request needs. Hard, at any wider scope: less than the weighed `min_output` (at
+    /// least one token), or less than 1 % of the limit; short of that the request was too large for what is left,
+    /// and others may still fit.
     pub crossed: bool,
 }
 
@@ -140,11 +147,11 @@ pub struct Exhausted {
 pub struct Settlement {
     /// The hold.
     pub hold: HoldId,
-    /// What was used; `None` leaves the hold's own tokens standing as the charge.
+    /// What was used; `None` leaves the hold's own tokens standing as the charge, whatever the quality.
     pub usage: Option<Usage>,
     /// How the usage is weighed; fixed from here on.
     pub weights: Weights,
-    /// How the numbers were come by.
+    /// How the numbers were come by. Unless `exact`, they charge no less than the hold; the row keeps them as seen.
     pub quality: Quality,
     /// The model that answered, if known.
     pub model: Option<String>,

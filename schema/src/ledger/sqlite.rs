@@ -1,1 +1,223 @@
 //! The SQLite back end.
+//!
+//! Invariants: one thread writes, and answers only after COMMIT; a read never waits for a write; a refused file is
+//! never written to; `busy` is never an error before five seconds of it.
+
+mod blocks;
+mod changes;
+mod enforcements;
+mod fail;
+mod holds;
+mod open;
+mod owners;
+mod readers;
+mod retry;
+mod rows;
+mod runs;
+mod settle;
+mod totals;
+mod usage;
+mod writer;
+
+use super::*;
+use crate::{Provider, RunId, Scope};
+use changes::Changes;
+use fail::Fail;
+use readers::Readers;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use tokio::sync::watch;
+use writer::Writer;
+
+/// The ledger in one SQLite file.
+///
+/// Every process that shares the file must be given the same `owners_dir`, or each takes the other's holds for those
+/// of a dead process (which costs no token, but counts estimates as spent until their responses settle).
+pub struct SqliteLedger {
+    path: PathBuf,
+    owners_dir: PathBuf,
+    // Dropped in this order: the writer last, so that the last connection is one that may tidy the log away.
+    changes: Changes,
+    readers: Readers,
+    writer: Option<Writer>,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger for reading and writing; creates it, mode 0600, where there is none or an empty file.
+    ///
+    /// Blocks: on the file system, and for up to five seconds on other processes that are writing.
+    pub fn open(path: &Path, owners_dir: &Path) -> Result<Self, LedgerError> {
+        let connection = open::for_writing(path)?;
+        let changes = Changes::new(path);
+        let writer = Writer::start(path, owners_dir, connection, changes.counter())?;
+        Ok(Self {
+            path: path.to_owned(),
+            owners_dir: owners_dir.to_owned(),
+            writer: Some(writer),
+            changes,
+            readers: Readers::new(path),
+        })
+    }
+
+    /// Opens a ledger that exists for reading; every method that writes then fails.
+    pub fn open_read_only(path: &Path) -> Result<Self, LedgerError> {
+        open::for_reading(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            owners_dir: PathBuf::new(),
+            writer: None,
+            changes: Changes::new(path),
+            readers: Readers::new(path),
+        })
+    }
+
+    fn writer(&self) -> Result<&Writer, LedgerError> {
+        self.writer.as_ref().ok_or_else(|| LedgerError::Io {
+            path: self.path.clone(),
+            what: "cannot write to the ledger",
+            source: "it was opened for reading only".into(),
+        })
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        body: impl FnOnce(&Connection) -> Result<T, Fail> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        self.writer()?.call(body).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        body: impl FnMut(&Connection) -> Result<T, Fail> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        self.readers.call(body).await
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn run_insert(&self, run: NewRun) -> Result<(), LedgerError> {
+        self.write(move |connection| runs::insert(connection, &run)).await
+    }
+
+    async fn run_fetch(&self, id: &RunId) -> Result<Option<RunRecord>, LedgerError> {
+        let id = id.clone();
+        self.read(move |connection| runs::fetch(connection, &id)).await
+    }
+
+    async fn run_list(&self, live: bool) -> Result<Vec<RunRecord>, LedgerError> {
+        self.read(move |connection| runs::list(connection, live)).await
+    }
+
+    async fn run_finish(
+        &self,
+        id: &RunId,
+        finished_at: i64,
+        exit_code: Option<i32>,
+    ) -> Result<(), LedgerError> {
+        let id = id.clone();
+        self.write(move |connection| runs::finish(connection, &id, finished_at, exit_code)).await
+    }
+
+    async fn hold_place(&self, request: HoldRequest) -> Result<HoldOutcome, LedgerError> {
+        let writer = self.writer()?;
+        let (owner, orphans) = (writer.owner(), writer.orphans());
+        let undelivered = writer
+            .call(move |connection| Ok(orphans.guard(holds::place(connection, &owner, &request)?)))
+            .await?;
+        undelivered.deliver()
+    }
+
+    async fn hold_release(&self, hold: &HoldId) -> Result<(), LedgerError> {
+        let hold = hold.clone();
+        self.write(move |connection| holds::release(connection, &hold)).await
+    }
+
+    async fn usage_settle(&self, settlement: Settlement) -> Result<Vec<Crossing>, LedgerError> {
+        self.write(move |connection| settle::settle(connection, &settlement)).await
+    }
+
+    async fn usage_sum(&self, query: UsageQuery) -> Result<Vec<UsageSum>, LedgerError> {
+        self.read(move |connection| usage::sum(connection, &query)).await
+    }
+
+    async fn usage_list(&self, query: UsageQuery) -> Result<Vec<UsageRecord>, LedgerError> {
+        self.read(move |connection| usage::list(connection, &query)).await
+    }
+
+    async fn budget_fetch(
+        &self,
+        scope: &Scope,
+        provider: &Provider,
+        window_start: i64,
+    ) -> Result<Balance, LedgerError> {
+        let (scope, provider) = (scope.clone(), provider.clone());
+        self.read(move |connection| totals::balance(connection, &scope, &provider, window_start)).await
+    }
+
+    async fn block_fetch(
+        &self,
+        run: &RunId,
+        governing: &[AskedLimit],
+        now: i64,
+    ) -> Result<Option<Block>, LedgerError> {
+        let (run, governing) = (run.clone(), governing.to_vec());
+        self.read(move |connection| blocks::fetch(connection, &run, &governing, now)).await
+    }
+
+    async fn block_plan(
+        &self,
+        run: &RunId,
+        governing: &[AskedLimit],
+        now: i64,
+    ) -> Result<Option<Block>, LedgerError> {
+        let writer = self.writer()?;
+        // Every supervisor asks after every change, and mostly nothing stands: that costs the writer nothing.
+        if self.block_fetch(run, governing, now).await?.is_none() {
+            return Ok(None);
+        }
+        let (run, governing) = (run.clone(), governing.to_vec());
+        writer.call(move |connection| blocks::plan(connection, &run, &governing, now)).await
+    }
+
+    async fn block_list(&self) -> Result<Vec<Block>, LedgerError> {
+        self.read(blocks::list).await
+    }
+
+    async fn block_reconsider(&self, limits: &[AskedLimit], now: i64) -> Result<(), LedgerError> {
+        let limits = limits.to_vec();
+        self.write(move |connection| blocks::reconsider(connection, &limits, now)).await
+    }
+
+    async fn enforcement_list(&self, run: Option<&RunId>) -> Result<Vec<Enforcement>, LedgerError> {
+        let run = run.cloned();
+        self.read(move |connection| enforcements::list(connection, run.as_ref())).await
+    }
+
+    async fn enforcement_advance(
+        &self,
+        id: i64,
+        from: EnforcementState,
+        to: EnforcementState,
+        detail: &str,
+        now: i64,
+    ) -> Result<bool, LedgerError> {
+        let detail = detail.to_owned();
+        self.write(move |connection| enforcements::advance(connection, id, from, to, &detail, now)).await
+    }
+
+    async fn holds_reap(&self, now: i64) -> Result<usize, LedgerError> {
+        let writer = self.writer()?;
+        let (own, dir) = (writer.owner(), self.owners_dir.clone());
+        let dead = self.read(move |connection| owners::dead(connection, &dir, &own)).await?;
+        let mut reaped = 0;
+        for owner in dead {
+            reaped += writer.call(move |connection| owner.reap(connection, now)).await?;
+        }
+        Ok(reaped)
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}

@@ -4,7 +4,7 @@
 
 use super::Refusal;
 use crate::Format;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 /// The body of a refusal that is answered with `status`.
 pub(super) fn body(refusal: &Refusal, status: u16, format: Option<Format>) -> String {
@@ -53,7 +53,10 @@ pub(super) fn stream_event(refusal: &Refusal, format: Format) -> String {
             format!("event: response.failed\ndata: {data}\n\n")
         }
         Format::Gemini => {
-            format!("data: {}\n\n", json!({"error": {"code": 400, "message": text, "status": "FAILED_PRECONDITION"}}))
+            format!(
+                "data: {}\n\n",
+                json!({"error": {"code": 400, "message": text, "status": "FAILED_PRECONDITION"}})
+            )
         }
     }
 }

@@ -10,7 +10,9 @@ const MAX_LEN: usize = 64;
 
 /// A text that cannot be a name, and why.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{text:?} is not a {what}: expected 1 to 64 of a-z, A-Z, 0-9, '.', '_', '-', starting with a letter or digit")]
+#[error(
+    "{text:?} cannot be the {what}: expected 1 to 64 of a-z, A-Z, 0-9, '.', '_', '-', starting with a letter or digit"
+)]
 pub struct InvalidName {
     what: &'static str,
     text: String,
@@ -59,12 +61,12 @@ macro_rules! name {
 name!(
     /// A bottle's name; also the name of its folder under `bottles/`.
     BottleName,
-    "bottle name"
+    "name of a bottle"
 );
 name!(
     /// A named agent that runs in bottles, such as `claude-reviewer`.
     AgentName,
-    "agent name"
+    "name of an agent"
 );
 name!(
     /// One launch of an agent in a bottle.
@@ -74,7 +76,7 @@ name!(
 name!(
     /// The key that budgets use for a model provider, such as `claude` or `codex`.
     Provider,
-    "provider name"
+    "name of a provider"
 );
 
 impl Provider {

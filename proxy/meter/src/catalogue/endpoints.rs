@@ -56,25 +56,43 @@ const CLAUDE_FREE: &[&str] = &[
     "/v1/skills",
 ];
 
-/// Free under these prefixes on chatgpt.com: what Codex reads around its model calls.
+/// Free under these prefixes on chatgpt.com: what Codex reads and reports around its model calls. Not among them, since
+/// a model works behind them: `codex/memories`, `codex/alpha/search`, `codex/realtime`, `codex/safety`, `wham/tasks`.
 const CHATGPT_FREE: &[&str] = &[
     "/backend-api/codex/models",
     "/backend-api/codex/plugins",
     "/backend-api/codex/config",
     "/backend-api/codex/usage",
     "/backend-api/codex/analytics-events",
-    "/backend-api/codex/safety",
+    "/backend-api/codex/thread",
+    "/backend-api/codex/agent-identities",
     "/backend-api/plugins",
     "/backend-api/connectors",
     "/backend-api/accounts",
+    "/backend-api/ps",
+    "/backend-api/me",
     "/backend-api/wham/usage",
+    "/backend-api/wham/apps",
     "/backend-api/wham/config",
     "/backend-api/wham/environments",
-    "/backend-api/ps/plugins",
-    "/backend-api/me",
-    "/api/codex/config",
-    "/api/codex/usage",
+    "/backend-api/wham/analytics-events",
+    "/backend-api/wham/onboarding",
+    "/backend-api/wham/rate-limit-reset-credits",
     "/ces",
+];
+
+/// Free verbs of Code Assist, which Gemini CLI calls around its model calls when it is signed in with Google.
+const CODE_ASSIST_FREE: &[&str] = &[
+    "loadCodeAssist",
+    "onboardUser",
+    "fetchAvailableModels",
+    "fetchAdminControls",
+    "listExperiments",
+    "retrieveUserQuota",
+    "retrieveUserQuotaSummary",
+    "recordCodeAssistMetrics",
+    "getCodeAssistGlobalUserSetting",
+    "setCodeAssistGlobalUserSetting",
 ];
 
 /// Free under these prefixes, whatever version stands before them, on OpenAI and what is compatible with it.
@@ -85,7 +103,11 @@ pub(super) fn classify(api: Api, method: &str, path: &str) -> Kind {
     // A read charges nothing: what it returns was charged when it was created.
     if matches!(method, "GET" | "HEAD" | "OPTIONS") {
         // Batch results carry usage that no request of ours was charged for.
-        return if path.contains("/batches/") && path.ends_with("/results") { Kind::Unknown } else { Kind::Free };
+        return if path.contains("/batches/") && path.ends_with("/results") {
+            Kind::Unknown
+        } else {
+            Kind::Free
+        };
     }
     match api {
         Api::SignIn => Kind::Free,
@@ -107,7 +129,8 @@ fn anthropic(method: &str, path: &str) -> Kind {
         "/v1/chat/completions" => return Kind::Metered(Format::OpenaiChat),
         _ => {}
     }
-    let stops_a_batch = path.starts_with("/v1/messages/batches/") && (method == "DELETE" || path.ends_with("/cancel"));
+    let stops_a_batch =
+        path.starts_with("/v1/messages/batches/") && (method == "DELETE" || path.ends_with("/cancel"));
     match stops_a_batch || CLAUDE_FREE.iter().any(|prefix| under(path, prefix)) {
         true => Kind::Free,
         false => Kind::Unknown,
@@ -132,6 +155,9 @@ fn gemini(method: &str, path: &str) -> Option<Kind> {
         Some("generateContent" | "streamGenerateContent") => return Some(Kind::Metered(Format::Gemini)),
         Some("countTokens" | "computeTokens" | "cancel") => return Some(Kind::Free),
         Some("rawPredict" | "streamRawPredict") => return Some(raw_predict(path)),
+        Some(verb) if last.starts_with("v1internal:") && CODE_ASSIST_FREE.contains(&verb) => {
+            return Some(Kind::Free);
+        }
         Some(_) => return Some(Kind::Unknown),
         None => {}
     }
@@ -140,7 +166,9 @@ fn gemini(method: &str, path: &str) -> Option<Kind> {
     }
     let mut parts = path.trim_start_matches('/').split('/');
     match (parts.next(), parts.next()) {
-        (Some("upload" | "resumable"), _) | (Some("v1" | "v1beta" | "v1alpha"), Some("files")) => Some(Kind::Free),
+        (Some("upload" | "resumable"), _) | (Some("v1" | "v1beta" | "v1alpha"), Some("files")) => {
+            Some(Kind::Free)
+        }
         _ if path.contains("/openai/") || path.contains("/endpoints/openapi/") => common(method, path),
         _ => None,
     }

@@ -15,7 +15,9 @@ fn encoded(encoding: &str, plain: &[u8]) -> Vec<u8> {
             flate2::read::ZlibEncoder::new(plain, flate2::Compression::fast()).read_to_end(&mut out).unwrap();
         }
         "raw" => {
-            flate2::read::DeflateEncoder::new(plain, flate2::Compression::fast()).read_to_end(&mut out).unwrap();
+            flate2::read::DeflateEncoder::new(plain, flate2::Compression::fast())
+                .read_to_end(&mut out)
+                .unwrap();
         }
         "br" => {
             brotli::CompressorReader::new(plain, 4096, 4, 20).read_to_end(&mut out).unwrap();
@@ -128,7 +130,10 @@ fn cut_and_corrupt_bodies_are_errors() {
         let mut garbage = body.clone();
         garbage.extend_from_slice(b"garbage behind the end");
         let _ = decode_body(header(encoding), &garbage, 1 << 20);
-        assert!(decode_body(header(encoding), b"data: {}\n\ndata: {}\n\n", 1 << 20).is_err(), "{encoding} plain");
+        assert!(
+            decode_body(header(encoding), b"data: {}\n\ndata: {}\n\n", 1 << 20).is_err(),
+            "{encoding} plain"
+        );
     }
     assert_eq!(decode_body("gzip", b"", 100), Ok(Vec::new()));
 }

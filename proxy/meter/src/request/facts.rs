@@ -1,4 +1,297 @@
-//! stub
+//! One walk over a request's body: the facts of admission and the places a rewrite would touch.
+//!
+//! `read` and `rewrite` share this walk, so that what is admitted and what is rewritten cannot differ. The fields of
+//! each format are in `fields`; what is common to all is here.
+
+use super::estimate::Estimate;
+use super::fields;
+use super::walk::{self, Scalar, Visitor, unescaped};
 use super::{RequestError, RequestFacts};
 use hudson_schema::Format;
-pub(super) fn read(_: Format, _: &str, _: Option<&str>, _: &[u8]) -> Result<RequestFacts, RequestError> { Ok(RequestFacts { choices: 1, ..RequestFacts::default() }) }
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Deepest path that holds a fact; deeper ones only matter to the estimate.
+const MAX_PATH: usize = 6;
+/// Longest model name, in bytes.
+const MAX_MODEL: usize = 256;
+/// How many server tools are listed, and how much of each name is kept.
+const MAX_TOOLS: usize = 32;
+const MAX_TOOL_NAME: usize = 64;
+
+/// Fields that decide about money. Some servers compare names without case (Go's `encoding/json`), so a second
+/// spelling of one of them would be read by the server and not by Hudson.
+const DECIDING: &[&str] = &[
+    "model",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "generationConfig",
+    "n",
+    "best_of",
+    "background",
+    "tools",
+    "messages",
+    "input",
+    "prompt",
+    "contents",
+];
+
+pub(super) fn read(
+    format: Format,
+    path: &str,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<RequestFacts, RequestError> {
+    let mut draft = collect(format, body)?;
+    let model = fields::model_in_path(format, path).or(draft.facts.model.take());
+    if let Some(model) = model.as_deref().filter(|model| fields::works_by_itself(format, model)) {
+        draft.server_tool(model);
+    }
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let generates = last != "embeddings";
+    let chat = draft.format == Format::OpenaiChat && generates && draft.has_prompt;
+    let mut facts = draft.facts;
+    facts.choices = draft.choices.max(1).saturating_mul(draft.prompts.max(1));
+    facts.stream |= last.ends_with(":streamGenerateContent") || last.ends_with(":streamRawPredict");
+    facts.include_usage_supported = chat && fields::takes_stream_options(query);
+    facts.cap_supported = generates && last != "compact" && !path.contains("/backend-api/codex/");
+    if !generates {
+        facts.output_cap = Some(0);
+    }
+    facts.input_estimate = draft.estimate.total(format, body.len(), model.as_deref(), draft.tools);
+    facts.model = model;
+    Ok(facts)
+}
+
+/// What one walk finds.
+pub(super) struct Draft {
+    pub(super) format: Format,
+    pub(super) facts: RequestFacts,
+    pub(super) places: Places,
+    pub(super) estimate: Estimate,
+    /// `n`, `best_of` or `candidateCount`.
+    pub(super) choices: u64,
+    /// How many prompts one completions request carries.
+    pub(super) prompts: u64,
+    /// Whether any tool is defined.
+    pub(super) tools: bool,
+    /// `messages` or `prompt` is there: the body is one for chat/completions or completions.
+    pub(super) has_prompt: bool,
+    /// `prompt` is there.
+    pub(super) has_completion_prompt: bool,
+    /// Gemini: the request stands under `request` (Code Assist), or at the root.
+    pub(super) wrapped: bool,
+    pub(super) bare: bool,
+    /// The tool whose object is open.
+    pub(super) tool: fields::Tool,
+}
+
+/// Where the values stand that a rewrite changes.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// The object that holds the cap or its parent: the root, or `request` of Code Assist.
+    pub(super) base: Slot,
+    /// Every value that is an output cap, and the tokens it states.
+    pub(super) caps: Vec<(Range<usize>, Option<u64>)>,
+    /// `generationConfig`.
+    pub(super) config: Option<Slot>,
+    pub(super) stream_options: Option<Slot>,
+    pub(super) include_usage: Option<Range<usize>>,
+}
+
+/// An object a member can be put into.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slot {
+    /// The whole value; a `null` is replaced, an object is added to.
+    pub(super) span: Range<usize>,
+    pub(super) null: bool,
+    pub(super) empty: bool,
+}
+
+/// Walks the body.
+pub(super) fn collect(format: Format, body: &[u8]) -> Result<Draft, RequestError> {
+    let mut draft = Draft {
+        format,
+        facts: RequestFacts::default(),
+        places: Places::default(),
+        estimate: Estimate::new(format),
+        choices: 1,
+        prompts: 0,
+        tools: false,
+        has_prompt: false,
+        has_completion_prompt: false,
+        wrapped: false,
+        bare: false,
+        tool: fields::Tool::default(),
+    };
+    walk::walk(body, &mut draft)?;
+    // Two places for one thing: which of them the server reads is its secret.
+    if draft.wrapped && draft.bare {
+        return Err(RequestError::WrongType {
+            field: "request",
+            expected: "the only place of contents and generationConfig",
+        });
+    }
+    Ok(draft)
+}
+
+impl Draft {
+    /// Notes work that the provider does by itself.
+    pub(super) fn server_tool(&mut self, name: &str) {
+        let name: String = name.chars().take(MAX_TOOL_NAME).collect();
+        let tools = &mut self.facts.server_tools;
+        if tools.len() < MAX_TOOLS && !tools.contains(&name) {
+            tools.push(name);
+        }
+    }
+
+    /// Notes input that is not in the body.
+    pub(super) fn unseen(&mut self, field: &'static str) {
+        if !self.facts.unseen_input.contains(&field) {
+            self.facts.unseen_input.push(field);
+        }
+    }
+
+    /// Notes a value that caps the output; where two do, the larger one is believed.
+    pub(super) fn cap(
+        &mut self,
+        field: &'static str,
+        value: Scalar<'_>,
+        span: Range<usize>,
+    ) -> Result<(), RequestError> {
+        let cap = count(field, value, self.format)?;
+        self.facts.output_cap = self.facts.output_cap.max(cap);
+        self.places.caps.push((span, cap));
+        Ok(())
+    }
+}
+
+impl Visitor for Draft {
+    fn canonical<'k>(&self, path: &[Cow<'_, str>], key: Cow<'k, str>) -> Cow<'k, str> {
+        match self.format {
+            Format::Gemini => fields::camel(path, key),
+            _ => key,
+        }
+    }
+
+    fn scalar(
+        &mut self,
+        path: &[Cow<'_, str>],
+        value: Scalar<'_>,
+        span: Range<usize>,
+    ) -> Result<(), RequestError> {
+        if path.is_empty() {
+            return Err(RequestError::NotObject);
+        }
+        spelled(path)?;
+        self.estimate.scalar(path, value);
+        let mut names = [""; MAX_PATH];
+        let Some(names) = short(path, &mut names) else { return Ok(()) };
+        match names {
+            ["model"] => {
+                let model = text("model", value)?;
+                if model.as_ref().is_some_and(|model| model.len() > MAX_MODEL) {
+                    return Err(RequestError::WrongType {
+                        field: "model",
+                        expected: "a text of at most 256 bytes",
+                    });
+                }
+                self.facts.model = model;
+                Ok(())
+            }
+            ["stream"] if self.format != Format::Gemini => {
+                self.facts.stream = flag("stream", value)?.unwrap_or(false);
+                Ok(())
+            }
+            _ => fields::scalar(self, names, value, span),
+        }
+    }
+
+    fn open(&mut self, path: &[Cow<'_, str>], array: bool) -> Result<(), RequestError> {
+        if path.is_empty() && array {
+            return Err(RequestError::NotObject);
+        }
+        spelled(path)?;
+        self.estimate.open();
+        let mut names = [""; MAX_PATH];
+        match short(path, &mut names) {
+            Some(names) => fields::open(self, names, array),
+            None => Ok(()),
+        }
+    }
+
+    fn close(&mut self, path: &[Cow<'_, str>], span: Range<usize>, empty: bool) -> Result<(), RequestError> {
+        self.estimate.close(path);
+        let mut names = [""; MAX_PATH];
+        if let Some(names) = short(path, &mut names) {
+            let slot = Slot { span, null: false, empty };
+            if names.is_empty() && self.places.base.span.is_empty() {
+                self.places.base = slot.clone();
+            }
+            fields::close(self, names, slot);
+        }
+        Ok(())
+    }
+}
+
+/// The path as plain texts, unless it is too long to hold a fact.
+fn short<'n>(path: &'n [Cow<'_, str>], names: &'n mut [&'n str; MAX_PATH]) -> Option<&'n [&'n str]> {
+    for (slot, name) in names.iter_mut().zip(path) {
+        *slot = name.as_ref();
+    }
+    names.get(..path.len())
+}
+
+/// Refuses a second spelling of a field that decides.
+fn spelled(path: &[Cow<'_, str>]) -> Result<(), RequestError> {
+    let [name] = path else { return Ok(()) };
+    match DECIDING.iter().find(|field| field.eq_ignore_ascii_case(name) && *field != name) {
+        Some(field) => Err(RequestError::WrongType { field, expected: "spelled in this case" }),
+        None => Ok(()),
+    }
+}
+
+/// A text; `null` is none.
+pub(super) fn text(field: &'static str, value: Scalar<'_>) -> Result<Option<String>, RequestError> {
+    match value {
+        Scalar::Text(raw) => Ok(Some(unescaped(raw).into_owned())),
+        Scalar::Null => Ok(None),
+        _ => Err(RequestError::WrongType { field, expected: "a text" }),
+    }
+}
+
+/// A truth value; `null` is none.
+pub(super) fn flag(field: &'static str, value: Scalar<'_>) -> Result<Option<bool>, RequestError> {
+    match value {
+        Scalar::Bool(flag) => Ok(Some(flag)),
+        Scalar::Null => Ok(None),
+        _ => Err(RequestError::WrongType { field, expected: "true or false" }),
+    }
+}
+
+/// A count; `null` is none. `100.0` and `1e2` are 100, as servers in dynamic languages read them; Gemini also takes a
+/// number in quotes (proto3 JSON).
+pub(super) fn count(
+    field: &'static str,
+    value: Scalar<'_>,
+    format: Format,
+) -> Result<Option<u64>, RequestError> {
+    let wrong = RequestError::WrongType { field, expected: "a whole number from 0 up" };
+    let digits = match value {
+        Scalar::Null => return Ok(None),
+        Scalar::Number(digits) => digits,
+        Scalar::Text(digits) if format == Format::Gemini => digits,
+        _ => return Err(wrong),
+    };
+    if let Ok(count) = digits.parse::<u64>() {
+        return Ok(Some(count));
+    }
+    match digits.parse::<f64>() {
+        // Above 2^53 a float is no count any more.
+        Ok(float) if (0.0..9e15).contains(&float) && float.fract() == 0.0 => Ok(Some(float as u64)),
+        _ => Err(wrong),
+    }
+}

@@ -79,7 +79,10 @@ pub fn output_maximum(format: Format, model: Option<&str>) -> u64 {
 /// Whether `name` is of the family `prefix`: `gpt-4` is `gpt-4-0613` but not `gpt-4.2` or `gpt-40`.
 fn starts(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(|rest| {
-        rest.is_empty() || rest.starts_with(['-', '@', ':']) || prefix.ends_with("2025") || rest.starts_with('.') && prefix == "gemini-3"
+        rest.is_empty()
+            || rest.starts_with(['-', '@', ':'])
+            || prefix.ends_with("2025")
+            || rest.starts_with('.') && prefix == "gemini-3"
     })
 }
 

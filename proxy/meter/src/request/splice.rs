@@ -1,4 +1,122 @@
-//! stub
+//! Changes to a body by cutting and joining bytes, so that nothing else moves.
+//!
+//! Invariant: outside the spans of the changed values and the members put in, the result is the input byte for byte; a
+//! body is never parsed and written again (key order, number spelling and white space feed the provider's cache and
+//! signatures).
+
+use super::facts::{self, Draft, Slot};
 use super::{RequestError, RequestFacts, Rewrite};
+use crate::catalogue;
 use hudson_schema::Format;
-pub(super) fn rewrite(_: Format, _: &RequestFacts, _: &str, body: &[u8], _: &Rewrite) -> Result<Vec<u8>, RequestError> { Ok(body.to_vec()) }
+use std::ops::Range;
+
+/// One cut: the bytes of `span` become `text`.
+struct Edit {
+    span: Range<usize>,
+    text: String,
+}
+
+pub(super) fn rewrite(
+    format: Format,
+    facts: &RequestFacts,
+    host: &str,
+    body: &[u8],
+    change: &Rewrite,
+) -> Result<Vec<u8>, RequestError> {
+    let draft = facts::collect(format, body)?;
+    let mut edits = Vec::new();
+    if let Some(cap) = change.output_cap {
+        if !facts.cap_supported {
+            return Err(RequestError::CapNotSupported);
+        }
+        set_cap(&draft, facts, host, cap, &mut edits);
+    }
+    if change.include_usage && facts.stream && facts.include_usage_supported && !tells_unasked(host) {
+        set_include_usage(&draft, &mut edits);
+    }
+    Ok(apply(body, edits))
+}
+
+fn set_cap(draft: &Draft, facts: &RequestFacts, host: &str, cap: u64, edits: &mut Vec<Edit>) {
+    let places = &draft.places;
+    for (span, old) in &places.caps {
+        if old.is_none_or(|old| old > cap) {
+            edits.push(Edit { span: span.clone(), text: cap.to_string() });
+        }
+    }
+    if !places.caps.is_empty() {
+        return;
+    }
+    match draft.format {
+        Format::Gemini => match &places.config {
+            Some(config) => edits.push(member(config, &format!("\"maxOutputTokens\":{cap}"))),
+            None => {
+                edits.push(member(
+                    &places.base,
+                    &format!("\"generationConfig\":{{\"maxOutputTokens\":{cap}}}"),
+                ));
+            }
+        },
+        Format::Anthropic => edits.push(member(&places.base, &format!("\"max_tokens\":{cap}"))),
+        Format::OpenaiResponses => edits.push(member(&places.base, &format!("\"max_output_tokens\":{cap}"))),
+        _ => {
+            let name = chat_cap_name(draft, facts, host);
+            edits.push(member(&places.base, &format!("\"{name}\":{cap}")));
+        }
+    }
+}
+
+/// Hosts that state usage in every stream, never saw `stream_options` in a recording and may refuse a field they do not
+/// know.
+fn tells_unasked(host: &str) -> bool {
+    let host = catalogue::bare(host);
+    ["mistral.ai", "perplexity.ai"].iter().any(|name| host == *name || host.ends_with(&format!(".{name}")))
+}
+
+/// `max_tokens` is refused by OpenAI's reasoning models and deprecated by OpenAI and Azure for chat; compatible servers
+/// and the older completions endpoint know no other.
+fn chat_cap_name(draft: &Draft, facts: &RequestFacts, host: &str) -> &'static str {
+    let host = catalogue::bare(host);
+    let model = facts.model.as_deref().unwrap_or_default();
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let reasoning =
+        ["o1", "o3", "o4", "gpt-5", "gpt-6", "codex-"].iter().any(|prefix| name.starts_with(prefix));
+    let openai = host == "api.openai.com" || host.ends_with(".openai.azure.com");
+    match (openai || reasoning) && !draft.has_completion_prompt {
+        true => "max_completion_tokens",
+        false => "max_tokens",
+    }
+}
+
+fn set_include_usage(draft: &Draft, edits: &mut Vec<Edit>) {
+    let places = &draft.places;
+    match (&places.include_usage, &places.stream_options) {
+        (Some(_), _) if draft.facts.include_usage == Some(true) => {}
+        (Some(span), _) => edits.push(Edit { span: span.clone(), text: "true".to_owned() }),
+        (None, Some(options)) => edits.push(member(options, "\"include_usage\":true")),
+        (None, None) => edits.push(member(&places.base, "\"stream_options\":{\"include_usage\":true}")),
+    }
+}
+
+/// Puts a member in front of an object's first one, or makes a `null` an object.
+fn member(slot: &Slot, text: &str) -> Edit {
+    if slot.null {
+        return Edit { span: slot.span.clone(), text: format!("{{{text}}}") };
+    }
+    let at = slot.span.start + 1;
+    let comma = if slot.empty { "" } else { "," };
+    Edit { span: at..at, text: format!("{text}{comma}") }
+}
+
+fn apply(body: &[u8], mut edits: Vec<Edit>) -> Vec<u8> {
+    edits.sort_by_key(|edit| edit.span.start);
+    let mut out = Vec::with_capacity(body.len() + 64);
+    let mut at = 0;
+    for edit in &edits {
+        out.extend_from_slice(body.get(at..edit.span.start).unwrap_or_default());
+        out.extend_from_slice(edit.text.as_bytes());
+        at = edit.span.end;
+    }
+    out.extend_from_slice(body.get(at..).unwrap_or_default());
+    out
+}

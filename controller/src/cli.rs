@@ -1,0 +1,341 @@
+//! The command line: one definition from which parsing, help, completions and man pages come.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hudson_proxy::dial::ConnectTo;
+use hudson_schema::budget::{Amount, BudgetMap};
+use hudson_schema::{AgentName, BottleName, Format, Policy, Provider, RunId};
+use std::path::PathBuf;
+
+/// The egress control plane for AI agents: routes, credentials, token budgets.
+#[derive(Debug, Parser)]
+#[command(name = "hudson", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Hudson's home directory [default: $BOT_BOTTLE_HOME, else ~/.bot-bottle]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command as a bottle: its traffic through the proxy, its tokens under a budget
+    Run(RunArgs),
+    /// Serve: proxy and controller in one process, for bottles of this host
+    Up(ServeArgs),
+    /// Serve the proxy alone, as a sidecar (EGRESS_ROUTES names the routes file)
+    Proxy(ServeArgs),
+    /// Bottles: add one for a container started elsewhere, list, show
+    #[command(subcommand)]
+    Bottle(BottleCommand),
+    /// Token usage by bottle, agent, provider, run or day
+    Usage(UsageArgs),
+    /// Budgets: what is left
+    #[command(subcommand)]
+    Budget(BudgetCommand),
+    /// Validate settings, bottles and routes
+    Check(CheckArgs),
+    /// Say which route decides about a request, and why
+    Explain(ExplainArgs),
+    /// Print the token usage that recorded responses report
+    Meter(MeterArgs),
+    /// Print the routes that a provider's preset adds
+    #[command(subcommand)]
+    Presets(PresetsCommand),
+    /// The interception CA
+    #[command(subcommand)]
+    Ca(CaCommand),
+    /// Live runs, blocks, enforcement, configuration
+    Status,
+    /// Serve recorded provider streams over TLS
+    Replay(ReplayArgs),
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages
+    Man {
+        /// The folder they are written to
+        directory: PathBuf,
+    },
+}
+
+/// Arguments of `hudson run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The bottle it runs in [default: the provider's name, else `default`]
+    #[arg(long, value_name = "NAME")]
+    pub bottle: Option<BottleName>,
+    /// The named agent whose usage this is
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<AgentName>,
+    /// The parent of a bottle that has no `extends`
+    #[arg(long, value_name = "NAME")]
+    pub parent: Option<BottleName>,
+    /// The provider whose preset is added; `none` adds none [default: guessed from CMD's name]
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<String>,
+    /// A routes file instead of the bottle's own
+    #[arg(long, value_name = "FILE")]
+    pub routes: Option<PathBuf>,
+    /// Token limits of this launch, such as `claude=200k,codex=1M`
+    #[arg(long, value_name = "PROVIDER=TOKENS", value_parser = parse_budget)]
+    pub budget: Vec<BudgetMap>,
+    /// What happens when a budget is spent
+    #[arg(long, value_name = "cutoff|freeze|kill")]
+    pub on_exhausted: Option<Policy>,
+    /// Write a JSON report of the run to this file
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Do not use a running `hudson up`
+    #[arg(long)]
+    pub embedded: bool,
+    /// How upstreams are reached.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+/// How upstreams are reached: for tests and corporate networks.
+#[derive(Clone, Debug, Default, Args)]
+pub struct NetworkArgs {
+    /// Dial ADDRESS:PORT for HOST:PORT; names and policy stay
+    #[arg(long, value_name = "HOST:PORT:ADDRESS:PORT")]
+    pub connect_to: Vec<ConnectTo>,
+    /// A PEM file with certificate authorities trusted beside the system's
+    #[arg(long, value_name = "FILE")]
+    pub upstream_ca: Vec<PathBuf>,
+    /// Written, as JSON, when the proxy listens
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Arguments of `hudson up` and `hudson proxy`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Listen here instead of `proxy.listen` in settings.yml
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Vec<std::net::SocketAddr>,
+    /// How upstreams are reached.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// `hudson bottle …`
+#[derive(Debug, Subcommand)]
+pub enum BottleCommand {
+    /// Give a bottle started elsewhere a proxy URL and an environment
+    Add(BottleAddArgs),
+    /// List bottles
+    List,
+    /// Show one bottle
+    Show {
+        /// Its name
+        name: BottleName,
+    },
+}
+
+/// Arguments of `hudson bottle add`.
+#[derive(Debug, Args)]
+pub struct BottleAddArgs {
+    /// The bottle's name
+    pub name: BottleName,
+    /// The named agent whose usage this is
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<AgentName>,
+    /// The parent of a bottle that has no `extends`
+    #[arg(long, value_name = "NAME")]
+    pub parent: Option<BottleName>,
+    /// The provider whose preset is added
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<String>,
+    /// Token limits of this launch
+    #[arg(long, value_name = "PROVIDER=TOKENS", value_parser = parse_budget)]
+    pub budget: Vec<BudgetMap>,
+    /// What happens when a budget is spent
+    #[arg(long, value_name = "cutoff|freeze|kill")]
+    pub on_exhausted: Option<Policy>,
+}
+
+/// Arguments of `hudson usage`.
+#[derive(Debug, Args)]
+pub struct UsageArgs {
+    /// The columns to sum by
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["bottle", "provider"])]
+    pub by: Vec<UsageBy>,
+    /// Only this bottle
+    #[arg(long, value_name = "NAME")]
+    pub bottle: Option<BottleName>,
+    /// Only this run
+    #[arg(long, value_name = "ID")]
+    pub run: Option<RunId>,
+    /// Only what began on or after this day or instant, such as 2026-11-01
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Print each response instead of sums
+    #[arg(long)]
+    pub rows: bool,
+}
+
+/// A column of `hudson usage`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum UsageBy {
+    /// The agent.
+    Agent,
+    /// The bottle.
+    Bottle,
+    /// The UTC day.
+    Day,
+    /// The model.
+    Model,
+    /// The provider.
+    Provider,
+    /// The run.
+    Run,
+}
+
+/// `hudson budget …`
+#[derive(Debug, Subcommand)]
+pub enum BudgetCommand {
+    /// Show every limit, what is spent and what is left
+    Show {
+        /// Only limits that govern this bottle
+        #[arg(long, value_name = "NAME")]
+        bottle: Option<BottleName>,
+    },
+}
+
+/// Arguments of `hudson check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Files to validate [default: everything in the home directory]
+    pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `hudson explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The method, such as GET
+    pub method: String,
+    /// The URL
+    pub url: String,
+    /// The bottle that asks
+    #[arg(long, value_name = "NAME")]
+    pub bottle: BottleName,
+    /// A routes file instead of the bottle's own
+    #[arg(long, value_name = "FILE")]
+    pub routes: Option<PathBuf>,
+    /// The provider whose preset is added
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<String>,
+    /// A request header, `name: value`
+    #[arg(long = "header", short = 'H', value_name = "HEADER")]
+    pub headers: Vec<String>,
+}
+
+/// Arguments of `hudson meter`.
+#[derive(Debug, Args)]
+pub struct MeterArgs {
+    /// The host that answered, to find provider and format by
+    #[arg(long, requires = "target", conflicts_with = "format")]
+    pub host: Option<String>,
+    /// The path and query that were asked
+    #[arg(long, requires = "host")]
+    pub target: Option<String>,
+    /// The format
+    #[arg(long, required_unless_present = "host", value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// The response's Content-Type [default: guessed from the bytes]
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+    /// The response's Content-Encoding
+    #[arg(long, value_name = "CODING")]
+    pub content_encoding: Option<String>,
+    /// The recorded response bodies; `-` for standard input
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// `hudson presets …`
+#[derive(Debug, Subcommand)]
+pub enum PresetsCommand {
+    /// List the presets
+    List,
+    /// Print a preset as YAML
+    Show {
+        /// Its name
+        name: String,
+    },
+}
+
+/// `hudson ca …`
+#[derive(Debug, Subcommand)]
+pub enum CaCommand {
+    /// Print where the CA's certificate and the client bundle are
+    Path,
+    /// Make a new CA; running proxies and clients keep the old one until restarted
+    Rotate,
+}
+
+/// Arguments of `hudson replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// A folder with `manifest.jsonl` and the recorded bodies
+    pub directory: PathBuf,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
+    pub listen: std::net::SocketAddr,
+    /// Where the certificate authority of the replay server is written
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Milliseconds between two events of a stream
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    pub gap: u64,
+    /// Written, as JSON, when it listens
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Reads `claude=200k,codex=1M`.
+fn parse_budget(text: &str) -> Result<BudgetMap, String> {
+    let mut budget = BudgetMap::new();
+    for part in text.split(',') {
+        let (provider, amount) = part
+            .split_once('=')
+            .ok_or_else(|| format!("{part:?} is not PROVIDER=TOKENS, such as claude=200k"))?;
+        let provider: Provider = provider.trim().parse().map_err(|error| format!("{error}"))?;
+        let amount: Amount = amount.trim().parse().map_err(|error| format!("{error}"))?;
+        if budget.insert(provider.clone(), amount).is_some() {
+            return Err(format!("{provider} is given twice"));
+        }
+    }
+    Ok(budget)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn budgets_read_as_documented() {
+        let budget = parse_budget("claude=200k,codex=1M").unwrap();
+        assert_eq!(budget.values().map(|amount| amount.0).collect::<Vec<_>>(), [200_000, 1_000_000]);
+        for bad in ["", "claude", "claude=x", "claude=1,claude=2", "=1"] {
+            assert!(parse_budget(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! From a parsed command line to the command: one room a command, each returning its exit code.
+
+mod bottle;
+mod budget;
+mod ca;
+mod check;
+mod completions;
+mod credential;
+mod explain;
+mod ledger;
+mod man;
+mod meter;
+mod output;
+mod presets;
+mod replay;
+mod run;
+mod serve;
+mod status;
+mod usage;
+
+use crate::cli::{Cli, Command};
+use crate::instance;
+use anyhow::Result;
+use hudson_schema::home::Home;
+
+/// What every command gets.
+pub(crate) struct Context {
+    /// Hudson's home. It may not exist yet; commands that only read must not make it.
+    pub(crate) home: Home,
+    /// Whether to print JSON.
+    pub(crate) json: bool,
+}
+
+/// Runs a command; its exit code.
+pub async fn execute(cli: Cli) -> Result<u8> {
+    let context = Context { home: instance::home(cli.home)?, json: cli.json };
+    match cli.command {
+        Command::Run(arguments) => run::execute(&context, arguments).await,
+        Command::Up(arguments) => serve::up(&context, arguments).await,
+        Command::Proxy(arguments) => serve::proxy(&context, arguments).await,
+        Command::Bottle(arguments) => bottle::execute(&context, arguments).await,
+        Command::Usage(arguments) => usage::execute(&context, arguments).await,
+        Command::Budget(arguments) => budget::execute(&context, arguments).await,
+        Command::Check(arguments) => check::execute(&context, arguments),
+        Command::Explain(arguments) => explain::execute(&context, arguments),
+        Command::Meter(arguments) => meter::execute(&context, arguments),
+        Command::Presets(arguments) => presets::execute(&context, arguments),
+        Command::Ca(arguments) => ca::execute(&context, arguments),
+        Command::Status => status::execute(&context).await,
+        Command::Replay(arguments) => replay::execute(&context, arguments).await,
+        Command::Completions { shell } => completions::execute(shell),
+        Command::Man { directory } => man::execute(&directory),
+    }
+}

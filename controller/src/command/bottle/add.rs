@@ -1,0 +1,101 @@
+//! `hudson bottle add`: an identity for a bottle that is started elsewhere, served by the running `hudson up`.
+//!
+//! Invariant: the proxy URL, which is the bottle's secret, is printed once and stored nowhere.
+
+use super::super::output;
+use super::Context;
+use crate::cli::BottleAddArgs;
+use crate::exit::{self, Exit};
+use crate::launch::{Prepared, Request};
+use crate::{control, register};
+use anyhow::{Context as _, Result};
+use hudson_schema::ledger::SharedLedger;
+use hudson_schema::ledger::sqlite::SqliteLedger;
+use secrecy::ExposeSecret;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Registers a run and prints what its environment needs.
+pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Result<u8> {
+    let home = &context.home;
+    let request = Request {
+        bottle: Some(arguments.name),
+        agent: arguments.agent,
+        parent: arguments.parent,
+        provider: arguments.provider,
+        routes: None,
+        budget: arguments.budget,
+        on_exhausted: arguments.on_exhausted,
+        program: None,
+        supervised: false,
+    };
+    let prepared = Prepared::new(home, request)?;
+    // Asked before anything is recorded: a run that nobody serves would stay on the books.
+    if control::status(home).await?.is_none() {
+        return Err(Exit {
+            code: exit::FAILED,
+            message: format!(
+                "no `hudson up` serves {}, so nothing would answer at the bottle's proxy URL; start it first",
+                home.path().display()
+            ),
+        }
+        .into());
+    }
+    let ledger: SharedLedger = Arc::new(SqliteLedger::open(&home.ledger(), &home.owners())?);
+    let registered = register::register(&ledger, &prepared).await?;
+    let run = &registered.record.id;
+    let served = control::hand_over(home, run, &prepared.secrets()).await;
+    let answer = match served {
+        Ok(answer) => answer,
+        Err(error) => {
+            ledger.run_finish(run, crate::instance::now(), None).await?;
+            return Err(error);
+        }
+    };
+    let address = *answer.addresses.first().context("the running `hudson up` listens nowhere")?;
+    let mut environment: BTreeMap<String, String> = prepared.resolved.bottle.env.clone();
+    environment.extend(prepared.environment().into_iter().map(|(name, value)| (name, lossy(&value))));
+    environment
+        .extend(registered.variables(address, home).into_iter().map(|(name, value)| (name, lossy(&value))));
+    let url = registered.proxy_url(address);
+    if context.json {
+        output::json(&json!({
+            "bottle": prepared.bottle,
+            "run": run,
+            "proxy_url": url.expose_secret(),
+            "ca_file": home.ca_bundle(),
+            "environment": environment,
+        }))?;
+    } else {
+        output::text(&exports(&environment))?;
+    }
+    Ok(exit::OK)
+}
+
+fn lossy(value: &std::ffi::OsStr) -> String {
+    value.to_string_lossy().into_owned()
+}
+
+/// Lines that a POSIX shell evaluates.
+fn exports(environment: &BTreeMap<String, String>) -> String {
+    let mut out = String::new();
+    for (name, value) in environment {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "export {name}='{}'", value.replace('\'', r"'\''"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_was_meant() {
+        let environment =
+            BTreeMap::from([("A".to_owned(), "it's $HOME `x`".to_owned()), ("B".to_owned(), String::new())]);
+        assert_eq!(exports(&environment), "export A='it'\\''s $HOME `x`'\nexport B=''\n");
+    }
+}

@@ -1,0 +1,166 @@
+//! `hudson check`: whether the files say what can be done. Every file is looked at, whatever is wrong with others.
+//!
+//! Invariant: nothing is written, and a file is `ok` only if a proxy would start with it.
+
+mod home;
+mod kind;
+
+use super::Context;
+use super::output;
+use crate::cli::CheckArgs;
+use crate::exit;
+use anyhow::Result;
+use hudson_schema::config::{
+    ConfigError, Problem, load_bottle, load_bottle_file, load_manifest, load_routes, load_settings,
+};
+use hudson_schema::home::Home;
+use kind::Kind;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Checks the given files, or everything in the home.
+pub(super) fn execute(context: &Context, arguments: CheckArgs) -> Result<u8> {
+    let checked = match arguments.files.is_empty() {
+        true => home::check(&context.home)?,
+        false => arguments.files.iter().map(|path| check(path)).collect(),
+    };
+    match context.json {
+        true => output::json(&checked.iter().map(Checked::object).collect::<Vec<_>>())?,
+        false => print(context, &checked)?,
+    }
+    Ok(if checked.iter().all(|file| file.faults.is_empty()) { exit::OK } else { exit::USAGE })
+}
+
+/// Everything that is wrong with a home's files, for `hudson status`.
+pub(super) fn home_faults(home: &Home) -> Result<Vec<String>> {
+    let faults = home::check(home)?.into_iter().flat_map(|file| file.faults);
+    Ok(faults.map(|fault| fault.rendered).collect())
+}
+
+/// One file and what is wrong with it.
+#[derive(Debug)]
+struct Checked {
+    path: PathBuf,
+    kind: Option<Kind>,
+    faults: Vec<Fault>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, PartialEq)]
+struct Fault {
+    line: usize,
+    column: usize,
+    message: String,
+    help: Option<String>,
+    /// The whole of it, with file, line and snippet.
+    rendered: String,
+}
+
+impl Fault {
+    /// A fault of the file as a whole.
+    fn of_file(path: &Path, message: &str) -> Self {
+        let rendered = format!("{}: {message}", path.display());
+        Self { line: 0, column: 0, message: message.to_owned(), help: None, rendered }
+    }
+}
+
+impl From<&Problem> for Fault {
+    fn from(problem: &Problem) -> Self {
+        Self {
+            line: problem.line,
+            column: problem.column,
+            message: problem.message.clone(),
+            help: problem.help.clone(),
+            rendered: problem.to_string(),
+        }
+    }
+}
+
+impl Checked {
+    fn object(&self) -> Value {
+        let fault = |fault: &Fault| json!({"line": fault.line, "column": fault.column, "message": fault.message, "help": fault.help});
+        json!({
+            "file": self.path,
+            "kind": self.kind.map(Kind::name),
+            "ok": self.faults.is_empty(),
+            "problems": self.faults.iter().map(fault).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Checks one file that was named.
+fn check(path: &Path) -> Checked {
+    match kind::of(path) {
+        Ok(kind) => {
+            let mut checked = check_as(path, kind);
+            if let (Kind::Bottle, true, Some((home, name))) =
+                (kind, checked.faults.is_empty(), kind::bottle_of(path))
+            {
+                // Inside a home its parents can be looked up as well.
+                checked.faults.extend(faults(&load_bottle(&home, &name, None).err()));
+            }
+            checked
+        }
+        Err(message) => {
+            Checked { path: path.to_owned(), kind: None, faults: vec![Fault::of_file(path, &message)] }
+        }
+    }
+}
+
+/// Checks one file of a known kind.
+fn check_as(path: &Path, kind: Kind) -> Checked {
+    let result = match kind {
+        Kind::Settings => load_settings(path).map(|settings| settings.unsupported()),
+        Kind::Routes => load_routes(path).map(|routes| routes.unsupported()),
+        Kind::Bottle => load_bottle_file(path).map(|_| Vec::new()),
+        Kind::Manifest => load_manifest(path)
+            .map(|manifest| manifest.and_then(|manifest| manifest.egress).unwrap_or_default().unsupported()),
+    };
+    let faults = match result {
+        Ok(unsupported) => unsupported.iter().map(Fault::from).collect(),
+        Err(error) => faults(&Some(error)),
+    };
+    Checked { path: path.to_owned(), kind: Some(kind), faults }
+}
+
+fn faults(error: &Option<ConfigError>) -> Vec<Fault> {
+    error.iter().flat_map(|error| error.problems().iter().map(Fault::from)).collect()
+}
+
+/// The files that are in order on standard output, what is wrong on standard error.
+fn print(context: &Context, checked: &[Checked]) -> Result<()> {
+    if checked.is_empty() {
+        let home = Home::path(&context.home).display();
+        return output::text(&format!("nothing to check: {home} has no settings.yml and no bottles\n"));
+    }
+    for file in checked {
+        match file.faults.is_empty() {
+            true => output::text(&format!("ok  {}\n", file.path.display()))?,
+            false => file.faults.iter().for_each(|fault| eprintln!("{}", fault.rendered)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_file_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let bad = check(&write("routes.yaml", "routes:\n  - hots: a.example.com\n"));
+        assert_eq!(bad.faults.first().unwrap().line, 2, "{bad:?}");
+        assert!(bad.faults.first().unwrap().rendered.contains("routes.yaml:2:"));
+        assert!(check(&write("settings.yml", "budget: {claude: 5}\n")).faults.is_empty());
+        let later = check(&write("more.yaml", "routes:\n  - host: a.example.com\n    intercept: false\n"));
+        assert_eq!(later.kind, Some(Kind::Routes));
+        assert!(later.faults.first().unwrap().rendered.contains("does not enforce it yet"), "{later:?}");
+        assert!(!check(&folder.path().join("none.yaml")).faults.is_empty());
+    }
+}

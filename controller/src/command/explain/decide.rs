@@ -1,0 +1,191 @@
+//! The decision, stage by stage in the order of the proxy: protocol and path, address, route, git, upgrade, credentials,
+//! metering, budgets.
+
+use super::asked::Asked;
+use crate::instance::{self, now};
+use crate::launch::Prepared;
+use crate::presets;
+use http::{Method, header};
+use hudson_meter::{Catalogue, Endpoint};
+use hudson_proxy::policy::{self, Decision, GitOperation, address};
+use hudson_schema::config::{LogLevel, MeterSetting, Route, Routes, Scheme, Unmetered};
+use hudson_schema::ledger::AskedLimit;
+use hudson_schema::{Refusal, RefusalCode};
+use std::net::SocketAddr;
+
+/// The name under which a bottle asks Hudson about itself.
+const LOCAL: &str = "_egress.local";
+
+/// What was found, as far as it came.
+#[derive(Debug, Default)]
+pub(super) struct Explained<'a> {
+    /// Why it is refused; `None` when it is allowed.
+    pub(super) refusal: Option<Refusal>,
+    /// The normalised path.
+    pub(super) path: Option<String>,
+    /// The route that decided.
+    pub(super) route: Option<&'a Route>,
+    /// Where that route stands.
+    pub(super) place: Option<String>,
+    /// Which entry of its `matches` fits, from 1.
+    pub(super) entry: Option<usize>,
+    /// The git operation it is part of.
+    pub(super) git: Option<GitOperation>,
+    /// What it is to the meter.
+    pub(super) endpoint: Option<Endpoint>,
+    /// The limits that are asked.
+    pub(super) limits: Vec<AskedLimit>,
+}
+
+/// Explains a request under a prepared launch.
+pub(super) fn explain<'a>(asked: &Asked, prepared: &'a Prepared) -> Explained<'a> {
+    let mut explained = Explained::default();
+    if let Err(refusal) = stages(asked, prepared, &mut explained) {
+        explained.refusal = Some(refusal);
+    }
+    explained
+}
+
+fn stages<'a>(asked: &Asked, prepared: &'a Prepared, explained: &mut Explained<'a>) -> Result<(), Refusal> {
+    if asked.method == Method::CONNECT {
+        return Err(Refusal::new(RefusalCode::ProtocolNotAllowed, "CONNECT inside a tunnel is not allowed."));
+    }
+    if asked.scheme == Scheme::Http && asked.authority.host.name() == Some(LOCAL) {
+        explained.place = Some("Hudson itself answers, also without a route".to_owned());
+        explained.path = Some(asked.path.clone());
+        return Ok(());
+    }
+    let policy = &prepared.resolved.policy;
+    let routes = &policy.routes;
+    let authority = &asked.authority;
+    let to_host = policy::routes_to(routes, asked.scheme, &authority.host, authority.port);
+    if let Some(first) = to_host.first() {
+        address(asked, first)?;
+    }
+    let path = policy::normalise_path(&asked.path).map_err(|fault| {
+        Refusal::new(RefusalCode::MalformedRequest, format!("The path is ambiguous: {fault}."))
+    })?;
+    explained.path = Some(path.clone());
+    let method = asked.method.as_str();
+    let decision =
+        policy::decide(routes, asked.scheme, &authority.host, authority.port, method, &path, &asked.headers);
+    let route = match decision {
+        Decision::Allowed(route) => route,
+        Decision::HostNotAllowed => {
+            let line = format!("`- host: {}` in its routes would allow it", authority.host);
+            return Err(Refusal::new(
+                RefusalCode::HostNotAllowed,
+                format!("{} is not on this bottle's allowlist; {line}.", asked.origin()),
+            ));
+        }
+        Decision::NotMatched(route) => {
+            explained.route = Some(route);
+            explained.place = place(prepared, route);
+            return Err(Refusal::new(
+                RefusalCode::RequestNotMatched,
+                format!(
+                    "{method} {path} matches no entry under `matches` of the route to {}.",
+                    authority.host
+                ),
+            ));
+        }
+    };
+    explained.route = Some(route);
+    explained.place = place(prepared, route);
+    explained.entry = entry(asked, route, &path);
+    explained.git = policy::git_operation(&path, asked.query.as_deref());
+    git(route, explained.git)?;
+    if asked.headers.contains_key(header::UPGRADE) {
+        return Err(Refusal::new(RefusalCode::ProtocolNotAllowed, "Upgrades (WebSocket) are not relayed."));
+    }
+    if !route.credentials.is_empty() && asked.method == Method::TRACE {
+        return Err(Refusal::new(
+            RefusalCode::CredentialUnavailable,
+            "A TRACE response would echo the credential; none is put on it.",
+        ));
+    }
+    let endpoint = endpoint(&instance::catalogue(&prepared.settings), asked, route, &path);
+    explained.endpoint = Some(endpoint.clone());
+    match endpoint {
+        Endpoint::Unknown { .. } if route.unmetered == Unmetered::Deny => Err(Refusal::new(
+            RefusalCode::UnmeteredEndpoint,
+            format!("{method} {path} is on a metered host, and Hudson cannot meter it."),
+        )),
+        Endpoint::Metered { provider, .. } => {
+            explained.limits = policy.limits(&provider, now());
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A host that is an address is judged now; a name when it is dialled.
+fn address(asked: &Asked, route: &Route) -> Result<(), Refusal> {
+    let redirected = route.upstream.as_ref().is_some_and(|upstream| upstream.connect_to.is_some());
+    let Some(ip) = asked.authority.host.ip().filter(|_| !redirected) else { return Ok(()) };
+    address::check(&[SocketAddr::new(ip, asked.authority.port)], &route.allow_addresses, &[]).map_err(
+        |fault| Refusal::new(RefusalCode::AddressBlocked, format!("{}: {fault}.", asked.authority.host)),
+    )
+}
+
+fn git(route: &Route, operation: Option<GitOperation>) -> Result<(), Refusal> {
+    match operation {
+        Some(GitOperation::Push) => Err(Refusal::new(
+            RefusalCode::GitPushBlocked,
+            "git push over HTTPS is not allowed through Hudson.",
+        )),
+        Some(GitOperation::Fetch) if !route.git_fetch => Err(Refusal::new(
+            RefusalCode::GitFetchBlocked,
+            "git fetch is not allowed on this route, and git push over HTTPS never is.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What the request is to the meter: the route's word, else the catalogue's.
+fn endpoint(catalogue: &Catalogue, asked: &Asked, route: &Route, path: &str) -> Endpoint {
+    let host = asked.authority.host.to_string();
+    let (method, query) = (asked.method.as_str(), asked.query.as_deref());
+    match &route.meter {
+        MeterSetting::Default => catalogue.classify(&host, method, path, query),
+        MeterSetting::Off => Endpoint::Foreign,
+        MeterSetting::As { provider, format } => Catalogue::builtin()
+            .with_provider(provider.clone(), vec![host.clone()], *format)
+            .classify(&host, method, path, query),
+    }
+}
+
+/// The first entry of `matches` that alone would allow the request, from 1.
+fn entry(asked: &Asked, route: &Route, path: &str) -> Option<usize> {
+    let authority = &asked.authority;
+    let fits = |entry: &hudson_schema::config::Match| {
+        let alone = Routes::new(LogLevel::Off, vec![Route { matches: vec![entry.clone()], ..route.clone() }]);
+        let method = asked.method.as_str();
+        let decision = policy::decide(
+            &alone,
+            asked.scheme,
+            &authority.host,
+            authority.port,
+            method,
+            path,
+            &asked.headers,
+        );
+        matches!(decision, Decision::Allowed(_))
+    };
+    route.matches.iter().position(fits).map(|index| index + 1)
+}
+
+/// Where a route of the policy was written: the presets' routes stand in front of the file's.
+fn place(prepared: &Prepared, route: &Route) -> Option<String> {
+    let all = &prepared.resolved.policy.routes.routes;
+    let mut index = all.iter().position(|other| std::ptr::eq(other, route))?;
+    for variant in &prepared.launch.presets {
+        let count = presets::routes(variant).ok()?.routes.len();
+        if index < count {
+            return Some(format!("preset {variant}:{}", route.line));
+        }
+        index -= count;
+    }
+    let file = prepared.launch.routes.as_ref().or(prepared.resolved.bottle.routes_path.as_ref())?;
+    Some(format!("{}:{}", file.display(), route.line))
+}

@@ -1,0 +1,272 @@
+//! `hudson run`: the main job in one command. Everything that can be wrong is found before anything is written or
+//! started; the run's end is its summary and its exit code.
+
+use super::Context;
+use crate::cli::RunArgs;
+use crate::control::{self, Answer};
+use crate::environment;
+use crate::events::EventLog;
+use crate::exit;
+use crate::instance::{self, Instance, Options, now};
+use crate::launch::{Prepared, Request};
+use crate::network;
+use crate::register::{self, Registered};
+use crate::supervise::{self, Ended, Program};
+use anyhow::{Context as _, Result};
+use hudson_proxy::RunPolicy;
+use hudson_schema::RunId;
+use hudson_schema::ledger::sqlite::SqliteLedger;
+use hudson_schema::ledger::{SharedLedger, UsageColumn, UsageQuery, UsageSum};
+use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long what the command left in flight may go on after its end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a command as a bottle.
+pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
+    let request = Request {
+        bottle: arguments.bottle.clone(),
+        agent: arguments.agent.clone(),
+        parent: arguments.parent.clone(),
+        provider: arguments.provider.clone(),
+        routes: arguments.routes.clone(),
+        budget: arguments.budget.clone(),
+        on_exhausted: arguments.on_exhausted,
+        program: arguments.command.first().cloned(),
+        supervised: true,
+    };
+    let prepared = Prepared::new(&context.home, request)?;
+    instance::make_home(&context.home)?;
+    let proxy = Proxy::find(context, &arguments, &prepared).await?;
+    let registered = register::register(proxy.ledger(), &prepared).await?;
+    let run = &registered.record.id;
+    let outcome = supervised(context, &arguments, &prepared, &proxy, &registered).await;
+    // However it ended, its credentials end with it, and what it left in flight is settled.
+    proxy.stop().await;
+    let code = outcome.as_ref().map_or(None, |ended| Some(i32::from(ended.code)));
+    proxy.ledger().run_finish(run, now(), code).await?;
+    let ended = outcome?;
+    let stopped = ended.killed || proxy.budget_stopped(run).await?;
+    let report = report(proxy.ledger(), &prepared, run, &ended, stopped).await?;
+    finish(context, &arguments, &report)?;
+    Ok(if stopped { exit::BUDGET } else { ended.code })
+}
+
+async fn supervised(
+    context: &Context,
+    arguments: &RunArgs,
+    prepared: &Prepared,
+    proxy: &Proxy,
+    registered: &Registered,
+) -> Result<Ended> {
+    let address = proxy.serve(context, prepared, registered).await?;
+    let run = &registered.record.id;
+    let policy = proxy.policy(prepared, run);
+    if let Some(block) = proxy.ledger().block_fetch(run, &policy().governing(now()), now()).await? {
+        eprintln!("hudson: not started, the budget is spent already: {}", block.cause);
+        return Ok(Ended { code: exit::BUDGET, killed: true });
+    }
+    announce(prepared, run);
+    if let Some(path) = &arguments.network.ready_file {
+        network::write_ready(
+            path,
+            &json!({"addresses": [address], "ca_file": context.home.ca_bundle(), "run": run}),
+        )?;
+    }
+    let mut variables = registered.variables(address, &context.home);
+    variables.extend(prepared.resolved.bottle.env.iter().map(|(name, value)| (name.clone(), value.into())));
+    variables.extend(prepared.environment());
+    // What makes the traffic go through the proxy has the last word.
+    variables.extend(registered.variables(address, &context.home));
+    let withheld =
+        environment::withheld(std::env::vars_os(), &prepared.secret_names(), &prepared.secret_values());
+    let program = Program { argv: &arguments.command, withheld: &withheld, variables: &variables };
+    supervise::run(program, run, proxy.ledger(), &*policy).await
+}
+
+fn announce(prepared: &Prepared, run: &RunId) {
+    eprintln!("hudson: run {run} in bottle {}", prepared.bottle);
+    for preset in &prepared.presets {
+        eprintln!("hudson: preset {} ({})", preset.variant, preset.found);
+    }
+    if prepared.resolved.policy.routes.routes.is_empty() {
+        eprintln!(
+            "hudson: no routes and no preset: everything is refused; add routes or name a preset with --provider"
+        );
+    }
+    eprintln!(
+        "hudson: this bottle is unenforced: a process that ignores its proxy variables is not held back \
+         (isolation of process bottles is not in this version)"
+    );
+}
+
+/// The proxy that serves the run: a running `hudson up`, or one embedded here for this run alone.
+enum Proxy {
+    Embedded(Box<Instance>),
+    Shared(SharedLedger),
+}
+
+impl Proxy {
+    async fn find(context: &Context, arguments: &RunArgs, prepared: &Prepared) -> Result<Self> {
+        let network = &arguments.network;
+        // What changes the dial can only be had from a proxy of one's own.
+        let own = arguments.embedded || !network.connect_to.is_empty() || !network.upstream_ca.is_empty();
+        if !own && control::status(&context.home).await?.is_some() {
+            let ledger = SqliteLedger::open(&context.home.ledger(), &context.home.owners())?;
+            return Ok(Self::Shared(Arc::new(ledger)));
+        }
+        let log = context.home.event_log();
+        let events =
+            EventLog::to_file(&log).with_context(|| format!("opening the event log {}", log.display()))?;
+        let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+        let options = Options { listen, network, closed: true };
+        let instance =
+            Instance::start(context.home.clone(), prepared.settings.clone(), events, options).await?;
+        Ok(Self::Embedded(Box::new(instance)))
+    }
+
+    fn ledger(&self) -> &SharedLedger {
+        match self {
+            Self::Embedded(instance) => &instance.ledger,
+            Self::Shared(ledger) => ledger,
+        }
+    }
+
+    /// Has the run served; where its proxy listens.
+    async fn serve(
+        &self,
+        context: &Context,
+        prepared: &Prepared,
+        registered: &Registered,
+    ) -> Result<SocketAddr> {
+        let addresses = match self {
+            Self::Embedded(instance) => {
+                instance.runs.insert(&registered.record, prepared.secrets())?;
+                instance.addresses.clone()
+            }
+            Self::Shared(_) => {
+                let Answer { addresses, .. } =
+                    control::hand_over(&context.home, &registered.record.id, &prepared.secrets()).await?;
+                addresses
+            }
+        };
+        addresses.first().copied().context("the proxy listens nowhere")
+    }
+
+    /// What the run may do, read anew each time: as the proxy has it, or as it was launched where that is elsewhere.
+    fn policy(&self, prepared: &Prepared, run: &RunId) -> Box<dyn Fn() -> Arc<RunPolicy> + Send + Sync> {
+        let launched = Arc::new(prepared.resolved.policy.clone());
+        match self {
+            Self::Embedded(instance) => {
+                let (runs, run) = (instance.runs.clone(), run.clone());
+                Box::new(move || runs.policy(&run).unwrap_or_else(|| launched.clone()))
+            }
+            Self::Shared(_) => Box::new(move || launched.clone()),
+        }
+    }
+
+    /// Whether a budget refused the run something.
+    async fn budget_stopped(&self, run: &RunId) -> Result<bool> {
+        Ok(match self {
+            Self::Embedded(instance) => instance.events.budget_refusal(run).is_some(),
+            // The refusals were given in another process: what it journalled tells.
+            Self::Shared(ledger) => !ledger.enforcement_list(Some(run)).await?.is_empty(),
+        })
+    }
+
+    async fn stop(&self) {
+        if let Self::Embedded(instance) = self {
+            instance.stop(Some(GRACE)).await;
+        }
+    }
+}
+
+async fn report(
+    ledger: &SharedLedger,
+    prepared: &Prepared,
+    run: &RunId,
+    ended: &Ended,
+    stopped: bool,
+) -> Result<Value> {
+    let query =
+        UsageQuery { run: Some(run.clone()), by: vec![UsageColumn::Provider], ..UsageQuery::default() };
+    let usage: Vec<Value> = ledger.usage_sum(query).await?.into_iter().map(provider_line).collect();
+    let limits: Vec<Value> = prepared
+        .resolved
+        .policy
+        .budgets
+        .iter()
+        .flat_map(|scope| {
+            scope.budget.iter().map(|(provider, amount)| {
+                json!({"scope": scope.scope.kind.name(), "provider": provider, "limit": amount.0})
+            })
+        })
+        .collect();
+    Ok(json!({
+        "run": run,
+        "bottle": prepared.bottle,
+        "agent": prepared.agent,
+        "exit_code": ended.code,
+        "budget_stopped": stopped,
+        "isolation": "unenforced",
+        "limits": limits,
+        "usage": usage,
+    }))
+}
+
+fn provider_line(sum: UsageSum) -> Value {
+    json!({
+        "provider": sum.group.first(),
+        "requests": sum.requests,
+        "inexact": sum.inexact,
+        "tokens": sum.usage,
+        "charged": sum.charged,
+    })
+}
+
+fn finish(context: &Context, arguments: &RunArgs, report: &Value) -> Result<()> {
+    if let Some(path) = &arguments.report {
+        write_report(path, report)?;
+    }
+    if context.json {
+        eprintln!("{report}");
+        return Ok(());
+    }
+    let usage = report.get("usage").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if usage.is_empty() {
+        eprintln!("hudson: no tokens were used");
+    }
+    for line in usage {
+        let number = |name| line.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let provider = line.get("provider").and_then(Value::as_str).unwrap_or_default();
+        let limit = report.get("limits").and_then(Value::as_array).into_iter().flatten().find(|limit| {
+            limit.get("provider").and_then(Value::as_str).is_some_and(|of| of == provider || of == "any")
+        });
+        let of = match limit.and_then(|limit| limit.get("limit")).and_then(Value::as_u64) {
+            Some(limit) => format!(" of {limit}"),
+            None => String::new(),
+        };
+        let inexact = match number("inexact") {
+            0 => String::new(),
+            count => format!(" ({count} of them not exact)"),
+        };
+        eprintln!(
+            "hudson: {provider}: {} tokens{of} in {} requests{inexact}",
+            number("charged"),
+            number("requests")
+        );
+    }
+    if report.get("budget_stopped").and_then(Value::as_bool) == Some(true) {
+        eprintln!("hudson: stopped by its budget");
+    }
+    Ok(())
+}
+
+fn write_report(path: &Path, report: &Value) -> Result<()> {
+    std::fs::write(path, format!("{report:#}\n"))
+        .with_context(|| format!("cannot write the report {}", path.display()))
+}

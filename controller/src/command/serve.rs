@@ -1,0 +1,72 @@
+//! `hudson up` and `hudson proxy`: serving until told to stop.
+
+use super::Context;
+use crate::cli::ServeArgs;
+use crate::control::{self, Place};
+use crate::events::EventLog;
+use crate::exit::{self, Exit};
+use crate::instance::{self, Instance, Options};
+use crate::{enforce, network, sidecar};
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Serves every bottle of this host, and the control socket by which they are added.
+pub async fn up(context: &Context, arguments: ServeArgs) -> Result<u8> {
+    let settings = instance::read_settings(&context.home)?;
+    instance::make_home(&context.home)?;
+    let place = Place::take(&context.home)?.ok_or_else(|| {
+        Exit::conflict(format!("another `hudson up` serves {}; stop it first", context.home.path().display()))
+    })?;
+    let instance = start(context, &arguments, settings).await?;
+    let listener = control::listen(&context.home, &place)?;
+    tokio::spawn(control::serve(listener, instance.clone()));
+    tokio::spawn(enforce::unsupervised(instance.ledger.clone(), instance.runs.clone()));
+    until_told(&instance, &arguments).await?;
+    let _ = std::fs::remove_file(context.home.control_socket());
+    Ok(exit::OK)
+}
+
+/// Serves one bottle as a sidecar: `EGRESS_ROUTES` names its routes, the ledger is shared.
+pub async fn proxy(context: &Context, arguments: ServeArgs) -> Result<u8> {
+    let settings = instance::read_settings(&context.home)?;
+    let sidecar = sidecar::from_environment()?;
+    instance::make_home(&context.home)?;
+    let instance = start(context, &arguments, settings).await?;
+    if let Some(sidecar) = sidecar {
+        sidecar.serve(&instance).await?;
+    }
+    until_told(&instance, &arguments).await?;
+    Ok(exit::OK)
+}
+
+async fn start(
+    context: &Context,
+    arguments: &ServeArgs,
+    settings: hudson_schema::config::Settings,
+) -> Result<Arc<Instance>> {
+    let listen = match arguments.listen.is_empty() {
+        true => settings.proxy.listen.clone(),
+        false => arguments.listen.clone(),
+    };
+    let options = Options { listen, network: &arguments.network, closed: false };
+    Ok(Arc::new(Instance::start(context.home.clone(), settings, EventLog::to_stderr(), options).await?))
+}
+
+async fn until_told(instance: &Instance, arguments: &ServeArgs) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for signals")?;
+    if let Some(path) = &arguments.network.ready_file {
+        let ready = json!({"addresses": instance.addresses, "ca_file": instance.home.ca_bundle(), "pid": std::process::id()});
+        network::write_ready(path, &ready)?;
+    }
+    instance.events.write("listening", json!({"addresses": instance.addresses}));
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    instance.events.write("stopping", json!({}));
+    instance.stop(None).await;
+    Ok(())
+}

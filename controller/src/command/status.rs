@@ -1,0 +1,181 @@
+//! `hudson status`: what lives, what is stopped, what was done about it, and what is wrong.
+//!
+//! Invariant: bad configuration is shown here and hides nothing else.
+
+use super::output::{self, Cell};
+use super::{Context, check, ledger};
+use crate::control::{self, Answer};
+use crate::exit;
+use anyhow::Result;
+use hudson_schema::ledger::{Block, Enforcement, RunRecord, UsageQuery};
+use hudson_schema::{Provider, Scope};
+use serde_json::{Value, json};
+
+/// How many of the latest enforcements are shown.
+const LATEST: usize = 10;
+
+/// Shows the state of a home.
+pub(super) async fn execute(context: &Context) -> Result<u8> {
+    let state = State::read(context).await?;
+    match context.json {
+        true => output::json(&state.object())?,
+        false => state.print(context)?,
+    }
+    Ok(exit::OK)
+}
+
+#[derive(Default)]
+struct State {
+    up: Option<Answer>,
+    faults: Vec<String>,
+    runs: Vec<RunRecord>,
+    blocks: Vec<Block>,
+    enforcements: Vec<Enforcement>,
+    /// Tokens reserved by requests in flight.
+    held: u64,
+    requests: u64,
+    inexact: u64,
+}
+
+impl State {
+    async fn read(context: &Context) -> Result<Self> {
+        let mut state = Self {
+            up: control::status(&context.home).await?,
+            faults: check::home_faults(&context.home)?,
+            ..Self::default()
+        };
+        let Some(ledger) = ledger::open(context)? else { return Ok(state) };
+        state.runs = ledger.run_list(true).await?;
+        state.blocks = ledger.block_list().await?;
+        state.enforcements = ledger.enforcement_list(None).await?;
+        state.enforcements.reverse();
+        state.enforcements.truncate(LATEST);
+        let every: Provider = Provider::ANY.parse()?;
+        state.held = ledger.budget_fetch(&Scope::global(), &every, 0).await?.held;
+        for sum in ledger.usage_sum(UsageQuery::default()).await? {
+            state.requests += sum.requests;
+            state.inexact += sum.inexact;
+        }
+        Ok(state)
+    }
+
+    /// What is wrong: in the files as they are now, and in those that a running `up` could not take over.
+    fn all_faults(&self) -> Vec<&str> {
+        let up = self.up.as_ref().and_then(|up| up.configuration_fault.as_deref());
+        let mut faults: Vec<&str> = self.faults.iter().map(String::as_str).collect();
+        faults.extend(up.filter(|fault| !self.faults.iter().any(|known| known == fault)));
+        faults
+    }
+
+    fn object(&self) -> Value {
+        let runs: Vec<Value> = self.runs.iter().map(run).collect();
+        json!({
+            "up": self.up.as_ref().map(|up| json!({"pid": up.pid, "addresses": up.addresses})),
+            "configuration_faults": self.all_faults(),
+            "runs": runs,
+            "blocks": self.blocks,
+            "enforcements": self.enforcements,
+            "held": self.held,
+            "requests": self.requests,
+            "inexact": self.inexact,
+        })
+    }
+
+    fn print(&self, context: &Context) -> Result<()> {
+        let up = match &self.up {
+            Some(up) => {
+                let addresses: Vec<String> = up.addresses.iter().map(ToString::to_string).collect();
+                format!("process {}, listening on {}", up.pid, addresses.join(", "))
+            }
+            None => "not running".to_owned(),
+        };
+        let mut head = format!("home          {}\nhudson up     {up}\n", context.home.path().display());
+        let faults = self.all_faults();
+        let word = if faults.is_empty() {
+            "ok"
+        } else {
+            "FAULTY: what ran before goes on with the files as they were"
+        };
+        head += &format!("configuration {word}\n");
+        head += &format!("held          {} tokens by requests in flight\n", output::grouped(self.held));
+        head += &format!(
+            "responses     {} ({} of them not exact)\n",
+            output::grouped(self.requests),
+            self.inexact
+        );
+        output::text(&head)?;
+        for fault in faults {
+            output::text(&format!("\n{fault}\n"))?;
+        }
+        self.print_runs()?;
+        self.print_blocks()?;
+        self.print_enforcements()
+    }
+
+    fn print_runs(&self) -> Result<()> {
+        if self.runs.is_empty() {
+            return output::text("\nno live runs\n");
+        }
+        output::text("\n")?;
+        let rows = self.runs.iter().map(|run| -> Vec<Cell> {
+            vec![
+                run.id.as_str().into(),
+                run.bottle.as_str().into(),
+                run.agent.as_ref().map_or("", |agent| agent.as_str()).into(),
+                output::instant(run.started_at).into(),
+                ISOLATION.into(),
+            ]
+        });
+        output::table(&["LIVE RUN", "BOTTLE", "AGENT", "SINCE", "ISOLATION"], rows.collect())
+    }
+
+    fn print_blocks(&self) -> Result<()> {
+        if self.blocks.is_empty() {
+            return Ok(());
+        }
+        output::text("\n")?;
+        let rows = self.blocks.iter().map(|block| -> Vec<Cell> {
+            let until = block.budget.as_ref().and_then(|budget| budget.window_end).map(output::instant);
+            vec![
+                block.scope.to_string().into(),
+                block.policy.name().into(),
+                output::instant(block.since).into(),
+                until.unwrap_or_default().into(),
+                block.cause.as_str().into(),
+            ]
+        });
+        output::table(&["BLOCKED", "POLICY", "SINCE", "UNTIL", "CAUSE"], rows.collect())
+    }
+
+    fn print_enforcements(&self) -> Result<()> {
+        if self.enforcements.is_empty() {
+            return Ok(());
+        }
+        output::text("\n")?;
+        let rows = self.enforcements.iter().map(|row| -> Vec<Cell> {
+            vec![
+                output::instant(row.created_at).into(),
+                row.run_id.as_str().into(),
+                row.bottle.as_str().into(),
+                row.policy.name().into(),
+                row.state.name().into(),
+                row.detail.as_str().into(),
+            ]
+        });
+        output::table(&["ENFORCED", "RUN", "BOTTLE", "POLICY", "STATE", "DETAIL"], rows.collect())
+    }
+}
+
+/// Isolation of process bottles is not in this version, and nothing else may be said of them.
+const ISOLATION: &str = "unenforced";
+
+fn run(run: &RunRecord) -> Value {
+    json!({
+        "run": run.id,
+        "bottle": run.bottle,
+        "agent": run.agent,
+        "parents": run.parents,
+        "since": run.started_at,
+        "isolation": ISOLATION,
+    })
+}

@@ -1,0 +1,163 @@
+//! A running Hudson: home, CA, ledger, listeners, proxy and the tasks that keep them current.
+
+use crate::cli::NetworkArgs;
+use crate::events::EventLog;
+use crate::runs::Runs;
+use crate::{launch, network, reload};
+use anyhow::{Context, Result};
+use hudson_meter::Catalogue;
+use hudson_proxy::tls::{CertificateAuthority, LeafCache};
+use hudson_proxy::{Proxy, ProxyParts};
+use hudson_schema::config::{ConfigError, Settings, load_settings};
+use hudson_schema::home::Home;
+use hudson_schema::ledger::SharedLedger;
+use hudson_schema::ledger::sqlite::SqliteLedger;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long what is in flight may go on after the end was asked for.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often the holds of owners that died are looked for.
+const REAP_EVERY: Duration = Duration::from_secs(10);
+
+/// A running proxy with everything around it.
+pub struct Instance {
+    /// Its home.
+    pub home: Home,
+    /// Its ledger.
+    pub ledger: SharedLedger,
+    /// The runs it serves.
+    pub runs: Arc<Runs>,
+    /// Its events.
+    pub events: Arc<EventLog>,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    proxy: Proxy,
+}
+
+/// How to start one.
+pub struct Options<'a> {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// How upstreams are reached.
+    pub network: &'a NetworkArgs,
+    /// Whether it serves only the runs it is given.
+    pub closed: bool,
+}
+
+impl Instance {
+    /// Starts one: everything that can be wrong is found before anything is served.
+    pub async fn start(
+        home: Home,
+        settings: Settings,
+        events: EventLog,
+        options: Options<'_>,
+    ) -> Result<Self> {
+        let authority = CertificateAuthority::open(&home)?;
+        let ledger: SharedLedger = Arc::new(SqliteLedger::open(&home.ledger(), &home.owners())?);
+        ledger.holds_reap(now()).await?;
+        let (listeners, addresses) = network::listen(&options.listen).await?;
+        let dialer = network::dialer(options.network, &settings.proxy, addresses.clone())?;
+        let limits = network::limits(&settings);
+        let catalogue = catalogue(&settings);
+        let runs = Runs::new(home.clone(), ledger.clone(), settings, options.closed);
+        let events = Arc::new(events);
+        let proxy = Proxy::new(ProxyParts {
+            ledger: ledger.clone(),
+            runs: runs.clone(),
+            catalogue,
+            events: events.clone(),
+            leaves: LeafCache::new(authority).context("making the leaf key")?,
+            dialer,
+            limits,
+        });
+        for listener in listeners {
+            let proxy = proxy.clone();
+            tokio::spawn(async move { proxy.serve(listener).await });
+        }
+        let instance = Self { home, ledger, runs, events, addresses, proxy };
+        instance.keep_current();
+        Ok(instance)
+    }
+
+    /// The background: reloading, reaping, noticing runs that ended elsewhere.
+    fn keep_current(&self) {
+        tokio::spawn(reload::watch(self.runs.clone(), self.proxy.clone(), self.events.clone()));
+        let (ledger, events) = (self.ledger.clone(), self.events.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(REAP_EVERY).await;
+                if let Err(error) = ledger.holds_reap(now()).await {
+                    events.write(
+                        "ledger_failed",
+                        serde_json::json!({"what": "reaping holds", "error": error.to_string()}),
+                    );
+                }
+            }
+        });
+        let (ledger, runs) = (self.ledger.clone(), self.runs.clone());
+        tokio::spawn(async move {
+            let mut changes = ledger.changes();
+            while changes.changed().await.is_ok() {
+                for run in runs.live() {
+                    if let Ok(Some(record)) = ledger.run_fetch(&run.id).await {
+                        if record.finished_at.is_some() {
+                            runs.remove(&run.id);
+                        }
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+    }
+
+    /// Ends it: streams may finish for a while, then usage is settled.
+    pub async fn stop(&self, grace: Option<Duration>) {
+        self.proxy.shutdown(grace.unwrap_or(GRACE)).await;
+    }
+}
+
+/// The home: `--home`, `$BOT_BOTTLE_HOME`, `~/.bot-bottle`.
+pub fn home(flag: Option<PathBuf>) -> Result<Home> {
+    let path = flag
+        .or_else(|| std::env::var_os("BOT_BOTTLE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from))
+        .or_else(|| {
+            std::env::var_os("HOME")
+                .filter(|value| !value.is_empty())
+                .map(|home| PathBuf::from(home).join(".bot-bottle"))
+        })
+        .context("there is no home directory: set HOME or BOT_BOTTLE_HOME, or name one with --home")?;
+    Ok(Home::new(std::path::absolute(&path).with_context(|| format!("the home {}", path.display()))?))
+}
+
+/// Makes the home where it is missing, readable by nobody else.
+pub fn make_home(home: &Home) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(home.path())
+        .with_context(|| format!("cannot create the home {}", home.path().display()))
+}
+
+/// settings.yml, refused when it asks for what this version does not enforce.
+pub fn read_settings(home: &Home) -> Result<Settings, ConfigError> {
+    let settings = load_settings(&home.settings())?;
+    launch::refuse_unsupported(settings.unsupported())?;
+    Ok(settings)
+}
+
+/// The built-in providers and the operator's own.
+pub fn catalogue(settings: &Settings) -> Catalogue {
+    settings.providers.iter().fold(Catalogue::builtin(), |catalogue, (name, provider)| {
+        let hosts = provider.hosts.iter().map(ToString::to_string).collect();
+        catalogue.with_provider(name.clone(), hosts, provider.format)
+    })
+}
+
+/// The clock, in unix milliseconds.
+pub fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

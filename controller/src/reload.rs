@@ -1,0 +1,95 @@
+//! Keeping the configuration current: changed files and SIGHUP are read anew; a bad file keeps the old configuration.
+
+use crate::events::EventLog;
+use crate::instance::catalogue;
+use crate::runs::Runs;
+use hudson_proxy::{Proxy, policy};
+use notify::{RecursiveMode, Watcher};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// Editors write a file in several steps: this long nothing more may happen before it is read.
+const QUIET: Duration = Duration::from_millis(250);
+/// Where notifications do not arrive (bind mounts), files are looked at this often.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Reloads for as long as the process lives.
+pub async fn watch(runs: Arc<Runs>, proxy: Proxy, events: Arc<EventLog>) {
+    let (sender, mut changed) = mpsc::channel::<()>(1);
+    // Without notifications the poll still finds every change.
+    let mut watcher = notify::recommended_watcher(move |_| {
+        let _ = sender.try_send(());
+    })
+    .ok();
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let mut watched = BTreeSet::new();
+    let mut seen = stamps(&runs);
+    loop {
+        if let Some(watcher) = &mut watcher {
+            watch_folders(watcher, &runs, &mut watched);
+        }
+        let forced = tokio::select! {
+            Some(()) = changed.recv() => {
+                tokio::time::sleep(QUIET).await;
+                while changed.try_recv().is_ok() {}
+                false
+            }
+            () = tokio::time::sleep(POLL) => false,
+            _ = hangup.recv() => true,
+        };
+        let current = stamps(&runs);
+        // A file that a new run brought along was read with it.
+        let changed =
+            current.iter().any(|(path, stamp)| seen.get(path).is_some_and(|before| before != stamp));
+        seen = current;
+        if forced || changed {
+            reload(&runs, &proxy, &events);
+        }
+    }
+}
+
+fn reload(runs: &Runs, proxy: &Proxy, events: &EventLog) {
+    match runs.reload() {
+        Ok(()) => {
+            proxy.set_catalogue(catalogue(&runs.settings()));
+            let live = runs.live();
+            // A tunnel whose host is on no route any more ends now, with whatever is in it.
+            let ended = proxy.tunnels().end(|tunnel| {
+                live.iter().any(|run| {
+                    run.id == tunnel.run
+                        && policy::routes_to(&run.policy().routes, tunnel.scheme, &tunnel.host, tunnel.port)
+                            .is_empty()
+                })
+            });
+            events.write("configuration_reloaded", json!({"tunnels_ended": ended}));
+        }
+        Err(error) => events.write("configuration_kept", json!({"error": error})),
+    }
+}
+
+/// Folders, not files: editors replace a file by renaming another onto it.
+fn watch_folders(watcher: &mut impl Watcher, runs: &Runs, watched: &mut BTreeSet<PathBuf>) {
+    for file in runs.files() {
+        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+        if !watched.contains(&folder) && watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
+            watched.insert(folder);
+        }
+    }
+}
+
+/// What each file looks like: a change of any of these is a change of the file.
+fn stamps(runs: &Runs) -> BTreeMap<PathBuf, Option<(SystemTime, u64)>> {
+    runs.files()
+        .into_iter()
+        .map(|path| {
+            let stamp =
+                std::fs::metadata(&path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
+            (path, stamp)
+        })
+        .collect()
+}

@@ -1,0 +1,162 @@
+//! The live runs that this process serves: found by their id, made from their launch, kept current with the files.
+//!
+//! Invariant: a run is served only while the ledger says that it lives; a file that cannot be read leaves a run with
+//! what it had, and the error stands in `hudson status` until it is mended.
+
+use crate::launch::{self, Launch};
+use anyhow::Result;
+use async_trait::async_trait;
+use hudson_proxy::{LaunchSecret, Run, RunPolicy, RunSource};
+use hudson_schema::config::Settings;
+use hudson_schema::home::Home;
+use hudson_schema::ledger::{LedgerError, RunRecord, SharedLedger};
+use hudson_schema::{AgentName, RunId};
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The runs of this process.
+pub struct Runs {
+    home: Home,
+    ledger: SharedLedger,
+    /// Whether runs are only those given to [`Runs::insert`]: an embedded proxy serves its own run and no other.
+    closed: bool,
+    // A std mutex: never held over an await.
+    state: Mutex<State>,
+}
+
+struct State {
+    settings: Arc<Settings>,
+    live: HashMap<RunId, Live>,
+    /// What was wrong with the files at the last reload.
+    fault: Option<String>,
+}
+
+#[derive(Clone)]
+struct Live {
+    run: Arc<Run>,
+    agent: Option<AgentName>,
+    launch: Launch,
+    files: Vec<PathBuf>,
+}
+
+impl Runs {
+    /// No runs yet.
+    pub fn new(home: Home, ledger: SharedLedger, settings: Settings, closed: bool) -> Arc<Self> {
+        let state = State { settings: Arc::new(settings), live: HashMap::new(), fault: None };
+        Arc::new(Self { home, ledger, closed, state: Mutex::new(state) })
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.lock().settings.clone()
+    }
+
+    /// What is wrong with the files, if anything: the configuration in force is older than they are.
+    pub fn fault(&self) -> Option<String> {
+        self.lock().fault.clone()
+    }
+
+    /// Serves a run from now on.
+    pub fn insert(&self, record: &RunRecord, secrets: HashMap<String, LaunchSecret>) -> Result<Arc<Run>> {
+        let launch: Launch = serde_json::from_value(record.launch.clone())?;
+        let resolved = launch::resolve(
+            &self.home,
+            &self.settings(),
+            &record.bottle,
+            record.agent.as_ref(),
+            &record.id,
+            &launch,
+        )?;
+        let run = Arc::new(Run::new(
+            record.id.clone(),
+            record.bottle.clone(),
+            record.credential_hash,
+            secrets,
+            resolved.policy,
+        ));
+        let live = Live { run: run.clone(), agent: record.agent.clone(), launch, files: resolved.files };
+        self.lock().live.insert(record.id.clone(), live);
+        Ok(run)
+    }
+
+    /// What a run may do now; `None` when it is not served here.
+    pub fn policy(&self, id: &RunId) -> Option<Arc<RunPolicy>> {
+        self.lock().live.get(id).map(|live| live.run.policy())
+    }
+
+    /// Every run served.
+    pub fn live(&self) -> Vec<Arc<Run>> {
+        self.lock().live.values().map(|live| live.run.clone()).collect()
+    }
+
+    /// Stops serving a run and ends all it has open.
+    pub fn remove(&self, id: &RunId) {
+        if let Some(live) = self.lock().live.remove(id) {
+            live.run.token.cancel();
+        }
+    }
+
+    /// Every file that the runs depend on.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let state = self.lock();
+        let mut files: BTreeSet<_> = state.live.values().flat_map(|live| live.files.clone()).collect();
+        files.insert(self.home.settings());
+        files
+    }
+
+    /// Reads all files anew. What cannot be read keeps its old configuration.
+    pub fn reload(&self) -> Result<(), String> {
+        let result = self.try_reload().map_err(|error| format!("{error:#}"));
+        self.lock().fault = result.clone().err();
+        result
+    }
+
+    /// All or nothing: no run changes when one of the files is wrong.
+    fn try_reload(&self) -> Result<()> {
+        let settings = crate::instance::read_settings(&self.home)?;
+        let live: Vec<Live> = self.lock().live.values().cloned().collect();
+        let mut resolved = Vec::with_capacity(live.len());
+        for live in &live {
+            let run = &live.run;
+            resolved.push(launch::resolve(
+                &self.home,
+                &settings,
+                &run.bottle,
+                live.agent.as_ref(),
+                &run.id,
+                &live.launch,
+            )?);
+        }
+        for (live, resolved) in live.iter().zip(resolved) {
+            live.run.set_policy(resolved.policy);
+            if let Some(live) = self.lock().live.get_mut(&live.run.id) {
+                live.files = resolved.files;
+            }
+        }
+        self.lock().settings = Arc::new(settings);
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl RunSource for Runs {
+    async fn run(&self, id: &RunId) -> Result<Option<Arc<Run>>, LedgerError> {
+        if let Some(live) = self.lock().live.get(id) {
+            return Ok(Some(live.run.clone()));
+        }
+        if self.closed {
+            return Ok(None);
+        }
+        // Launched through the ledger, or before this process started.
+        match self.ledger.run_fetch(id).await? {
+            // A run whose files cannot be read has no policy, so nothing may pass for it.
+            Some(record) if record.finished_at.is_none() => Ok(self.insert(&record, HashMap::new()).ok()),
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! A stream in any format gives the same report whole and byte by byte, and never panics.
+#![no_main]
+mod common;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let Some((which, body)) = data.split_first() else { return };
+    let format = common::format(*which);
+    assert_eq!(common::meter(format, "text/event-stream", body, 1), common::meter(format, "", body, usize::MAX));
+});

@@ -1,0 +1,191 @@
+//! CONNECT, in the order that fails closed: authenticated already → policy → resolve, check and dial → upstream TLS →
+//! 200 → the whole ClientHello under a deadline → its name must be the host → TLS with what the upstream speaks →
+//! requests.
+//!
+//! Refusals that a person should read are given inside the tunnel, with our own leaf and without a dial: clients retry
+//! a refused CONNECT for ever and show nothing. Only a failed dial and a full house are answers to CONNECT itself.
+
+use crate::body::{self, Body};
+use crate::dial::DialFault;
+use crate::event::Event;
+use crate::policy;
+use crate::request::{self, Origin};
+use crate::run::Run;
+use crate::server::Shared;
+use crate::tls::{self, AcceptFault, Alpn};
+use crate::tunnel::{Tunnel, TunnelGuard};
+use http::{Request, Response};
+use hudson_schema::config::{Authority, Scheme};
+use hudson_schema::{Refusal, RefusalCode};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Streams that one HTTP/2 client may have open at once, as in other servers.
+const HTTP2_STREAMS: u32 = 128;
+
+/// Answers a CONNECT and, when it is answered 200, goes on in a task of its own.
+pub(crate) async fn open(
+    shared: Arc<Shared>,
+    run: Arc<Run>,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    match prepare(&shared, &run, &request).await {
+        Ok(opening) => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            let tunnel = opening.guard.tunnel.clone();
+            let shared = shared.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = serve(shared, run.clone(), opening, upgrade) => {}
+                    () = tunnel.token.cancelled() => {}
+                    () = run.token.cancelled() => {}
+                }
+            });
+            Response::new(body::empty())
+        }
+        Err(refusal) => request::refused(&shared, Some(&run), &request, None, refusal),
+    }
+}
+
+/// A tunnel that may be answered 200.
+struct Opening {
+    guard: TunnelGuard,
+    alpn: Alpn,
+    /// A refusal that only the dial can know; every other is found anew at each request.
+    fixed: Option<Refusal>,
+}
+
+async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -> Result<Opening, Refusal> {
+    let text = request.uri().authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let authority = Authority::parse(text).map_err(|fault| {
+        Refusal::new(
+            RefusalCode::MalformedRequest,
+            format!("The CONNECT target {text:?} cannot be read: {fault}."),
+        )
+    })?;
+    let tunnel = Tunnel {
+        run: run.id.clone(),
+        bottle: run.bottle.clone(),
+        scheme: Scheme::Https,
+        host: authority.host.clone(),
+        port: authority.port,
+        token: run.token.child_token(),
+    };
+    let guard = shared.tunnels.register(tunnel).map_err(|fault| {
+        Refusal::new(RefusalCode::TooManyTunnels, format!("{fault}.")).with_retry_after(1)
+    })?;
+    // Without a route, or cut off, nothing is dialled: the refusal is given to the request inside.
+    let allowed =
+        !policy::routes_to(&run.policy().routes, Scheme::Https, &authority.host, authority.port).is_empty();
+    let blocked = request::block(shared, run).await;
+    if shared.limits.refuse_connect {
+        blocked.clone()?;
+        if !allowed {
+            return Err(request::host_not_allowed(Scheme::Https, &authority));
+        }
+    }
+    if !allowed || blocked.is_err() {
+        return Ok(Opening { guard, alpn: Alpn::Http2, fixed: None });
+    }
+    let upstream = request::upstream(shared, run);
+    match upstream.prepare(Scheme::Https, &authority.host, authority.port).await {
+        Ok(true) => Ok(Opening { guard, alpn: Alpn::Http2, fixed: None }),
+        Ok(false) => Ok(Opening { guard, alpn: Alpn::Http1, fixed: None }),
+        Err(fault @ (DialFault::Address { .. } | DialFault::NoRoute { .. })) => {
+            Ok(Opening { guard, alpn: Alpn::Http2, fixed: Some(request::dial_refusal(&fault)) })
+        }
+        Err(fault) => Err(request::dial_refusal(&fault)),
+    }
+}
+
+async fn serve(shared: Arc<Shared>, run: Arc<Run>, opening: Opening, upgrade: OnUpgrade) {
+    let Ok(upgraded) = upgrade.await else { return };
+    let Opening { guard, alpn, fixed } = opening;
+    let tunnel = &guard.tunnel;
+    let accepted =
+        tls::accept(TokioIo::new(upgraded), &tunnel.host, &shared.leaves, alpn, shared.limits.tls).await;
+    let client = match accepted {
+        Ok(client) => client,
+        Err(fault) => return failed(&shared, &run, tunnel, &fault),
+    };
+    let origin = Arc::new(Origin {
+        shared: shared.clone(),
+        run,
+        scheme: Scheme::Https,
+        authority: Authority { host: tunnel.host.clone(), port: tunnel.port },
+        token: tunnel.token.clone(),
+        fixed,
+    });
+    match client.http2 {
+        true => serve_http2(&shared, origin, client.stream).await,
+        false => serve_http1(&shared, origin, client.stream).await,
+    }
+}
+
+async fn serve_http1(
+    shared: &Shared,
+    origin: Arc<Origin>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) {
+    let service = service_fn(move |request| {
+        let origin = origin.clone();
+        async move { Ok::<_, Infallible>(request::answer(origin, request).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.limits.idle)
+        .max_buf_size(shared.limits.header_bytes.max(8192))
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    tokio::select! {
+        _ = serving.as_mut() => {}
+        () = shared.shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
+    }
+}
+
+async fn serve_http2(
+    shared: &Shared,
+    origin: Arc<Origin>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) {
+    let service = service_fn(move |request| {
+        let origin = origin.clone();
+        async move { Ok::<_, Infallible>(request::answer(origin, request).await) }
+    });
+    let serving = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_header_list_size(u32::try_from(shared.limits.header_bytes).unwrap_or(u32::MAX))
+        .adaptive_window(true)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    tokio::select! {
+        _ = serving.as_mut() => {}
+        () = shared.shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
+    }
+}
+
+fn failed(shared: &Shared, run: &Run, tunnel: &Tunnel, fault: &AcceptFault) {
+    let code = match fault {
+        AcceptFault::ServerName { .. } => RefusalCode::AuthorityMismatch,
+        _ => RefusalCode::ProtocolNotAllowed,
+    };
+    shared.events.emit(Event::TunnelFailed {
+        run: run.id.clone(),
+        host: tunnel.host.to_string(),
+        code,
+        reason: fault.to_string(),
+    });
+}

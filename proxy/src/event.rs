@@ -1,0 +1,108 @@
+//! What the proxy reports while it works: one JSON line an event, for people and for the control plane.
+//!
+//! Invariant: an event is made from names, codes, counts and paths without their query; it never carries a header
+//! value, a query or a body.
+
+use hudson_schema::{BottleName, Provider, Quality, RefusalCode, RunId, Usage};
+use serde::Serialize;
+
+/// Takes events; handed to the proxy by whoever runs it. Must not block.
+pub trait EventSink: Send + Sync + 'static {
+    /// Takes one event.
+    fn emit(&self, event: Event);
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The listener cannot take connections for now and backs off.
+    AcceptFailed {
+        /// The system's words.
+        error: String,
+    },
+    /// The ledger failed where nobody could be answered.
+    LedgerFailed {
+        /// What was being done.
+        what: &'static str,
+        /// The cause, naming the file.
+        error: String,
+    },
+    /// A request or tunnel was refused.
+    Refusal {
+        /// The run, once identified.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run: Option<RunId>,
+        /// Its bottle.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bottle: Option<BottleName>,
+        /// Which refusal.
+        code: RefusalCode,
+        /// What happened.
+        reason: String,
+        /// The method; `CONNECT` for a tunnel.
+        method: String,
+        /// The host asked for.
+        host: String,
+        /// The path without its query.
+        path: String,
+        /// The status it was answered with; absent when the connection was closed instead.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        response_status: Option<u16>,
+    },
+    /// A request was let through (`log: 2`).
+    Request {
+        /// The run.
+        run: RunId,
+        /// The method.
+        method: String,
+        /// The host.
+        host: String,
+        /// The path without its query.
+        path: String,
+        /// The upstream's status.
+        response_status: u16,
+    },
+    /// A stream was ended because it had used what was reserved for it.
+    StreamCut {
+        /// The run.
+        run: RunId,
+        /// The host.
+        host: String,
+        /// Output tokens that were granted.
+        granted: u64,
+        /// Output tokens counted when it was cut.
+        counted: u64,
+    },
+    /// A tunnel ended because what was in it was not TLS to its host.
+    TunnelFailed {
+        /// The run.
+        run: RunId,
+        /// The tunnel's host.
+        host: String,
+        /// Which refusal it would be.
+        code: RefusalCode,
+        /// What was found.
+        reason: String,
+    },
+    /// Usage was settled.
+    UsageSettled {
+        /// The run.
+        run: RunId,
+        /// The provider.
+        provider: Provider,
+        /// The host.
+        host: String,
+        /// The model, if known.
+        model: Option<String>,
+        /// The numbers; absent when the hold stood for them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+        /// How they were come by.
+        quality: Quality,
+        /// Why they are not exact, if they are not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fault: Option<String>,
+    },
+}

@@ -1,0 +1,251 @@
+//! One request's way through the stages, top to bottom. Each stage is a room of its own that returns *go on* or a
+//! refusal; nothing leaves before all of them went on.
+//!
+//! Invariant: what is checked is what is sent: the target is read once, normalised, and rebuilt from that reading.
+
+mod credential;
+mod echo;
+mod forward;
+mod guard;
+mod head;
+mod metered;
+mod settle;
+mod tap;
+mod target;
+
+use crate::body::{self, Body};
+use crate::dial::DialFault;
+use crate::event::Event;
+use crate::policy;
+use crate::run::Run;
+use crate::server::{Shared, now};
+use crate::upstream::UpstreamClient;
+pub(crate) use guard::{block, host_not_allowed};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use hudson_meter::Endpoint;
+use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme, Unmetered};
+use hudson_schema::{Format, Refusal, RefusalCode};
+use hyper::body::Incoming;
+use std::sync::Arc;
+pub(crate) use target::Target;
+use tokio_util::sync::CancellationToken;
+
+/// Where a request comes from: the run, and the one authority its requests may name.
+pub(crate) struct Origin {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) run: Arc<Run>,
+    pub(crate) scheme: Scheme,
+    pub(crate) authority: Authority,
+    /// Ends the tunnel, or the run where there is none.
+    pub(crate) token: CancellationToken,
+    /// A refusal that stands for every request.
+    pub(crate) fixed: Option<Refusal>,
+}
+
+/// Answers a request: the upstream's response, or a refusal in the shape its client reads.
+pub(crate) async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> Response<Body> {
+    let method = request.method().clone();
+    let uri = request.uri().clone();
+    match pass(&origin, request).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let format = format_of(&origin, &method, &uri);
+            let response = respond(&refusal, format);
+            report_at(&origin, &method, &uri, response.status(), &refusal);
+            response
+        }
+    }
+}
+
+async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    if let Some(refusal) = &origin.fixed {
+        return Err(refusal.clone());
+    }
+    let target = target::read(origin, &request)?;
+    guard::block(&origin.shared, &origin.run).await?;
+    let policy = origin.run.policy();
+    let route = guard::route(&policy.routes, origin, &target, request.headers())?;
+    guard::git(route, &target)?;
+    guard::protocol(request.headers())?;
+    let credentials = credential::read(origin, route, request.method()).await?;
+    let outcome = match endpoint(origin, route, &target) {
+        Endpoint::Metered { provider, format } => {
+            metered::exchange(origin, route, &target, credentials, provider, format, request).await
+        }
+        // An ambiguous path could be a metered endpoint to the upstream, whatever the route allows unmetered.
+        Endpoint::Unknown { .. } | Endpoint::Free { .. } if policy::is_ambiguous(&target.path) => {
+            Err(guard::unmetered(&target))
+        }
+        Endpoint::Unknown { .. } if route.unmetered == Unmetered::Deny => Err(guard::unmetered(&target)),
+        Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
+            forward::relay(origin, &target, credentials, request).await
+        }
+    };
+    if let (Ok(response), LogLevel::Full) = (&outcome, policy.routes.log) {
+        origin.shared.events.emit(Event::Request {
+            run: origin.run.id.clone(),
+            method: target.method.to_string(),
+            host: origin.authority.host.to_string(),
+            path: target.path.clone(),
+            response_status: response.status().as_u16(),
+        });
+    }
+    outcome
+}
+
+/// What the request is to the meter: the route's word, else the catalogue's.
+fn endpoint(origin: &Origin, route: &Route, target: &Target) -> Endpoint {
+    let host = origin.authority.host.to_string();
+    let catalogue = origin.shared.catalogue.load();
+    match &route.meter {
+        MeterSetting::Default => {
+            catalogue.classify(&host, target.method.as_str(), &target.path, target.query.as_deref())
+        }
+        MeterSetting::Off => Endpoint::Foreign,
+        MeterSetting::As { provider, format } => hudson_meter::Catalogue::builtin()
+            .with_provider(provider.clone(), vec![host.clone()], *format)
+            .classify(&host, target.method.as_str(), &target.path, target.query.as_deref()),
+    }
+}
+
+/// The shape of a refusal: the format of the endpoint asked, or of its provider.
+fn format_of(origin: &Origin, method: &Method, uri: &Uri) -> Option<Format> {
+    let host = origin.authority.host.to_string();
+    let catalogue = origin.shared.catalogue.load();
+    match catalogue.classify(&host, method.as_str(), uri.path(), uri.query()) {
+        Endpoint::Metered { format, .. } => Some(format),
+        _ => None,
+    }
+}
+
+/// A run's upstream client.
+pub(crate) fn upstream(shared: &Shared, run: &Arc<Run>) -> UpstreamClient {
+    run.upstream(|| {
+        // Weak: the client lives in the run, and must not keep it alive.
+        let run = Arc::downgrade(run);
+        UpstreamClient::new(
+            shared.dialer.clone(),
+            Arc::new(move |scheme, host, port| {
+                let policy = run.upgrade()?.policy();
+                first_route(&policy.routes, scheme, host, port).cloned()
+            }),
+        )
+    })
+}
+
+fn first_route<'a>(
+    routes: &'a Routes,
+    scheme: Scheme,
+    host: &hudson_schema::config::Host,
+    port: u16,
+) -> Option<&'a Route> {
+    policy::routes_to(routes, scheme, host, port).into_iter().next()
+}
+
+/// A failed dial as a refusal.
+pub(crate) fn dial_refusal(fault: &DialFault) -> Refusal {
+    let code = match fault {
+        DialFault::Address { .. } => RefusalCode::AddressBlocked,
+        DialFault::Deadline { .. } => RefusalCode::UpstreamTimeout,
+        DialFault::Unreachable { .. } => RefusalCode::UpstreamUnreachable,
+        DialFault::Tls { .. } => RefusalCode::UpstreamTls,
+        DialFault::NoRoute { .. } => RefusalCode::HostNotAllowed,
+    };
+    Refusal::new(code, format!("{fault}."))
+}
+
+/// A refusal as a response.
+pub(crate) fn respond(refusal: &Refusal, format: Option<Format>) -> Response<Body> {
+    let answer = refusal.response(format);
+    let mut response = Response::new(body::full(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
+    for (name, value) in answer.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+/// Refuses a request to the proxy itself, and reports it.
+pub(crate) fn refused<B>(
+    shared: &Shared,
+    run: Option<&Run>,
+    request: &Request<B>,
+    format: Option<Format>,
+    refusal: Refusal,
+) -> Response<Body> {
+    let response = respond(&refusal, format);
+    report(shared, run, request.method(), request.uri(), Some(response.status()), &refusal);
+    response
+}
+
+/// Reports a refusal at the host that the URI names.
+pub(crate) fn report(
+    shared: &Shared,
+    run: Option<&Run>,
+    method: &Method,
+    uri: &Uri,
+    status: Option<StatusCode>,
+    refusal: &Refusal,
+) {
+    let host = uri.host().unwrap_or_default().to_owned();
+    emit(shared, run, method, host, uri.path(), status, refusal);
+}
+
+fn report_at(origin: &Origin, method: &Method, uri: &Uri, status: StatusCode, refusal: &Refusal) {
+    let host = origin.authority.host.to_string();
+    emit(&origin.shared, Some(&origin.run), method, host, uri.path(), Some(status), refusal);
+}
+
+fn emit(
+    shared: &Shared,
+    run: Option<&Run>,
+    method: &Method,
+    host: String,
+    path: &str,
+    status: Option<StatusCode>,
+    refusal: &Refusal,
+) {
+    shared.events.emit(Event::Refusal {
+        run: run.map(|run| run.id.clone()),
+        bottle: run.map(|run| run.bottle.clone()),
+        code: refusal.code,
+        reason: refusal.message.clone(),
+        method: method.to_string(),
+        host,
+        path: path.to_owned(),
+        response_status: status.map(|status| status.as_u16()),
+    });
+}
+
+/// A block as the refusal it answers with.
+pub(crate) fn block_refusal(
+    block: &hudson_schema::ledger::Block,
+    clock: &hudson_schema::budget::WindowClock,
+) -> Refusal {
+    use hudson_schema::Policy;
+
+    let (code, word) = match block.policy {
+        Policy::Cutoff => (RefusalCode::BottleCutOff, "cut off"),
+        Policy::Freeze => (RefusalCode::BottleFrozen, "frozen"),
+        Policy::Kill => (RefusalCode::BottleKilled, "killed"),
+    };
+    let refusal =
+        Refusal::new(code, format!("This bottle is {word}: {}.", block.cause.trim_end_matches('.')));
+    match &block.budget {
+        None => refusal,
+        Some(budget) => refusal.with_budget(hudson_schema::refusal::BudgetFacts {
+            scope: block.scope.to_string(),
+            provider: budget.provider.to_string(),
+            limit: budget.limit,
+            spent: budget.spent,
+            reset: budget.window_end.map(|end| clock.display(end)),
+        }),
+    }
+}
+
+/// The clock, for stages.
+fn clock() -> i64 {
+    now()
+}

@@ -1,0 +1,156 @@
+//! Sending a request on and relaying what comes back, untouched but for hygiene and credentials.
+
+use super::credential::Credentials;
+use super::echo::{self, Redacted};
+use super::{Origin, Target, dial_refusal, head, upstream};
+use crate::body::{self, Body};
+use crate::upstream::dial_fault;
+use bytes::Bytes;
+use http::{Request, Response, Version, header};
+use http_body::{Frame, SizeHint};
+use hudson_dlp::Redactor;
+use hudson_schema::{Refusal, RefusalCode};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// Relays a request that is not metered: both bodies stream.
+pub(super) async fn relay(
+    origin: &Arc<Origin>,
+    target: &Target,
+    credentials: Credentials,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let (mut parts, incoming) = request.into_parts();
+    if !credentials.is_empty() {
+        // What comes back is searched for the credential, which needs it in clear.
+        head::readable_encodings(&mut parts.headers, true);
+    }
+    let outbound = build(origin, target, &credentials, parts.headers, body::boxed(incoming))?;
+    let response = send(origin, outbound).await.map_err(|unsent| unsent.refusal)?;
+    let (mut parts, incoming) = response.into_parts();
+    head::inbound(&mut parts.headers);
+    let body = body::boxed(Ended { inner: incoming, origin: origin.clone() });
+    let Some(redactor) = Redactor::new(credentials.values()) else {
+        return Ok(Response::from_parts(parts, body));
+    };
+    credentials.redact_headers(&mut parts.headers);
+    let encoding = parts.headers.remove(header::CONTENT_ENCODING);
+    if encoding.is_some() {
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
+    let encoding = encoding.as_ref().map(|value| value.to_str().unwrap_or("unreadable"));
+    let redacted = Redacted::new(body, redactor, encoding).map_err(|error| {
+        Refusal::new(
+            RefusalCode::BodyUnreadable,
+            format!(
+                "{}: the response cannot be searched for the credential: {error}.",
+                origin.authority.host
+            ),
+        )
+    })?;
+    Ok(Response::from_parts(parts, echo::boxed(redacted)))
+}
+
+/// The request as it leaves: checked target, clean headers, credentials on.
+pub(super) fn build(
+    origin: &Origin,
+    target: &Target,
+    credentials: &Credentials,
+    mut headers: http::HeaderMap,
+    body: Body,
+) -> Result<Request<Body>, Refusal> {
+    head::outbound(&mut headers);
+    let query = credentials.put_on(&mut headers, target.query.as_deref())?;
+    let mut request = Request::new(body);
+    *request.method_mut() = target.method.clone();
+    *request.uri_mut() = target.uri(origin, query.as_deref())?;
+    // The pool speaks what the connection speaks; HTTP/2 in the request would insist on it.
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// A request that got no response.
+pub(super) struct Unsent {
+    /// What to answer.
+    pub(super) refusal: Refusal,
+    /// Whether no byte of it can have reached the upstream.
+    pub(super) provably: bool,
+}
+
+/// Sends a request and waits for the head of its response.
+pub(super) async fn send(origin: &Origin, request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
+    let client = upstream(&origin.shared, &origin.run);
+    let host = &origin.authority.host;
+    let limit = origin.shared.limits.response;
+    let sending = async {
+        match tokio::time::timeout(limit, client.send(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => match dial_fault(&error) {
+                Some(fault) => Err(Unsent { refusal: dial_refusal(fault), provably: true }),
+                None => Err(Unsent {
+                    refusal: Refusal::new(
+                        RefusalCode::UpstreamUnreachable,
+                        format!("{host}: the connection broke before a response came: {}.", chain(&error)),
+                    ),
+                    provably: error.is_connect(),
+                }),
+            },
+            Err(_) => Err(Unsent {
+                refusal: Refusal::new(
+                    RefusalCode::UpstreamTimeout,
+                    format!("{host}: no response within {limit:?}."),
+                ),
+                provably: false,
+            }),
+        }
+    };
+    tokio::select! {
+        result = sending => result,
+        () = origin.token.cancelled() => Err(Unsent {
+            refusal: Refusal::new(RefusalCode::BottleCutOff, "This tunnel was ended."),
+            provably: false,
+        }),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// A body that ends, with an error, when its tunnel is ended.
+struct Ended {
+    inner: Incoming,
+    origin: Arc<Origin>,
+}
+
+impl http_body::Body for Ended {
+    type Data = Bytes;
+    type Error = body::BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, body::BodyError>>> {
+        if self.origin.token.is_cancelled() {
+            return Poll::Ready(Some(Err("the tunnel was ended".into())));
+        }
+        Pin::new(&mut self.inner).poll_frame(cx).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,283 @@
+//! A request to a metered endpoint: read whole, estimated, admitted with a hold, made readable, sent, and its response
+//! tapped.
+//!
+//! Invariant: the hold is a row in the ledger before the first byte leaves, and from then on every way out of this
+//! module ends in a settlement or, where provably nothing was sent, in a release.
+
+use super::credential::Credentials;
+use super::forward::{self, Unsent};
+use super::settle::{Placed, Settler};
+use super::tap::Tap;
+use super::{Origin, Target, block_refusal, clock, head};
+use crate::body::{self, Body};
+use crate::event::Event;
+use crate::run::RunPolicy;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hudson_meter::request::{self as facts, output_maximum};
+use hudson_meter::{DecodeError, Meter, RequestFacts, ResponseHead, Rewrite, decode_body};
+use hudson_schema::budget::Mode;
+use hudson_schema::config::Route;
+use hudson_schema::ledger::{AskedLimit, Exhausted, Hold, HoldOutcome, HoldRequest};
+use hudson_schema::refusal::BudgetFacts;
+use hudson_schema::{Format, Provider, Refusal, RefusalCode};
+use hyper::body::Incoming;
+use std::sync::Arc;
+
+/// Admits, sends and meters one request.
+pub(super) async fn exchange(
+    origin: &Arc<Origin>,
+    route: &Route,
+    target: &Target,
+    credentials: Credentials,
+    provider: Provider,
+    format: Format,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let (mut parts, incoming) = request.into_parts();
+    let sent = readable(origin, &parts.headers, read_whole(origin, incoming).await?)?;
+    let facts = facts::read(format, &target.path, target.query.as_deref(), &sent)
+        .map_err(|error| Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")))?;
+    let policy = origin.run.policy();
+    let limits = policy.limits(&provider, clock());
+    let hard = policy.mode == Mode::Hard && !limits.is_empty();
+    let allowance = if hard { allowance(route, &facts)? } else { 0 };
+    let (hold, wanted) = place(origin, &policy, &provider, &limits, &facts, format, allowance).await?;
+    let settler = Settler::new(
+        origin.clone(),
+        Placed {
+            hold: hold.clone(),
+            provider,
+            weights: policy.weights,
+            limits,
+            model: facts.model.clone(),
+            stream: facts.stream,
+        },
+    );
+
+    let change = Rewrite {
+        output_cap: (hard && facts.cap_supported).then(|| hold.output / facts.choices.max(1)),
+        include_usage: facts.stream,
+    };
+    let host = origin.authority.host.to_string();
+    let rewritten = match facts::rewrite(format, &facts, &host, &sent, &change) {
+        Ok(body) => body,
+        Err(error) => {
+            settler.release().await;
+            return Err(Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")));
+        }
+    };
+    // Usage that the client did not ask for is taken out of the stream again, which needs it in clear.
+    let strip = format == Format::OpenaiChat && facts.stream && facts.include_usage != Some(true);
+    head::readable_encodings(&mut parts.headers, strip);
+    parts.headers.remove(header::CONTENT_ENCODING);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let outbound = match forward::build(origin, target, &credentials, parts.headers, body::full(rewritten)) {
+        Ok(outbound) => outbound,
+        Err(refusal) => {
+            settler.release().await;
+            return Err(refusal);
+        }
+    };
+    let response = match forward::send(origin, outbound).await {
+        Ok(response) => response,
+        Err(Unsent { refusal, provably }) => {
+            match provably {
+                true => settler.release().await,
+                false => settler.lost("no response came").await,
+            }
+            return Err(refusal);
+        }
+    };
+    let cut_at = hard.then(|| cut_at(&policy, &facts, &hold, wanted));
+    Ok(tapped(response, settler, &credentials, format, strip, cut_at))
+}
+
+/// The body, whole, within its limit.
+async fn read_whole(origin: &Origin, incoming: Incoming) -> Result<Bytes, Refusal> {
+    let limit = origin.shared.limits.body_bytes;
+    match Limited::new(incoming, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(Refusal::new(RefusalCode::BodyTooLarge, format!("The body is over {limit} bytes.")))
+        }
+        Err(error) => {
+            Err(Refusal::new(RefusalCode::MalformedRequest, format!("The body broke off: {error}.")))
+        }
+    }
+}
+
+/// The body in clear, whatever it was encoded in.
+fn readable(origin: &Origin, headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
+    let mut encodings = Vec::new();
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        encodings.push(
+            value.to_str().map_err(|_| {
+                Refusal::new(RefusalCode::BodyUnreadable, "Content-Encoding is not readable.")
+            })?,
+        );
+    }
+    if encodings.is_empty() {
+        return Ok(body);
+    }
+    let limit = origin.shared.limits.body_bytes;
+    decode_body(&encodings.join(", "), &body, limit).map(Bytes::from).map_err(|error| {
+        let code = match error {
+            DecodeError::TooLarge { .. } => RefusalCode::BodyTooLarge,
+            _ => RefusalCode::BodyUnreadable,
+        };
+        Refusal::new(code, format!("{error}."))
+    })
+}
+
+/// What is reserved on top for work whose cost no estimate can see; a refusal where the route reserves nothing.
+fn allowance(route: &Route, facts: &RequestFacts) -> Result<u64, Refusal> {
+    let mut tokens = 0;
+    if !facts.server_tools.is_empty() {
+        if route.allowance.server_tools == 0 {
+            return Err(Refusal::new(
+                RefusalCode::UnmeteredEndpoint,
+                format!(
+                    "Under a hard budget, tools that run at the provider ({}) are refused: their cost cannot be bounded.",
+                    facts.server_tools.join(", ")
+                ),
+            ));
+        }
+        tokens += route.allowance.server_tools;
+    }
+    if facts.background {
+        if route.allowance.background == 0 {
+            return Err(Refusal::new(
+                RefusalCode::UnmeteredEndpoint,
+                "Under a hard budget, background work is refused: it would go on after a cutoff.",
+            ));
+        }
+        tokens += route.allowance.background;
+    }
+    Ok(tokens)
+}
+
+/// Places the hold; also the output that was wanted, in tokens over all choices.
+async fn place(
+    origin: &Origin,
+    policy: &RunPolicy,
+    provider: &Provider,
+    limits: &[AskedLimit],
+    facts: &RequestFacts,
+    format: Format,
+    allowance: u64,
+) -> Result<(Hold, u64), Refusal> {
+    let choices = facts.choices.max(1);
+    let cap = facts.output_cap.unwrap_or_else(|| output_maximum(format, facts.model.as_deref()));
+    let least =
+        policy.min_output.max(facts.thinking_budget.map_or(0, |budget| budget.saturating_add(1))).min(cap);
+    // Without a cap the cut guards a stream; a whole answer cannot be cut, so all of it has to fit.
+    let lowerable = facts.cap_supported || facts.stream;
+    let wanted = cap.saturating_mul(choices);
+    let request = HoldRequest {
+        run: origin.run.id.clone(),
+        provider: provider.clone(),
+        host: origin.authority.host.to_string(),
+        model: facts.model.clone(),
+        stream: facts.stream,
+        input: facts.input_estimate.saturating_add(allowance),
+        output: wanted,
+        min_output: if lowerable { least.saturating_mul(choices) } else { wanted },
+        weights: policy.weights,
+        mode: policy.mode,
+        limits: limits.to_vec(),
+        governing: policy.governing(clock()),
+        now: clock(),
+    };
+    let needed = request.input.saturating_add(request.min_output);
+    match origin.shared.ledger.hold_place(request).await {
+        Ok(HoldOutcome::Placed(hold)) => Ok((hold, wanted)),
+        Ok(HoldOutcome::Blocked(block)) => Err(block_refusal(&block, &policy.clock)),
+        Ok(HoldOutcome::Exhausted(exhausted)) => Err(exhausted_refusal(policy, &exhausted, needed)),
+        Err(error) => {
+            origin
+                .shared
+                .events
+                .emit(Event::LedgerFailed { what: "placing a hold", error: error.to_string() });
+            Err(Refusal::new(RefusalCode::LedgerUnavailable, "The ledger cannot be written."))
+        }
+    }
+}
+
+fn exhausted_refusal(policy: &RunPolicy, exhausted: &Exhausted, needed: u64) -> Refusal {
+    let Exhausted { limit: AskedLimit { limit, window_end, .. }, spent, held, crossed } = exhausted;
+    let of = match limit.provider.is_any() {
+        true => "all providers".to_owned(),
+        false => limit.provider.to_string(),
+    };
+    let reset = window_end.map(|end| policy.clock.display(end));
+    let mut message = format!(
+        "The token budget for {of} ({}) is spent: {spent} of {} tokens are used",
+        limit.scope, limit.tokens
+    );
+    if !crossed {
+        message.push_str(&format!(" and {held} are reserved by requests in flight"));
+    }
+    message.push_str(&format!(", and this request needs at least {needed}."));
+    if let Some(reset) = &reset {
+        message.push_str(&format!(" The budget resets at {reset}."));
+    }
+    Refusal::new(RefusalCode::BudgetExhausted, message).with_budget(BudgetFacts {
+        scope: limit.scope.to_string(),
+        provider: limit.provider.to_string(),
+        limit: limit.tokens,
+        spent: *spent,
+        reset,
+    })
+}
+
+/// The live count at which a stream is ended.
+///
+/// Where the request carries a cap the provider keeps it, and the live count, which leans high, only catches one that
+/// does not; elsewhere the cut is the only guard.
+fn cut_at(policy: &RunPolicy, facts: &RequestFacts, hold: &Hold, wanted: u64) -> u64 {
+    let left = hold.left.map_or(u64::MAX, |left| policy.weights.fitting(left));
+    let granted = match facts.cap_supported {
+        true => hold.output.saturating_mul(2),
+        false => hold.output,
+    };
+    // What was not granted of what was wanted is not left either.
+    match hold.output < wanted {
+        true => granted,
+        false => granted.saturating_add(left),
+    }
+}
+
+fn tapped(
+    response: Response<Incoming>,
+    settler: Settler,
+    credentials: &Credentials,
+    format: Format,
+    strip: bool,
+    cut_at: Option<u64>,
+) -> Response<Body> {
+    let (mut parts, incoming) = response.into_parts();
+    let text = |name| parts.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    let encoding = text(header::CONTENT_ENCODING).map(str::to_owned);
+    let content_type = text(header::CONTENT_TYPE).map(str::to_owned);
+    let head = ResponseHead {
+        status: parts.status.as_u16(),
+        content_type: content_type.as_deref(),
+        content_encoding: encoding.as_deref(),
+    };
+    let meter = Meter::new(format, &head);
+    let events =
+        content_type.as_deref().is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
+    let strip = strip && events && parts.status.is_success();
+    let tap = Tap::new(incoming, meter, settler, parts.status)
+        .cut(cut_at, (events && encoding.is_none()).then_some(format))
+        .strip(strip, encoding.as_deref());
+    head::inbound(&mut parts.headers);
+    credentials.redact_headers(&mut parts.headers);
+    if strip {
+        parts.headers.remove(header::CONTENT_LENGTH);
+        parts.headers.remove(header::CONTENT_ENCODING);
+    }
+    Response::from_parts(parts, body::boxed(tap))
+}

@@ -1,0 +1,157 @@
+//! The end of a metered request: its hold is replaced by what the response reported.
+//!
+//! Invariant: a settler settles or releases exactly once; one that is dropped without either settles at the hold, so
+//! that no way out of a request is free.
+
+use super::{Origin, clock};
+use crate::event::Event;
+use http::StatusCode;
+use hudson_meter::Report;
+use hudson_schema::budget::Weights;
+use hudson_schema::ledger::{AskedLimit, Hold, Settlement};
+use hudson_schema::{Provider, Quality, Usage};
+use std::sync::Arc;
+
+/// A hold and what is needed to settle it.
+pub(super) struct Placed {
+    pub(super) hold: Hold,
+    pub(super) provider: Provider,
+    pub(super) weights: Weights,
+    pub(super) limits: Vec<AskedLimit>,
+    pub(super) model: Option<String>,
+    pub(super) stream: bool,
+}
+
+/// Settles one hold, once.
+pub(super) struct Settler {
+    pub(super) origin: Arc<Origin>,
+    placed: Option<Placed>,
+}
+
+/// What a response came to.
+struct Outcome {
+    usage: Option<Usage>,
+    quality: Quality,
+    fault: Option<String>,
+    model: Option<String>,
+    response_id: Option<String>,
+    status: u16,
+    stream: Option<bool>,
+}
+
+impl Settler {
+    pub(super) fn new(origin: Arc<Origin>, placed: Placed) -> Self {
+        Self { origin, placed: Some(placed) }
+    }
+
+    /// Output tokens that were granted.
+    pub(super) fn granted(&self) -> u64 {
+        self.placed.as_ref().map_or(0, |placed| placed.hold.output)
+    }
+
+    /// Gives the hold back: provably nothing was sent.
+    pub(super) async fn release(mut self) {
+        if let Some(placed) = self.placed.take() {
+            release(&self.origin, &placed).await;
+        }
+    }
+
+    /// The response never came: what was reserved may have been spent.
+    pub(super) async fn lost(mut self, fault: &str) {
+        if let Some(placed) = self.placed.take() {
+            settle(&self.origin, &placed, lost(fault)).await;
+        }
+    }
+
+    /// Settles by what the meter read.
+    pub(super) async fn finish(mut self, status: StatusCode, report: Report) {
+        let Some(placed) = self.placed.take() else { return };
+        // Providers do not charge for an answer that is an error, unless it says so.
+        if !status.is_success() && report.usage.is_none() {
+            return release(&self.origin, &placed).await;
+        }
+        let quality = match (report.usage.is_some(), report.exact) {
+            (true, true) => Quality::Exact,
+            (true, false) => Quality::Recovered,
+            (false, _) => Quality::Held,
+        };
+        let fault = match quality {
+            Quality::Exact => None,
+            _ => Some(report.fault.unwrap_or_else(|| "the response ended without final usage".to_owned())),
+        };
+        let outcome = Outcome {
+            usage: report.usage,
+            quality,
+            fault,
+            model: report.model,
+            response_id: report.response_id,
+            status: status.as_u16(),
+            stream: Some(report.stream),
+        };
+        settle(&self.origin, &placed, outcome).await;
+    }
+}
+
+impl Drop for Settler {
+    fn drop(&mut self) {
+        // A request future dropped between its hold and its response: the client hung up while the provider worked.
+        let Some(placed) = self.placed.take() else { return };
+        let origin = self.origin.clone();
+        let shared = origin.shared.clone();
+        shared.tasks.spawn(async move {
+            settle(&origin, &placed, lost("the client left before a response came")).await;
+        });
+    }
+}
+
+fn lost(fault: &str) -> Outcome {
+    Outcome {
+        usage: None,
+        quality: Quality::Held,
+        fault: Some(fault.to_owned()),
+        model: None,
+        response_id: None,
+        status: 0,
+        stream: None,
+    }
+}
+
+async fn release(origin: &Origin, placed: &Placed) {
+    if let Err(error) = origin.shared.ledger.hold_release(&placed.hold.id).await {
+        origin.shared.events.emit(Event::LedgerFailed { what: "releasing a hold", error: error.to_string() });
+    }
+}
+
+async fn settle(origin: &Origin, placed: &Placed, outcome: Outcome) {
+    let model = outcome.model.or_else(|| placed.model.clone());
+    let settlement = Settlement {
+        hold: placed.hold.id.clone(),
+        usage: outcome.usage,
+        weights: placed.weights,
+        quality: outcome.quality,
+        model: model.clone(),
+        response_id: outcome.response_id,
+        status: outcome.status,
+        stream: outcome.stream.unwrap_or(placed.stream),
+        limits: placed.limits.clone(),
+        now: clock(),
+    };
+    match origin.shared.ledger.usage_settle(settlement).await {
+        Ok(_) => origin.shared.events.emit(Event::UsageSettled {
+            run: origin.run.id.clone(),
+            provider: placed.provider.clone(),
+            host: origin.authority.host.to_string(),
+            model,
+            usage: outcome.usage,
+            quality: outcome.quality,
+            fault: outcome.fault,
+        }),
+        // The hold stays in the ledger and goes on counting.
+        Err(error) => {
+            origin
+                .shared
+                .events
+                .emit(Event::LedgerFailed { what: "settling usage", error: error.to_string() });
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The tap: the client gets each byte at once, the meter reads a copy.
+//!
+//! Invariants: a fault of the meter never changes what the client gets; usage is settled before the client sees the
+//! end, so that its next request meets the ledger as it then stands; a response whose client left is read on, within
+//! limits, so that its final usage is not lost.
+
+use super::settle::Settler;
+use crate::body::BodyError;
+use crate::event::Event;
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use hudson_meter::{End, Meter, StreamDecoder, UsageChunkStripper};
+use hudson_schema::{Format, Refusal, RefusalCode};
+use hyper::body::Incoming;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio_util::task::TaskTracker;
+
+/// A metered response's body.
+pub(super) struct Tap {
+    /// What is still to be read and settled; `None` once settling has begun.
+    open: Option<Open>,
+    settling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Where settling goes on when the client leaves in the midst of it.
+    tasks: TaskTracker,
+    /// What the client gets after the settlement.
+    last: VecDeque<Result<Frame<Bytes>, BodyError>>,
+}
+
+struct Open {
+    inner: Incoming,
+    meter: Meter,
+    settler: Settler,
+    status: StatusCode,
+    /// The live count at which the stream is ended, and the format of the event that says so.
+    cut: Option<(u64, Option<Format>)>,
+    stripper: Option<Stripper>,
+}
+
+/// Takes the forced usage chunk out again, decoding first where the upstream encoded against what it was asked.
+struct Stripper {
+    decoder: Option<StreamDecoder>,
+    clear: Vec<u8>,
+    stripper: UsageChunkStripper,
+}
+
+impl Tap {
+    pub(super) fn new(inner: Incoming, meter: Meter, settler: Settler, status: StatusCode) -> Self {
+        let tasks = settler.origin.shared.tasks.clone();
+        let open = Open { inner, meter, settler, status, cut: None, stripper: None };
+        Self { open: Some(open), settling: None, tasks, last: VecDeque::new() }
+    }
+
+    /// Ends the stream at this live count, with the format's own error event where it has one.
+    pub(super) fn cut(mut self, at: Option<u64>, format: Option<Format>) -> Self {
+        if let Some(open) = &mut self.open {
+            open.cut = at.map(|at| (at, format));
+        }
+        self
+    }
+
+    /// Takes the usage chunk out that the client did not ask for.
+    pub(super) fn strip(mut self, strip: bool, encoding: Option<&str>) -> Self {
+        if let Some(open) = self.open.as_mut().filter(|_| strip) {
+            let decoder = encoding.map(StreamDecoder::new).and_then(Result::ok);
+            open.stripper =
+                Some(Stripper { decoder, clear: Vec::new(), stripper: UsageChunkStripper::new() });
+        }
+        self
+    }
+
+    /// Begins to settle; what is in `last` follows when that is done.
+    fn settle(&mut self, end: End) {
+        if let Some(open) = self.open.take() {
+            self.settling = Some(Box::pin(open.settle(end)));
+        }
+    }
+
+    /// Handles one frame of the upstream; `None` to read on.
+    fn frame(&mut self, frame: Frame<Bytes>) -> Option<Result<Frame<Bytes>, BodyError>> {
+        let open = self.open.as_mut()?;
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(trailers) => return Some(Ok(trailers)),
+        };
+        open.meter.feed(&data);
+        if let Some(refusal) = open.passed_cut() {
+            let format = open.cut.and_then(|(_, format)| format);
+            self.last.push_back(match format {
+                Some(format) => Ok(Frame::data(Bytes::from(refusal.stream_event(format)))),
+                None => Err(refusal.message.into()),
+            });
+            self.settle(End::Interrupted);
+            return None;
+        }
+        let out = match &mut open.stripper {
+            Some(stripper) => match stripper.feed(&data) {
+                Ok(out) => out,
+                Err(error) => return Some(Err(error)),
+            },
+            None => data,
+        };
+        // A sized body is not polled again after its last byte: this is its end.
+        if open.inner.is_end_stream() {
+            self.finish(out);
+            return None;
+        }
+        (!out.is_empty()).then(|| Ok(Frame::data(out)))
+    }
+
+    fn finish(&mut self, out: Bytes) {
+        let rest = self.open.as_mut().and_then(|open| open.stripper.take()).map(Stripper::finish);
+        for data in [Some(out), rest].into_iter().flatten().filter(|data| !data.is_empty()) {
+            self.last.push_back(Ok(Frame::data(data)));
+        }
+        self.settle(End::Complete);
+    }
+}
+
+impl Body for Tap {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(settling) = &mut this.settling {
+                std::task::ready!(settling.as_mut().poll(cx));
+                this.settling = None;
+            }
+            let Some(open) = &mut this.open else { return Poll::Ready(this.last.pop_front()) };
+            match std::task::ready!(Pin::new(&mut open.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(frame) = this.frame(frame) {
+                        return Poll::Ready(Some(frame));
+                    }
+                }
+                Some(Err(error)) => {
+                    this.last.push_back(Err(error.into()));
+                    this.settle(End::Interrupted);
+                }
+                None => this.finish(Bytes::new()),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.open.is_none() && self.settling.is_none() && self.last.is_empty()
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        if let Some(settling) = self.settling.take() {
+            self.tasks.spawn(settling);
+        }
+        let Some(open) = self.open.take() else { return };
+        let shared = open.settler.origin.shared.clone();
+        // The slot is claimed before anything is read, so that the cap holds.
+        let slot = shared.detached.clone().try_acquire_owned().ok();
+        let limit = shared.limits.detached_time;
+        let abort = shared.abort.clone();
+        shared.tasks.spawn(async move {
+            let mut open = open;
+            let mut end = End::Interrupted;
+            if slot.is_some() {
+                tokio::select! {
+                    read = tokio::time::timeout(limit, open.drain()) => end = read.unwrap_or(End::Interrupted),
+                    () = abort.cancelled() => {}
+                }
+            }
+            open.settle(end).await;
+        });
+    }
+}
+
+impl Open {
+    async fn settle(self, end: End) {
+        let report = self.meter.finish(end);
+        self.settler.finish(self.status, report).await;
+    }
+
+    /// Reads to the end without a client.
+    async fn drain(&mut self) -> End {
+        while let Some(frame) = self.inner.frame().await {
+            match frame {
+                Ok(frame) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.meter.feed(data);
+                    }
+                    if self.passed_cut().is_some() {
+                        return End::Interrupted;
+                    }
+                }
+                Err(_) => return End::Interrupted,
+            }
+        }
+        End::Complete
+    }
+
+    /// The refusal to end with, once the live count is past the cut.
+    fn passed_cut(&self) -> Option<Refusal> {
+        let (at, _) = self.cut?;
+        let counted = self.meter.live_output();
+        if counted <= at {
+            return None;
+        }
+        let granted = self.settler.granted();
+        let origin = &self.settler.origin;
+        origin.shared.events.emit(Event::StreamCut {
+            run: origin.run.id.clone(),
+            host: origin.authority.host.to_string(),
+            granted,
+            counted,
+        });
+        Some(Refusal::new(
+            RefusalCode::BudgetExhausted,
+            format!(
+                "The token budget is spent: this response passed the {granted} output tokens that were left for it."
+            ),
+        ))
+    }
+}
+
+impl Stripper {
+    fn feed(&mut self, data: &[u8]) -> Result<Bytes, BodyError> {
+        let mut out = Vec::with_capacity(data.len());
+        match &mut self.decoder {
+            Some(decoder) => {
+                self.clear.clear();
+                decoder.decode(data, &mut self.clear)?;
+                self.stripper.feed(&self.clear, &mut out);
+            }
+            None => self.stripper.feed(data, &mut out),
+        }
+        Ok(Bytes::from(out))
+    }
+
+    fn finish(self) -> Bytes {
+        let mut out = Vec::new();
+        self.stripper.finish(&mut out);
+        Bytes::from(out)
+    }
+}

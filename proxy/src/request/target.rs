@@ -1,0 +1,93 @@
+//! What a request asks for, read once: method, normalised path and query, and the authority it names, which has to be
+//! the tunnel's.
+
+use super::Origin;
+use http::{Method, Request, Uri, header};
+use hudson_schema::config::Authority;
+use hudson_schema::{Refusal, RefusalCode};
+use hyper::body::Incoming;
+
+use crate::policy;
+
+/// A request's target, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The method; never CONNECT.
+    pub(crate) method: Method,
+    /// The path, normalised.
+    pub(crate) path: String,
+    /// The query as sent, without `?`.
+    pub(crate) query: Option<String>,
+}
+
+/// Reads and checks a request's target.
+pub(super) fn read(origin: &Origin, request: &Request<Incoming>) -> Result<Target, Refusal> {
+    if request.method() == Method::CONNECT {
+        return Err(Refusal::new(RefusalCode::ProtocolNotAllowed, "CONNECT inside a tunnel is not allowed."));
+    }
+    authority(origin, request)?;
+    let uri = request.uri();
+    let path = match uri.path() {
+        // It names no resource that a route could allow.
+        "*" => {
+            return Err(Refusal::new(
+                RefusalCode::MalformedRequest,
+                "`OPTIONS *` is not relayed; name a path.",
+            ));
+        }
+        "" => "/".to_owned(),
+        raw => policy::normalise_path(raw).map_err(|fault| {
+            Refusal::new(RefusalCode::MalformedRequest, format!("The path is ambiguous: {fault}."))
+        })?,
+    };
+    Ok(Target { method: request.method().clone(), path, query: uri.query().map(str::to_owned) })
+}
+
+impl Target {
+    /// The absolute URI that is sent.
+    pub(super) fn uri(&self, origin: &Origin, query: Option<&str>) -> Result<Uri, Refusal> {
+        let scheme = origin.scheme.name();
+        let Authority { host, port } = &origin.authority;
+        let port = match *port == origin.scheme.port() {
+            true => String::new(),
+            false => format!(":{port}"),
+        };
+        let path = &self.path;
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{scheme}://{host}{port}{path}{query}").parse().map_err(|error| {
+            Refusal::new(RefusalCode::MalformedRequest, format!("The target cannot be sent on: {error}."))
+        })
+    }
+}
+
+/// Every authority a request names must be the origin's: the URI's (`:authority` on HTTP/2) and each Host.
+fn authority(origin: &Origin, request: &Request<Incoming>) -> Result<(), Refusal> {
+    let mismatch = |named: &str| {
+        let Authority { host, port } = &origin.authority;
+        Refusal::new(
+            RefusalCode::AuthorityMismatch,
+            format!("The connection is to {host}:{port}, but the request names {named:?}."),
+        )
+    };
+    let same = |text: &str| {
+        Authority::parse_or(text, origin.scheme.port()).is_ok_and(|named| named == origin.authority)
+    };
+    let in_uri = request.uri().authority().map(http::uri::Authority::as_str);
+    if let Some(named) = in_uri.filter(|named| !same(named)) {
+        return Err(mismatch(named));
+    }
+    let hosts: Vec<_> = request.headers().get_all(header::HOST).iter().collect();
+    if hosts.len() > 1 || (hosts.is_empty() && in_uri.is_none()) {
+        return Err(Refusal::new(
+            RefusalCode::MalformedRequest,
+            "The request needs exactly one Host header.",
+        ));
+    }
+    for host in hosts {
+        let text = host.to_str().unwrap_or_default();
+        if !same(text) {
+            return Err(mismatch(text));
+        }
+    }
+    Ok(())
+}

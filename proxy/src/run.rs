@@ -1,0 +1,176 @@
+//! A run as the data plane sees it: who it is, what it may do at this moment, and the means to stop it.
+//!
+//! Invariant: everything that can change while a run lives (routes, limits, blocks) is read at each request from the
+//! value that is current then; a run that ended or was stopped lets nothing more through.
+
+use crate::upstream::UpstreamClient;
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use hudson_schema::budget::{Mode, Precedence, ScopeBudget, Weights, WindowClock, asked};
+use hudson_schema::config::Routes;
+use hudson_schema::ledger::{AskedLimit, Block, LedgerError, SharedLedger};
+use hudson_schema::{BottleName, Policy, Provider, RunId};
+use secrecy::SecretString;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+/// Finds runs; handed to the proxy by the control plane.
+#[async_trait]
+pub trait RunSource: Send + Sync + 'static {
+    /// The live run of this id; `None` when there is none.
+    async fn run(&self, id: &RunId) -> Result<Option<Arc<Run>>, LedgerError>;
+}
+
+/// What a run is allowed, as its files and flags say at this moment.
+#[derive(Clone, Debug)]
+pub struct RunPolicy {
+    /// Its routes.
+    pub routes: Routes,
+    /// The budgets of its scopes, from most to least specific.
+    pub budgets: Vec<ScopeBudget>,
+    /// Which of them are asked.
+    pub precedence: Precedence,
+    /// When they are asked.
+    pub mode: Mode,
+    /// What a crossing does.
+    pub on_exhausted: Policy,
+    /// The least output worth sending a request for, in tokens.
+    pub min_output: u64,
+    /// How a budget counts the kinds of tokens.
+    pub weights: Weights,
+    /// The calendar of the windows.
+    pub clock: WindowClock,
+}
+
+/// A credential that a launch provides in place of a variable of the proxy's own environment.
+#[derive(Clone, Debug)]
+pub enum LaunchSecret {
+    /// The value itself.
+    Value(SecretString),
+    /// A member of a JSON file, read anew each time: a login file that its CLI refreshes.
+    JsonFile {
+        /// The file.
+        path: PathBuf,
+        /// The members to walk down.
+        keys: Vec<String>,
+    },
+}
+
+/// One live run.
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Its bottle.
+    pub bottle: BottleName,
+    /// SHA-256 of its password.
+    pub credential_hash: [u8; 32],
+    /// Credentials that this run's launch provides, by the variable under which routes name them.
+    pub secrets: HashMap<String, LaunchSecret>,
+    /// Ends everything of the run.
+    pub token: CancellationToken,
+    policy: ArcSwap<RunPolicy>,
+    upstream: ArcSwap<Option<UpstreamClient>>,
+    block: Mutex<Option<SeenBlock>>,
+}
+
+/// A block as of one state of the ledger.
+struct SeenBlock {
+    change: u64,
+    until: Option<i64>,
+    block: Option<Block>,
+}
+
+impl Run {
+    /// A live run.
+    pub fn new(
+        id: RunId,
+        bottle: BottleName,
+        credential_hash: [u8; 32],
+        secrets: HashMap<String, LaunchSecret>,
+        policy: RunPolicy,
+    ) -> Self {
+        Self {
+            id,
+            bottle,
+            credential_hash,
+            secrets,
+            token: CancellationToken::new(),
+            policy: ArcSwap::from_pointee(policy),
+            upstream: ArcSwap::from_pointee(None),
+            block: Mutex::new(None),
+        }
+    }
+
+    /// What it is allowed now.
+    pub fn policy(&self) -> Arc<RunPolicy> {
+        self.policy.load_full()
+    }
+
+    /// Changes what it is allowed. Pooled connections are dropped, so that none outlives the route it was made for.
+    pub fn set_policy(&self, policy: RunPolicy) {
+        self.policy.store(Arc::new(policy));
+        // Other limits may govern now.
+        *self.block.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.upstream.store(Arc::new(None));
+    }
+
+    /// Its upstream client, made by `make` when there is none.
+    pub(crate) fn upstream(&self, make: impl FnOnce() -> UpstreamClient) -> UpstreamClient {
+        if let Some(client) = self.upstream.load().as_ref() {
+            return client.clone();
+        }
+        let client = make();
+        self.upstream.store(Arc::new(Some(client.clone())));
+        client
+    }
+
+    /// The block that stands against it. The ledger is asked only when it changed since the last time.
+    pub(crate) async fn block(&self, ledger: &SharedLedger, now: i64) -> Result<Option<Block>, LedgerError> {
+        let change = *ledger.changes().borrow();
+        {
+            let seen = self.block.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(seen) = seen.as_ref().filter(|seen| seen.change == change) {
+                if seen.until.is_none_or(|until| now < until) {
+                    return Ok(seen.block.clone());
+                }
+            }
+        }
+        let governing = self.policy().governing(now);
+        let block = ledger.block_fetch(&self.id, &governing, now).await?;
+        // A block of a window ends with it, and so does the window it was looked up by.
+        let until = governing.iter().filter_map(|limit| limit.window_end).min();
+        *self.block.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(SeenBlock { change, until, block: block.clone() });
+        Ok(block)
+    }
+}
+
+impl RunPolicy {
+    /// The limits that a request to `provider` is asked at `now`.
+    pub fn limits(&self, provider: &Provider, now: i64) -> Vec<AskedLimit> {
+        asked(&self.budgets, provider, self.precedence, self.on_exhausted)
+            .into_iter()
+            .map(|limit| AskedLimit {
+                window_start: self.clock.start(limit.window, now),
+                window_end: self.clock.end(limit.window, now),
+                limit,
+            })
+            .collect()
+    }
+
+    /// Every limit that governs the run at `now`, whatever the provider: those by which a spent budget stops it.
+    pub fn governing(&self, now: i64) -> Vec<AskedLimit> {
+        let mut limits: Vec<AskedLimit> = Vec::new();
+        // A provider that no budget names is governed by `any` alone, which is itself among the names.
+        let providers: BTreeSet<&Provider> =
+            self.budgets.iter().flat_map(|scope| scope.budget.keys()).collect();
+        for limit in providers.into_iter().flat_map(|provider| self.limits(provider, now)) {
+            if !limits.contains(&limit) {
+                limits.push(limit);
+            }
+        }
+        limits
+    }
+}

@@ -1,0 +1,297 @@
+//! The listener: accepts connections within limits, tells who is speaking, and hands on to the tunnel or the request.
+//!
+//! Invariant: nothing is done for a client before its credentials were found right; a full file table slows accepting
+//! down and never spins or ends the proxy; shutting down lets settlements finish.
+
+use crate::body::Body;
+use crate::connect;
+use crate::dial::Dialer;
+use crate::event::{Event, EventSink};
+use crate::identity::Presented;
+use crate::local;
+use crate::request::{self, Origin};
+use crate::run::{Run, RunSource};
+use crate::tls::LeafCache;
+use crate::tunnel::{TunnelLimits, Tunnels};
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Method, Request, Response, Uri, header};
+use hudson_meter::Catalogue;
+use hudson_schema::config::{Authority, Scheme};
+use hudson_schema::ledger::SharedLedger;
+use hudson_schema::{Refusal, RefusalCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long accepting rests after it failed, doubled up to the second value while it goes on failing.
+const ACCEPT_REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Refusals of unidentified clients that are reported, at most one in this many milliseconds.
+const UNIDENTIFIED_EVERY: i64 = 1000;
+
+/// The data plane.
+#[derive(Clone)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+}
+
+/// What a proxy is made of.
+pub struct ProxyParts {
+    /// Where usage goes.
+    pub ledger: SharedLedger,
+    /// Who may speak.
+    pub runs: Arc<dyn RunSource>,
+    /// What is metered.
+    pub catalogue: Catalogue,
+    /// Where events go.
+    pub events: Arc<dyn EventSink>,
+    /// The certificates of intercepted hosts.
+    pub leaves: LeafCache,
+    /// The way out.
+    pub dialer: Dialer,
+    /// Limits.
+    pub limits: ProxyLimits,
+}
+
+/// Limits and manners, each with a default in settings.yml.
+#[derive(Clone, Copy, Debug)]
+pub struct ProxyLimits {
+    /// Open tunnels.
+    pub tunnels: TunnelLimits,
+    /// Reading a request head from a client that is not identified yet.
+    pub header: Duration,
+    /// The client's TLS handshake.
+    pub tls: Duration,
+    /// From sending a request to its response head.
+    pub response: Duration,
+    /// A tunnel without a request.
+    pub idle: Duration,
+    /// A request head, in bytes.
+    pub header_bytes: usize,
+    /// A body that has to be read whole, in bytes.
+    pub body_bytes: usize,
+    /// Responses read on after their client left.
+    pub detached: usize,
+    /// How long such a response is read on.
+    pub detached_time: Duration,
+    /// Whether a CONNECT to a host without a route is itself refused (`refuse: connect`), not the request inside.
+    pub refuse_connect: bool,
+}
+
+/// What every connection shares.
+pub(crate) struct Shared {
+    pub(crate) ledger: SharedLedger,
+    pub(crate) runs: Arc<dyn RunSource>,
+    pub(crate) catalogue: ArcSwap<Catalogue>,
+    pub(crate) events: Arc<dyn EventSink>,
+    pub(crate) leaves: LeafCache,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) limits: ProxyLimits,
+    pub(crate) tunnels: Arc<Tunnels>,
+    /// Responses being read on without a client.
+    pub(crate) detached: Arc<Semaphore>,
+    /// Work that must end before the process does: settlements and detached reading.
+    pub(crate) tasks: TaskTracker,
+    /// Ends listening and idle connections.
+    pub(crate) shutdown: CancellationToken,
+    /// Ends reading on without a client.
+    pub(crate) abort: CancellationToken,
+    last_unidentified: AtomicI64,
+}
+
+impl Proxy {
+    /// A proxy of these parts.
+    pub fn new(parts: ProxyParts) -> Self {
+        let limits = parts.limits;
+        let shared = Shared {
+            ledger: parts.ledger,
+            runs: parts.runs,
+            catalogue: ArcSwap::from_pointee(parts.catalogue),
+            events: parts.events,
+            leaves: parts.leaves,
+            dialer: Arc::new(parts.dialer),
+            limits,
+            tunnels: Tunnels::new(limits.tunnels),
+            detached: Arc::new(Semaphore::new(limits.detached)),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            last_unidentified: AtomicI64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Serves connections until [`Proxy::shutdown`].
+    pub async fn serve(&self, listener: TcpListener) {
+        let mut rest = ACCEPT_REST.0;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.shared.shutdown.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    rest = ACCEPT_REST.0;
+                    let shared = self.shared.clone();
+                    tokio::spawn(async move { connection(shared, stream).await });
+                }
+                Err(error) => {
+                    self.shared.events.emit(Event::AcceptFailed { error: error.to_string() });
+                    tokio::time::sleep(rest).await;
+                    rest = (rest * 2).min(ACCEPT_REST.1);
+                }
+            }
+        }
+    }
+
+    /// Every open tunnel.
+    pub fn tunnels(&self) -> &Arc<Tunnels> {
+        &self.shared.tunnels
+    }
+
+    /// Replaces the catalogue of providers.
+    pub fn set_catalogue(&self, catalogue: Catalogue) {
+        self.shared.catalogue.store(Arc::new(catalogue));
+    }
+
+    /// Stops listening, lets what is in flight finish for `grace`, ends the rest, and returns when all is settled.
+    pub async fn shutdown(&self, grace: Duration) {
+        let Shared { shutdown, abort, tunnels, tasks, .. } = &*self.shared;
+        shutdown.cancel();
+        let _ = tokio::time::timeout(grace, async {
+            while !(tunnels.is_empty() && tasks.is_empty()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        tunnels.end(|_| true);
+        abort.cancel();
+        // Ended tunnels drop their responses, and each of these becomes a task that settles.
+        while !tunnels.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+/// The clock, in unix milliseconds.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn connection(shared: Arc<Shared>, stream: TcpStream) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = service_fn(|request| {
+        let shared = shared.clone();
+        async move { Ok::<_, Infallible>(first(shared, request).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.limits.header)
+        .max_buf_size(shared.limits.header_bytes.max(8192))
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(serving);
+    tokio::select! {
+        // A client that breaks its own connection has nobody to be told.
+        _ = serving.as_mut() => {}
+        () = shared.shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
+    }
+}
+
+/// A request to the proxy itself: CONNECT, absolute-form (RFC 9112 section 3.2), or a mistake.
+async fn first(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
+    let run = match identify(&shared, &request).await {
+        Ok(run) => run,
+        Err(refusal) => return unidentified(&shared, &request, &refusal),
+    };
+    match (request.method() == Method::CONNECT, request.uri().scheme_str()) {
+        (true, _) => connect::open(shared, run, request).await,
+        (false, Some("http")) => plain(shared, run, request).await,
+        _ => {
+            let message =
+                "The proxy takes CONNECT for https and absolute-form requests for http URLs, nothing else.";
+            request::refused(
+                &shared,
+                Some(&run),
+                &request,
+                None,
+                Refusal::new(RefusalCode::ProtocolNotAllowed, message),
+            )
+        }
+    }
+}
+
+async fn identify(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Run>, Refusal> {
+    let presented = Presented::read(request.headers()).ok_or_else(|| {
+        Refusal::new(RefusalCode::IdentityRequired, "No proxy credentials were sent, or they cannot be read.")
+    })?;
+    let run = match shared.runs.run(&presented.run).await {
+        Ok(run) => run,
+        Err(error) => {
+            shared.events.emit(Event::LedgerFailed { what: "looking a run up", error: error.to_string() });
+            return Err(Refusal::new(RefusalCode::LedgerUnavailable, "The ledger cannot be read."));
+        }
+    };
+    run.filter(|run| presented.matches(&run.credential_hash) && !run.token.is_cancelled()).ok_or_else(|| {
+        Refusal::new(
+            RefusalCode::IdentityRequired,
+            "The proxy credentials are wrong, or of a run that has ended.",
+        )
+    })
+}
+
+/// 407 leaves the connection usable: git and Codex send their credentials only after it.
+fn unidentified(shared: &Shared, request: &Request<Incoming>, refusal: &Refusal) -> Response<Body> {
+    let now = now();
+    let last = shared.last_unidentified.load(Ordering::Relaxed);
+    let due = now - last >= UNIDENTIFIED_EVERY;
+    if due
+        && shared.last_unidentified.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    {
+        request::report(shared, None, request.method(), request.uri(), None, refusal);
+    }
+    let mut response = request::respond(refusal, None);
+    if refusal.code == RefusalCode::IdentityRequired {
+        let challenge = HeaderValue::from_static("Basic realm=\"hudson\", charset=\"UTF-8\"");
+        response.headers_mut().insert(header::PROXY_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// Plain HTTP through the proxy: the same way as inside a tunnel, without TLS.
+async fn plain(shared: Arc<Shared>, run: Arc<Run>, request: Request<Incoming>) -> Response<Body> {
+    if request.uri().host() == Some(local::HOST) {
+        return local::answer(&shared, &run, &request).await;
+    }
+    match authority(request.uri()) {
+        Ok(authority) => {
+            let token = run.token.clone();
+            let origin = Origin { shared, run, scheme: Scheme::Http, authority, token, fixed: None };
+            request::answer(Arc::new(origin), request).await
+        }
+        Err(refusal) => request::refused(&shared, Some(&run), &request, None, refusal),
+    }
+}
+
+fn authority(uri: &Uri) -> Result<Authority, Refusal> {
+    let text = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    Authority::parse_or(text, Scheme::Http.port()).map_err(|fault| {
+        Refusal::new(RefusalCode::MalformedRequest, format!("The host {text:?} cannot be read: {fault}."))
+    })
+}

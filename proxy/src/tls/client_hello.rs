@@ -1,0 +1,114 @@
+//! The client's side of a tunnel: the whole ClientHello is read, however it is split, before anything is decided.
+//!
+//! Invariant: nothing that is not a ClientHello naming the tunnel's own host gets further; a name that differs, or is
+//! missing where the host has one, ends in a TLS alert.
+
+use super::leaf::{Alpn, LeafCache, LeafError};
+use hudson_schema::config::Host;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::{Acceptor, ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+/// A client whose handshake is done.
+pub struct ClientTls<IO> {
+    /// The decrypted stream.
+    pub stream: TlsStream<IO>,
+    /// Whether HTTP/2 was agreed on; HTTP/1.1 otherwise, also without ALPN.
+    pub http2: bool,
+}
+
+/// Why a handshake did not come about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptFault {
+    /// The hello or the handshake took too long.
+    #[error("the TLS handshake took longer than {0:?}")]
+    Deadline(Duration),
+    /// The first bytes are no TLS, or the handshake failed.
+    #[error("no TLS handshake: {0}")]
+    Handshake(#[source] io::Error),
+    /// The hello's server name is not the tunnel's host.
+    #[error("the tunnel is to {expected}, the TLS server name is {}", found.as_deref().unwrap_or("missing"))]
+    ServerName {
+        /// The tunnel's host.
+        expected: String,
+        /// What the hello names.
+        found: Option<String>,
+    },
+    /// No leaf could be made.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+}
+
+/// Takes a client's TLS for `host`, offering what the upstream speaks.
+pub async fn accept<IO>(
+    io: IO,
+    host: &Host,
+    leaves: &LeafCache,
+    alpn: Alpn,
+    deadline: Duration,
+) -> Result<ClientTls<IO>, AcceptFault>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    match tokio::time::timeout(deadline, handshake(io, host, leaves, alpn)).await {
+        Ok(result) => result,
+        Err(_) => Err(AcceptFault::Deadline(deadline)),
+    }
+}
+
+async fn handshake<IO>(
+    io: IO,
+    host: &Host,
+    leaves: &LeafCache,
+    alpn: Alpn,
+) -> Result<ClientTls<IO>, AcceptFault>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let start = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(AcceptFault::Handshake)?;
+    let name = start.client_hello().server_name().map(|name| name.to_ascii_lowercase());
+    let equal = match &name {
+        Some(name) => Host::parse(name).is_ok_and(|name| name == *host),
+        // RFC 6066 section 3: an IP address is not sent as a server name.
+        None => host.ip().is_some(),
+    };
+    if !equal {
+        // A resolver without a certificate makes rustls send the alert.
+        let _ = start.into_stream(no_certificate()).await;
+        return Err(AcceptFault::ServerName { expected: host.to_string(), found: name });
+    }
+    let config = leaves.config(host, alpn)?;
+    let stream = start.into_stream(config).await.map_err(AcceptFault::Handshake)?;
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok(ClientTls { stream, http2 })
+}
+
+fn no_certificate() -> Arc<ServerConfig> {
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl ResolvesServerCert for Nothing {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            None
+        }
+    }
+
+    static CONFIG: std::sync::OnceLock<Arc<ServerConfig>> = std::sync::OnceLock::new();
+    CONFIG
+        .get_or_init(|| {
+            let builder = ServerConfig::builder_with_provider(super::crypto_provider())
+                .with_protocol_versions(rustls::DEFAULT_VERSIONS);
+            // The provider and the versions are constants that fit each other.
+            #[allow(clippy::expect_used)]
+            let builder = builder.expect("aws-lc-rs supports the default versions");
+            Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(Nothing)))
+        })
+        .clone()
+}

@@ -1,0 +1,93 @@
+//! TLS towards the upstream: verified against the system's roots and the files an operator names, never without.
+
+use super::crypto_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+/// Dials TLS with one set of roots.
+#[derive(Clone)]
+pub struct UpstreamTls {
+    connector: TlsConnector,
+}
+
+/// Why there is no configuration for upstream TLS.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpstreamTlsError {
+    /// A CA file cannot be read or holds no certificate.
+    #[error("{}: {why}; expected a PEM file with at least one certificate", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There are no roots at all.
+    #[error(
+        "no trusted roots: the system has none and no CA file is named; install ca-certificates or name one with --upstream-ca"
+    )]
+    NoRoots,
+    /// rustls refuses the configuration.
+    #[error("upstream TLS: {0}")]
+    Config(#[from] rustls::Error),
+}
+
+impl UpstreamTls {
+    /// TLS that trusts the system's roots and those in `ca_files`.
+    pub fn new<'a>(ca_files: impl IntoIterator<Item = &'a Path>) -> Result<Self, UpstreamTlsError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for path in ca_files {
+            add_file(&mut roots, path)?;
+        }
+        Self::with_roots(roots)
+    }
+
+    /// TLS that trusts the certificate authorities in `ca_file` and no other (`upstream.ca_file` of a route).
+    pub fn only(ca_file: &Path) -> Result<Self, UpstreamTlsError> {
+        let mut roots = RootCertStore::empty();
+        add_file(&mut roots, ca_file)?;
+        Self::with_roots(roots)
+    }
+
+    fn with_roots(roots: RootCertStore) -> Result<Self, UpstreamTlsError> {
+        if roots.is_empty() {
+            return Err(UpstreamTlsError::NoRoots);
+        }
+        let mut config = ClientConfig::builder_with_provider(crypto_provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// Handshakes for `name` over a connected stream.
+    pub async fn connect(
+        &self,
+        name: ServerName<'static>,
+        stream: TcpStream,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connector.connect(name, stream).await
+    }
+}
+
+fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), UpstreamTlsError> {
+    let fault = |why: String| UpstreamTlsError::CaFile { path: path.to_owned(), why };
+    let certificates: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?.collect();
+    let certificates = certificates.map_err(|error| fault(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(fault("no certificate in it".to_owned()));
+    }
+    for certificate in certificates {
+        roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! One upstream client per run: its connections are pooled for that run alone and are all made by the dialer, under
+//! the run's own routes.
+//!
+//! Invariant: no connection is shared between runs, and none is made that the dialer did not check. The connection
+//! that a CONNECT dialled is parked here and used by the first request that needs one.
+
+use crate::body::Body;
+use crate::dial::{DialFault, Dialer, Target, UpstreamStream};
+use crate::tls::UpstreamTls;
+use http::{Request, Response, Uri};
+use hudson_schema::config::{Authority, Host, Route, Scheme};
+use hyper::body::Incoming;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tower_service::Service;
+
+/// How long a parked or idle connection may still be used.
+const IDLE: Duration = Duration::from_secs(30);
+/// Connections a run keeps idle for one host.
+const IDLE_PER_HOST: usize = 16;
+
+/// Sends a run's requests.
+#[derive(Clone)]
+pub(crate) struct UpstreamClient {
+    client: Client<Connector, Body>,
+    connector: Connector,
+}
+
+/// What the connector needs to know about a host: the route's part in dialling it.
+pub(crate) type RouteLookup = Arc<dyn Fn(Scheme, &Host, u16) -> Option<Route> + Send + Sync>;
+
+#[derive(Clone)]
+struct Connector {
+    dialer: Arc<Dialer>,
+    routes: RouteLookup,
+    // A std mutex: never held over an await.
+    parked: Arc<Mutex<Parked>>,
+}
+
+#[derive(Default)]
+struct Parked {
+    streams: HashMap<Key, Vec<(Instant, UpstreamStream)>>,
+    /// Whether the host spoke HTTP/2 when last dialled, and when that was.
+    http2: HashMap<Key, (Instant, bool)>,
+    tls: HashMap<PathBuf, UpstreamTls>,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Key {
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+}
+
+impl UpstreamClient {
+    pub(crate) fn new(dialer: Arc<Dialer>, routes: RouteLookup) -> Self {
+        let connector = Connector { dialer, routes, parked: Arc::default() };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .http2_adaptive_window(true)
+            .build(connector.clone());
+        Self { client, connector }
+    }
+
+    /// Makes sure that a host can be reached before its CONNECT is answered; whether it speaks HTTP/2.
+    ///
+    /// A host that was reached a moment ago is not dialled again: its connection is still pooled or parked.
+    pub(crate) async fn prepare(&self, scheme: Scheme, host: &Host, port: u16) -> Result<bool, DialFault> {
+        let key = Key { scheme, host: host.clone(), port };
+        if let Some(http2) = self.connector.lock().recent(&key) {
+            return Ok(http2);
+        }
+        let stream = self.connector.dial(&key).await?;
+        let http2 = stream.is_http2();
+        self.connector.lock().park(key, stream);
+        Ok(http2)
+    }
+
+    /// Sends a request whose URI is absolute.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
+        self.client.request(request).await
+    }
+}
+
+/// The dial fault inside a client's error, if that is what it was.
+pub(crate) fn dial_fault(error: &Error) -> Option<&DialFault> {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if let Some(fault) = error.downcast_ref::<DialFault>() {
+            return Some(fault);
+        }
+        source = error.source();
+    }
+    None
+}
+
+impl Connector {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Parked> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn dial(&self, key: &Key) -> Result<UpstreamStream, DialFault> {
+        let route = (self.routes)(key.scheme, &key.host, key.port)
+            .ok_or_else(|| DialFault::NoRoute { host: key.host.to_string() })?;
+        let upstream = route.upstream.as_ref();
+        let tls = match upstream.and_then(|upstream| upstream.ca_file.as_ref()) {
+            Some(path) => Some(self.tls(path, &key.host)?),
+            None => None,
+        };
+        let connect_to: Option<&Authority> = upstream.and_then(|upstream| upstream.connect_to.as_ref());
+        let stream = self
+            .dialer
+            .dial(Target {
+                scheme: key.scheme,
+                host: &key.host,
+                port: key.port,
+                allow: &route.allow_addresses,
+                tls: tls.as_ref(),
+                connect_to,
+            })
+            .await?;
+        self.lock().http2.insert(key.clone(), (Instant::now(), stream.is_http2()));
+        Ok(stream)
+    }
+
+    fn tls(&self, path: &PathBuf, host: &Host) -> Result<UpstreamTls, DialFault> {
+        if let Some(tls) = self.lock().tls.get(path) {
+            return Ok(tls.clone());
+        }
+        let tls = UpstreamTls::only(path)
+            .map_err(|error| DialFault::Tls { host: host.to_string(), source: io::Error::other(error) })?;
+        self.lock().tls.insert(path.clone(), tls.clone());
+        Ok(tls)
+    }
+}
+
+impl Parked {
+    fn recent(&self, key: &Key) -> Option<bool> {
+        self.http2.get(key).filter(|(when, _)| when.elapsed() < IDLE / 2).map(|(_, http2)| *http2)
+    }
+
+    fn park(&mut self, key: Key, stream: UpstreamStream) {
+        self.streams.retain(|_, streams| {
+            streams.retain(|(when, _)| when.elapsed() < IDLE);
+            !streams.is_empty()
+        });
+        self.streams.entry(key).or_default().push((Instant::now(), stream));
+    }
+
+    fn take(&mut self, key: &Key) -> Option<UpstreamStream> {
+        let streams = self.streams.get_mut(key)?;
+        streams.retain(|(when, _)| when.elapsed() < IDLE);
+        streams.pop().map(|(_, stream)| stream)
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = UpstreamStream;
+    type Error = DialFault;
+    type Future = Pin<Box<dyn Future<Output = Result<UpstreamStream, DialFault>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialFault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move {
+            let host = uri.host().unwrap_or_default().to_owned();
+            let key = key(&uri).ok_or(DialFault::NoRoute { host })?;
+            let parked = connector.lock().take(&key);
+            match parked {
+                Some(stream) => Ok(stream),
+                None => connector.dial(&key).await,
+            }
+        })
+    }
+}
+
+fn key(uri: &Uri) -> Option<Key> {
+    let scheme = match uri.scheme_str()? {
+        "https" => Scheme::Https,
+        "http" => Scheme::Http,
+        _ => return None,
+    };
+    let host = Host::parse(uri.host()?).ok()?;
+    Some(Key { scheme, host, port: uri.port_u16().unwrap_or(scheme.port()) })
+}
+
+impl Connection for UpstreamStream {
+    fn connected(&self) -> Connected {
+        match self.is_http2() {
+            true => Connected::new().negotiated_h2(),
+            false => Connected::new(),
+        }
+    }
+}
+
+impl Read for UpstreamStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(&mut TokioIo::new(stream)).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(&mut TokioIo::new(stream.as_mut())).poll_read(cx, buf),
+        }
+    }
+}
+
+impl Write for UpstreamStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(&mut TokioIo::new(stream)).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(&mut TokioIo::new(stream.as_mut())).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(&mut TokioIo::new(stream)).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(&mut TokioIo::new(stream.as_mut())).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(&mut TokioIo::new(stream)).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut TokioIo::new(stream.as_mut())).poll_shutdown(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => tokio::io::AsyncWrite::is_write_vectored(stream),
+            Self::Tls(stream) => tokio::io::AsyncWrite::is_write_vectored(stream.as_ref()),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(&mut TokioIo::new(stream)).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(&mut TokioIo::new(stream.as_mut())).poll_write_vectored(cx, bufs),
+        }
+    }
+}

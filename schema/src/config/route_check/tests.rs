@@ -1,0 +1,297 @@
+//! Good and bad routes files, with the errors people see.
+
+use super::*;
+use crate::Format;
+use crate::config::{
+    HeaderTest, IpNetwork, LogLevel, OnMatch, OutboundDetector, PathMatch, Source, Unmetered, parse_routes,
+};
+
+fn parse(text: &str) -> Result<Routes, String> {
+    parse_routes(Path::new("/etc/hudson/routes.yaml"), text).map_err(|error| error.to_string())
+}
+
+fn one(route: &str) -> Route {
+    parse(&format!("routes:\n  - host: a.example.com\n{route}")).unwrap().routes.remove(0)
+}
+
+/// The problems of a route whose keys begin in line 3, without the file's name.
+fn problems(route: &str) -> Vec<String> {
+    let text = format!("routes:\n  - host: a.example.com\n{route}");
+    let error = parse_routes(Path::new("r"), &text).unwrap_err();
+    error
+        .problems()
+        .iter()
+        .map(|problem| format!("{}:{}: {}", problem.line, problem.column, problem.message))
+        .collect()
+}
+
+#[test]
+fn the_smallest_file_has_every_default() {
+    let routes = parse("routes:\n  - host: api.example.com\n").unwrap();
+    let expected = Route { line: 2, ..Route::new("api.example.com".parse().unwrap()) };
+    assert_eq!(routes, Routes::new(LogLevel::Off, vec![expected]));
+    assert_eq!(routes.unsupported(), []);
+}
+
+#[test]
+fn bot_bottles_wire_form_and_manifest_form_mean_the_same() {
+    let wire = one("    auth_scheme: Bearer\n    token_env: EGRESS_TOKEN_0\n    git_fetch: true\n");
+    let manifest = one("    auth: {scheme: Bearer, token_ref: EGRESS_TOKEN_0}\n    git: {fetch: true}\n");
+    assert_eq!(wire, manifest);
+    let from = Source::Env("EGRESS_TOKEN_0".to_owned());
+    let expected =
+        Credential::Header { name: "authorization".to_owned(), prefix: Some("Bearer ".to_owned()), from };
+    assert_eq!(wire.credentials, [expected]);
+    assert!(wire.git_fetch);
+}
+
+#[test]
+fn every_form_of_credential_is_read() {
+    let route = one(concat!(
+        "    credentials:\n",
+        "      - {header: X-Api-Key, from: {env: KEY}}\n",
+        "      - {query: key, from: {file: secret/key}}\n",
+        "      - basic: {username: ci, from: {command: [gh, auth, token]}}\n",
+    ));
+    assert_eq!(
+        route.credentials,
+        [
+            Credential::Header {
+                name: "x-api-key".to_owned(),
+                prefix: None,
+                from: Source::Env("KEY".to_owned())
+            },
+            Credential::Query { name: "key".to_owned(), from: Source::File("/etc/hudson/secret/key".into()) },
+            Credential::Basic {
+                username: "ci".to_owned(),
+                from: Source::Command(vec!["gh".to_owned(), "auth".to_owned(), "token".to_owned()]),
+            },
+        ]
+    );
+    let routes = parse("routes:\n  - {host: a.b, credentials: [{header: x, from: {env: A}}]}\n  - {host: c.d, auth_scheme: token, token_env: B}\n").unwrap();
+    assert_eq!(routes.env_names().into_iter().collect::<Vec<_>>(), ["A", "B"]);
+}
+
+#[test]
+fn every_other_key_is_read() {
+    let route = one(concat!(
+        "    scheme: http\n    port: 8080\n",
+        "    matches:\n      - paths: [{type: prefix, value: /v1/}, {value: /x}, {type: exact, value: /y}]\n",
+        "        methods: [post]\n",
+        "        headers: [{name: Anthropic-Version, type: exact, value: '2023-06-01'}]\n",
+        "    meter: {provider: claude, format: anthropic}\n    unmetered: allow\n",
+        "    allowance: {server_tools: 5k, background: 10}\n    allow_addresses: [10.1.0.0/16, 'fd00::/8']\n",
+        "    dlp: {outbound_detectors: false, inbound_detectors: false}\n",
+        "    upstream: {connect_to: '127.0.0.1:9443'}\n",
+    ));
+    assert_eq!((route.scheme, route.port), (Scheme::Http, 8080));
+    let [entry] = route.matches.as_slice() else { panic!("{:?}", route.matches) };
+    assert_eq!(
+        entry.paths,
+        [PathMatch::Prefix("/v1/".into()), PathMatch::Prefix("/x".into()), PathMatch::Exact("/y".into())]
+    );
+    assert_eq!(entry.methods, ["POST"]);
+    assert_eq!(entry.headers[0].name, "anthropic-version");
+    assert_eq!(entry.headers[0].test, HeaderTest::Exact("2023-06-01".to_owned()));
+    assert_eq!(
+        route.meter,
+        MeterSetting::As { provider: "claude".parse().unwrap(), format: Format::Anthropic }
+    );
+    assert_eq!(route.unmetered, Unmetered::Allow);
+    assert_eq!(route.allowance, Allowance { server_tools: 5000, background: 10 });
+    assert_eq!(
+        route.allow_addresses,
+        ["10.1.0.0/16".parse::<IpNetwork>().unwrap(), "fd00::/8".parse().unwrap()]
+    );
+    assert_eq!(route.dlp, Dlp { outbound: Detectors::Off, inbound: Detectors::Off });
+    assert_eq!(route.upstream.unwrap().connect_to, Some("127.0.0.1:9443".parse().unwrap()));
+    assert_eq!(one("    meter: off\n").meter, MeterSetting::Off);
+    assert_eq!(one("    meter: false\n").meter, MeterSetting::Off);
+    assert_eq!(
+        one("    upstream: {ca_file: corp.pem}\n").upstream.unwrap().ca_file,
+        Some("/etc/hudson/corp.pem".into())
+    );
+}
+
+#[test]
+fn what_takes_more_than_one_key_is_checked() {
+    for (route, expected) in [
+        ("    auth_scheme: Bearer\n", "3:5: auth_scheme needs token_env"),
+        ("    token_env: X\n", "3:5: token_env needs auth_scheme"),
+        ("    auth: {}\n", "3:11: the key \"scheme\" is missing here"),
+        (
+            "    auth: {scheme: a, token_ref: B}\n    auth_scheme: a\n    token_env: B\n",
+            "3:5: auth is the same as auth_scheme",
+        ),
+        ("    role: x\n", "3:11: role is reserved"),
+        ("    port: 0\n", "3:11: 0 is not a port"),
+        ("    git: {fetch: true}\n    git_fetch: true\n", "3:5: git.fetch and git_fetch are the same"),
+        ("    credentials: [{header: x}]\n", "3:19: from is missing"),
+        (
+            "    credentials: [{header: x, query: y, from: {env: X}}]\n",
+            "3:19: a credential has exactly one of",
+        ),
+        ("    credentials: [{header: Host, from: {env: X}}]\n", "3:28: \"host\" cannot carry a credential"),
+        ("    credentials: [{header: 'x y', from: {env: X}}]\n", "3:28: \"x y\" cannot carry a credential"),
+        (
+            "    credentials: [{header: x, from: {env: X, file: y}}]\n",
+            "3:37: expected exactly one of {env: NAME}",
+        ),
+        (
+            "    credentials: [{header: x, from: {command: []}}]\n",
+            "3:37: expected exactly one of {env: NAME}",
+        ),
+        ("    credentials: [{header: x, from: {file: ~/key}}]\n", "3:44: '~' is not expanded"),
+        (
+            "    credentials: [{header: x, from: {env: A}}, {header: X, from: {env: B}}]\n",
+            "3:48: another credential",
+        ),
+        ("    credentials: [{query: x, prefix: y, from: {env: A}}]\n", "3:30: prefix goes with header only"),
+        ("    matches: [{}]\n", "3:15: an empty entry would allow every request"),
+        ("    matches: [{paths: []}]\n", "3:23: an empty list restricts nothing"),
+        (
+            "    matches: [{paths: [{value: v1}]}]\n",
+            "3:32: no request can have this path: it has to begin with '/'",
+        ),
+        (
+            "    matches: [{paths: [{value: /a/../b}]}]\n",
+            "3:32: no request can have this path: paths are compared without",
+        ),
+        (
+            "    matches: [{paths: [{value: /a?b}]}]\n",
+            "3:32: no request can have this path: query and fragment",
+        ),
+        (
+            "    matches: [{paths: [{value: /a%2fb}]}]\n",
+            "3:32: no request can have this path: write percent-encoded bytes in upper",
+        ),
+        (
+            "    matches: [{paths: [{value: /a%2Fb}]}]\n",
+            "3:32: no request can have this path: encoded slashes",
+        ),
+        ("    matches: [{paths: [{value: /%41}]}]\n", "3:32: no request can have this path: letters, digits"),
+        (
+            "    matches: [{paths: [{type: regex, value: '/a('}]}]\n",
+            "3:45: not a regular expression: unclosed group",
+        ),
+        ("    matches: [{methods: ['G ET']}]\n", "3:26: expected a method such as GET"),
+        ("    matches: [{methods: [CONNECT]}]\n", "3:26: CONNECT opens a tunnel"),
+        (
+            "    matches: [{headers: [{name: 'a b', value: x}]}]\n",
+            "3:33: \"a b\" is not the name of a header",
+        ),
+        ("    meter: {provider: any, format: gemini}\n", "3:23: \"any\" counts every provider together"),
+        (
+            "    allow_addresses: [10.0.0.1/8]\n",
+            "3:23: \"10.0.0.1/8\" has bits behind its prefix; did you mean 10.0.0.0/8?",
+        ),
+        ("    upstream: {proxy: 'https://corp:3128'}\n", "3:23: expected http://HOST:PORT"),
+        ("    upstream: {proxy: 'http://u:p@corp:3128'}\n", "3:23: expected http://HOST:PORT"),
+        ("    upstream: {connect_to: nowhere}\n", "3:28: \"nowhere\" is not HOST:PORT"),
+        (
+            "    intercept: false\n    matches: [{methods: [GET]}]\n",
+            "3:5: intercept: false hides the requests that matches",
+        ),
+        (
+            "    rules: [{name: x, action: deny, conditions: [{path: nope, op: exists}]}]\n",
+            "3:57: \"nope\" is not something of a request",
+        ),
+        (
+            "    rules: [{name: x, action: deny, conditions: [{path: method, op: gt, value: x}]}]\n",
+            "3:80: this comparison needs a number",
+        ),
+        (
+            "    rules: [{name: x, action: require_approval, rate_limit: 1/hour}]\n",
+            "3:61: rate_limit does not go with require_approval",
+        ),
+        ("    mcp: {tools: {x: {action: alow}}}\n", "3:31: unknown value \"alow\""),
+        ("    dlp: {outbound_detectors: [entropi]}\n", "3:32: unknown value \"entropi\""),
+    ] {
+        let problems = problems(route);
+        assert!(problems[0].starts_with(expected), "{route}{problems:?}");
+    }
+}
+
+#[test]
+fn a_credential_for_a_wildcard_has_to_be_meant() {
+    let text = "routes:\n  - host: '*.example.com'\n    auth_scheme: Bearer\n    token_env: X\n";
+    assert_eq!(
+        parse(text).unwrap_err(),
+        "\
+/etc/hudson/routes.yaml:3:5: credentials would go to every host that *.example.com names; list the hosts, or state \
+wildcard_credentials: true
+   |
+ 3 |     auth_scheme: Bearer
+   |     ^^^^^^^^^^^"
+    );
+    assert!(parse(&format!("{text}    wildcard_credentials: true\n")).is_ok());
+}
+
+#[test]
+fn a_secret_in_the_place_of_a_name_is_not_shown() {
+    for route in [
+        "    auth_scheme: Bearer\n    token_env: sk-live-123\n",
+        "    token: sk-live-123\n",
+        "    auth_scheme: Bearer sk-live-123\n    token_env: X\n",
+    ] {
+        let error = parse(&format!("routes:\n  - host: a.b\n{route}")).unwrap_err();
+        assert!(!error.contains("sk-live-123"), "{error}");
+    }
+}
+
+#[test]
+fn all_problems_of_a_file_are_reported_from_top_to_bottom() {
+    let text = "routes:\n  - host: a.b\n    auth_scheme: x\n  - host: c.d\n    port: 0\n    token_env: X\n";
+    let error = parse_routes(Path::new("r"), text).unwrap_err();
+    let lines: Vec<_> = error.problems().iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [3, 5, 6]);
+}
+
+#[test]
+fn keys_without_enforcement_are_named_with_their_place() {
+    let text = concat!(
+        "routes:\n  - host: a.example.com\n",
+        "    dlp: {outbound_detectors: [entropy], inbound_detectors: false}\n",
+        "    outbound_on_match: redact\n",
+        "    rules: [{name: x, action: deny, conditions: [{path: body.amount, op: gt, value: 5}]}]\n",
+        "    mcp: {tools: {'*': {action: allow}}}\n",
+        "    credentials: [{aws_sigv4: {region: us-east-1, service: bedrock, from: {env: AWS_KEYS}}}]\n",
+        "    upstream: {proxy: 'http://corp:3128'}\n",
+        "  - host: b.example.com\n    intercept: false\n",
+    );
+    let routes = parse(text).unwrap();
+    assert_eq!(routes.routes[0].dlp.outbound, Detectors::Only(vec![OutboundDetector::Entropy]));
+    assert_eq!(routes.routes[0].outbound_on_match, Some(OnMatch::Redact));
+    let mut named: Vec<_> = routes
+        .unsupported()
+        .iter()
+        .map(|problem| (problem.line, problem.message.split(" is valid").next().unwrap().to_owned()))
+        .collect();
+    named.sort();
+    let expected = [
+        (3, "dlp.outbound_detectors"),
+        (4, "outbound_on_match"),
+        (5, "rules"),
+        (6, "mcp"),
+        (7, "aws_sigv4"),
+        (8, "upstream.proxy"),
+        (10, "intercept: false"),
+    ];
+    assert_eq!(named, expected.map(|(line, key)| (line, key.to_owned())));
+}
+
+#[test]
+fn the_example_is_valid_and_uses_only_what_is_enforced() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../routes.example.yaml");
+    let routes = crate::config::load_routes(&path).unwrap_or_else(|error| panic!("{error}"));
+    assert!(routes.routes.len() >= 6);
+    assert_eq!(routes.unsupported(), []);
+}
+
+#[test]
+fn a_missing_file_allows_nothing_and_an_unreadable_one_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(crate::config::load_routes(&folder.path().join("none.yaml")), Ok(Routes::default()));
+    let error = crate::config::load_routes(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("cannot be read"), "{error}");
+}

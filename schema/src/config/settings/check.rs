@@ -1,0 +1,236 @@
+//! What takes more than one key of settings.yml to see, and which of its keys this version does not enforce.
+
+use super::{LedgerSetting, ListenSetting, NotifySetting, Settings, Synchronous};
+use crate::budget::BudgetMap;
+use crate::config::tree::Trail;
+use crate::config::unsupported::not_enforced;
+use crate::config::yaml::Document;
+
+/// The most tokens a ledger can count.
+const MOST_TOKENS: u64 = i64::MAX as u64;
+
+pub(in crate::config) fn check(document: &mut Document<'_>, settings: &mut Settings) {
+    let top = Trail::default();
+    budget(document, &top, &settings.budget);
+    for (name, scope) in &settings.agents {
+        budget(document, &top.key("agents").key(name.as_str()), &scope.budget);
+    }
+    for (name, scope) in &settings.bottles {
+        budget(document, &top.key("bottles").key(name.as_str()), &scope.budget);
+    }
+    providers(document, &top.key("providers"), settings);
+    notify(document, &top.key("notify"), settings);
+    note_unsupported(document, &top, settings);
+}
+
+fn budget(document: &mut Document<'_>, trail: &Trail, budget: &BudgetMap) {
+    for (provider, amount) in budget {
+        if amount.0 > MOST_TOKENS {
+            let message =
+                format!("{amount} tokens are more than a ledger can count; leave the key out for no limit");
+            document.value(&trail.key("budget").key(provider.as_str()), message);
+        }
+    }
+}
+
+fn providers(document: &mut Document<'_>, trail: &Trail, settings: &Settings) {
+    for (name, provider) in &settings.providers {
+        let trail = trail.key(name.as_str());
+        if name.is_any() {
+            document.key(&trail, "\"any\" counts every provider together and is none itself");
+        }
+        if provider.hosts.is_empty() {
+            document.value(&trail.key("hosts"), "a provider needs at least one host");
+        }
+        for (index, host) in provider.hosts.iter().enumerate() {
+            let taken = settings
+                .providers
+                .iter()
+                .find(|(other, settings)| *other < name && settings.hosts.contains(host));
+            if let Some((other, _)) = taken {
+                document.value(
+                    &trail.key("hosts").index(index),
+                    format!("{host} is a host of the provider {other} already"),
+                );
+            }
+        }
+    }
+}
+
+fn notify(document: &mut Document<'_>, trail: &Trail, settings: &Settings) {
+    for (index, channel) in settings.notify.iter().enumerate() {
+        let NotifySetting::Webhook(webhook) = channel else { continue };
+        let trail = trail.index(index).key("webhook");
+        match (&webhook.url, &webhook.url_env) {
+            (Some(url), None) if url.starts_with("https://") || url.starts_with("http://") => {}
+            (Some(_), None) => {
+                document.value(&trail.key("url"), "expected a URL that begins with https:// or http://")
+            }
+            (None, Some(_)) => {}
+            _ => document.value(&trail, "a webhook has exactly one of url and url_env"),
+        }
+    }
+}
+
+fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Settings) {
+    let defaults = Settings::default();
+    let control = top.key("control");
+    let on = |setting: ListenSetting| setting != ListenSetting::Off;
+    let keys = [
+        (settings.approvals != defaults.approvals, top.key("approvals"), "approvals"),
+        (!settings.notify.is_empty(), top.key("notify"), "notify"),
+        (on(settings.control.confirm), control.key("confirm"), "control.confirm"),
+        (on(settings.control.admin), control.key("admin"), "control.admin"),
+        (on(settings.control.metrics), control.key("metrics"), "control.metrics"),
+        (settings.estimate.count_tokens, top.key("estimate").key("count_tokens"), "estimate.count_tokens"),
+        (
+            settings.ledger == LedgerSetting::Sqlite { synchronous: Synchronous::Full },
+            top.key("ledger"),
+            "ledger.sqlite.synchronous: full",
+        ),
+        (matches!(settings.ledger, LedgerSetting::Postgres { .. }), top.key("ledger"), "ledger: postgres"),
+    ];
+    settings.unsupported = keys
+        .into_iter()
+        .filter(|(used, ..)| *used)
+        .map(|(_, trail, key)| not_enforced(document, &trail, key))
+        .collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Policy;
+    use crate::budget::{Amount, Mode, Precedence, Window};
+    use crate::config::{CutoffScope, InFlight, Period, RefuseAt, Synchronous, parse_settings};
+    use std::path::Path;
+
+    fn parse(text: &str) -> Result<Settings, String> {
+        parse_settings(Path::new("settings.yml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn bot_bottles_flat_file_is_valid_as_it_stands() {
+        let settings = parse("budget:\n  claude: 5000000\n  codex: 2000000\nshutdown: freeze\n").unwrap();
+        assert_eq!(settings.budget.get(&"claude".parse().unwrap()), Some(&Amount(5_000_000)));
+        assert_eq!(settings.budget.len(), 2);
+        assert_eq!(settings.shutdown, Policy::Freeze);
+        assert_eq!(settings.unsupported(), []);
+        assert_eq!(parse("").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let settings = parse(concat!(
+            "budget: {claude: 5M, any: 6_000_000}\n",
+            "shutdown: kill\nprecedence: all\nmode: soft\nmin_output: 128\n",
+            "cutoff: {in_flight: end, scope: provider}\n",
+            "estimate: {count_tokens: false}\nwindow: week\ntimezone: Europe/Berlin\nwarn_at: [95, 50]\n",
+            "weights: {cache_read: 0.1, cache_write: 1.25, input: 1, output: 4}\n",
+            "agents: {claude-reviewer: {budget: {claude: 200000}, shutdown: kill}}\n",
+            "bottles: {ci: {budget: {claude: 1000000}, window: day}}\n",
+            "providers: {mylab: {hosts: [llm.lab.internal, '*.lab.example.com'], format: openai-chat}}\n",
+            "proxy: {listen: ['127.0.0.1:8899', '[::1]:0'], max_tunnels_per_bottle: 16, connect_timeout: 5s}\n",
+            "control: {listen: unix, confirm: off, admin: off, metrics: off}\n",
+            "approvals: {decision_ttl: 300s, use_ttl: 15m, rate_limit: 10/hour}\n",
+            "notify: []\nledger: {sqlite: {synchronous: full}}\nrefuse: connect\n",
+        ))
+        .unwrap();
+        assert_eq!(
+            (settings.precedence, settings.mode, settings.window),
+            (Precedence::All, Mode::Soft, Window::Week)
+        );
+        assert_eq!(
+            (settings.cutoff.in_flight, settings.cutoff.scope),
+            (InFlight::End, CutoffScope::Provider)
+        );
+        assert_eq!(settings.warn_at, [50, 95]);
+        assert_eq!(settings.weights.cache_write, 1250);
+        assert_eq!(settings.proxy.connect_timeout, Period::seconds(5));
+        assert_eq!(settings.proxy.max_tunnels_per_bottle.get(), 16);
+        assert_eq!(settings.ledger, LedgerSetting::Sqlite { synchronous: Synchronous::Full });
+        assert_eq!(settings.refuse, RefuseAt::Connect);
+        let unsupported = settings.unsupported();
+        assert!(
+            unsupported[0].message.starts_with("ledger.sqlite.synchronous: full is valid"),
+            "{unsupported:?}"
+        );
+        assert_eq!(unsupported.len(), 1);
+        assert!(settings.clock().is_ok());
+    }
+
+    #[test]
+    fn a_bad_value_is_shown_with_what_was_expected() {
+        for (text, expected) in [
+            ("budget: {claude: -5}\n", "1:18: -5 is negative; a budget is a number of tokens"),
+            (
+                "budget: {claude: 9223372036854775808}\n",
+                "1:18: 9223372036854775808 tokens are more than a ledger can count",
+            ),
+            ("budget: {claude: ten}\n", "1:18: \"ten\" is not an amount of tokens"),
+            ("budget: 5\n", "1:9: expected a mapping of keys to values"),
+            ("shutdown: cutof\n", "1:11: unknown value \"cutof\"; expected one of cutoff, freeze, kill"),
+            ("timezone: Mars/Olympus\n", "1:11: unknown time zone \"Mars/Olympus\"; expected an IANA name"),
+            ("warn_at: [0]\n", "1:10: 0 is not a percentage from 1 to 100"),
+            ("min_output: 1.5\n", "1:13: expected a whole number, 0 or more"),
+            ("weights: {input: -1}\n", "1:18: weight -1 is not between 0 and 1000"),
+            ("window: year\n", "1:9: unknown value \"year\"; expected one of lifetime, day, week, month"),
+            ("ledger: mysql\n", "1:9: expected sqlite or postgres://host/database"),
+            ("ledger: {sqlite: {synchronous: ful}}\n", "1:32: unknown value \"ful\""),
+            ("agents: {a/b: {}}\n", "1:10: \"a/b\" is not a"),
+            ("proxy: {max_tunnels: 0}\n", "1:9: found integer `0`, expected a whole number above 0"),
+            ("proxy: {connect_timeout: fast}\n", "1:26: \"fast\" is not a period of time"),
+            ("proxy: {listen: [localhost]}\n", "1:17: \"localhost\" is not ADDRESS:PORT"),
+            ("control: {metrics: 9464}\n", "1:20: \"9464\" is neither off nor ADDRESS:PORT"),
+            ("notify: [{webhok: {}}]\n", "1:11: unknown value \"webhok\"; expected one of webhook, telegram"),
+            (
+                "notify: [{webhook: {url: ftp://x, secret_env: X}}]\n",
+                "1:26: expected a URL that begins with https://",
+            ),
+            ("notify: [{webhook: {secret_env: X}}]\n", "1:20: a webhook has exactly one of url and url_env"),
+            (
+                "providers: {any: {hosts: [a.b.c], format: gemini}}\n",
+                "1:13: \"any\" counts every provider together",
+            ),
+            ("providers: {x: {hosts: [], format: gemini}}\n", "1:24: a provider needs at least one host"),
+            ("approvals: {on_timeout: allow}\n", "1:25: unknown value \"allow\"; expected \"deny\""),
+            ("refuse: never\n", "1:9: unknown value \"never\"; expected one of inside, connect"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with(&format!("settings.yml:{expected}")), "{text}\n{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_neither_taken_nor_shown() {
+        for url in
+            ["postgres://u:hunter2@h/d", "postgres://h/d?password=hunter2", "postgresql://u:hunter2/x@h/d"]
+        {
+            let error = parse(&format!("ledger: {url}\n")).unwrap_err();
+            assert!(error.contains("PGPASSWORD") && !error.contains("hunter2"), "{error}");
+        }
+        assert!(parse("ledger: postgres://u@h:5432/d\n").is_ok());
+    }
+
+    #[test]
+    fn keys_without_enforcement_are_named_with_their_place() {
+        let settings = parse(concat!(
+            "ledger: postgres://h/d\n",
+            "notify: [{telegram: {token_env: TG, chat: 1}}, {webhook: {url_env: HOOK, secret_env: SECRET}}]\n",
+            "control: {metrics: '127.0.0.1:9464'}\napprovals: {use_ttl: 1h}\n",
+        ))
+        .unwrap();
+        let named: Vec<_> = settings.unsupported().iter().map(ToString::to_string).collect();
+        let starts = [
+            "settings.yml:4:1: approvals is valid, but this version does not enforce it yet",
+            "settings.yml:2:1: notify ",
+            "settings.yml:3:11: control.metrics ",
+            "settings.yml:1:1: ledger: postgres ",
+        ];
+        assert_eq!(named.len(), starts.len(), "{named:?}");
+        for (named, start) in named.iter().zip(starts) {
+            assert!(named.starts_with(start), "{named}");
+        }
+        assert_eq!(settings.env_names().into_iter().collect::<Vec<_>>(), ["HOOK", "SECRET", "TG"]);
+    }
+}

@@ -1,0 +1,214 @@
+//! Scopes that are stopped. A block is made once per limit and window, in the transaction that found the crossing,
+//! with a planned enforcement for the run that found it. It stands only against runs that its limit governs: under
+//! `precedence: nearest` a run with a budget of its own goes on whatever a wider scope has spent.
+
+use super::fail::Fail;
+use super::rows::{limit, parsed, policy, scope, tokens};
+use super::{AskedLimit, Block, BlockBudget, enforcements, totals};
+use crate::{Policy, RunId};
+use rusqlite::{Connection, Row, params};
+use std::cmp::Reverse;
+
+/// A block and where it is.
+struct BlockRow {
+    id: i64,
+    /// How far its scope is from the run; 0 is the run itself.
+    rank: i64,
+    block: Block,
+}
+
+/// The most severe block against a run, the nearest of those. Blocks that have ended for good are deleted: those
+/// of a past window, and those of a limit that now governs with more tokens.
+pub(super) fn standing(
+    connection: &Connection,
+    run: &RunId,
+    governing: &[AskedLimit],
+    now: i64,
+) -> Result<Option<Block>, Fail> {
+    let mut standing = Vec::new();
+    for row in against(connection, run)? {
+        if has_lapsed(&row.block, now) || governing.iter().any(|asked| is_raised(&row.block, asked)) {
+            delete(connection, row.id)?;
+        } else if stands(&row.block, governing) {
+            standing.push(row);
+        }
+    }
+    Ok(foremost(standing))
+}
+
+/// See [`super::Ledger::block_fetch`].
+pub(super) fn fetch(
+    connection: &Connection,
+    run: &RunId,
+    governing: &[AskedLimit],
+    now: i64,
+) -> Result<Option<Block>, Fail> {
+    let mut rows = against(connection, run)?;
+    rows.retain(|row| !has_lapsed(&row.block, now) && stands(&row.block, governing));
+    Ok(foremost(rows))
+}
+
+/// See [`super::Ledger::block_plan`].
+pub(super) fn plan(
+    connection: &Connection,
+    run: &RunId,
+    governing: &[AskedLimit],
+    now: i64,
+) -> Result<Option<Block>, Fail> {
+    let block = fetch(connection, run, governing, now)?;
+    if let Some(block) = &block {
+        enforcements::plan(connection, run, block, now)?;
+    }
+    Ok(block)
+}
+
+/// See [`super::Ledger::block_list`].
+pub(super) fn list(connection: &Connection) -> Result<Vec<Block>, Fail> {
+    Ok(all(connection)?.into_iter().map(|row| row.block).collect())
+}
+
+/// See [`super::Ledger::block_reconsider`].
+pub(super) fn reconsider(connection: &Connection, limits: &[AskedLimit], now: i64) -> Result<(), Fail> {
+    for row in all(connection)? {
+        let mut ended = has_lapsed(&row.block, now);
+        for asked in limits.iter().filter(|asked| is_of(&row.block, asked)) {
+            ended = ended
+                || is_raised(&row.block, asked)
+                || totals::spent(connection, asked)? < asked.limit.tokens;
+        }
+        if ended {
+            delete(connection, row.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the block of a crossing, and plans its enforcement for the run that found it; `false` when it was journalled
+/// before.
+pub(super) fn journal(
+    connection: &Connection,
+    run: &RunId,
+    asked: &AskedLimit,
+    spent: u64,
+    now: i64,
+) -> Result<bool, Fail> {
+    let AskedLimit { limit: crossed, window_start, window_end } = asked;
+    let block = Block {
+        scope: crossed.scope.clone(),
+        policy: crossed.policy,
+        cause: format!(
+            "the {} budget of {} is spent: {spent} of {} tokens",
+            crossed.provider, crossed.scope, crossed.tokens
+        ),
+        budget: Some(BlockBudget {
+            provider: crossed.provider.clone(),
+            limit: crossed.tokens,
+            spent,
+            window_start: *window_start,
+            window_end: *window_end,
+        }),
+        since: now,
+    };
+    // A block that has ended, and that no request has deleted yet, must not stand in for one that begins.
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO blocks
+           (scope, scope_key, provider, window_start, window_end, policy, cause, limit_tokens, spent, since)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (scope, scope_key, provider, window_start) DO UPDATE SET
+           window_end = excluded.window_end, policy = excluded.policy, cause = excluded.cause,
+           limit_tokens = excluded.limit_tokens, spent = excluded.spent, since = excluded.since
+         WHERE blocks.limit_tokens < excluded.limit_tokens OR blocks.window_end <= excluded.since",
+    )?;
+    let journalled = statement.execute(params![
+        crossed.scope.kind.name(),
+        crossed.scope.key,
+        crossed.provider.as_str(),
+        window_start,
+        window_end,
+        crossed.policy.name(),
+        block.cause,
+        limit(crossed.tokens),
+        tokens(spent),
+        now,
+    ])?;
+    if journalled > 0 {
+        enforcements::plan(connection, run, &block, now)?;
+    }
+    Ok(journalled > 0)
+}
+
+fn has_lapsed(block: &Block, now: i64) -> bool {
+    block.budget.as_ref().and_then(|budget| budget.window_end).is_some_and(|end| end <= now)
+}
+
+/// Whether the limit is the one the block came from, whatever it allows today.
+fn is_of(block: &Block, asked: &AskedLimit) -> bool {
+    block.scope == asked.limit.scope
+        && block.budget.as_ref().is_some_and(|budget| budget.provider == asked.limit.provider)
+}
+
+fn is_raised(block: &Block, asked: &AskedLimit) -> bool {
+    is_of(block, asked) && block.budget.as_ref().is_some_and(|budget| asked.limit.tokens > budget.limit)
+}
+
+/// Whether the block is a run's with these limits: an operator's always, a budget's only while a limit that governs
+/// the run would have been crossed too.
+fn stands(block: &Block, governing: &[AskedLimit]) -> bool {
+    let Some(budget) = &block.budget else { return true };
+    governing.iter().any(|asked| {
+        is_of(block, asked) && asked.window_start == budget.window_start && asked.limit.tokens <= budget.limit
+    })
+}
+
+fn foremost(rows: Vec<BlockRow>) -> Option<Block> {
+    let severity = |policy| match policy {
+        Policy::Cutoff => 0,
+        Policy::Freeze => 1,
+        Policy::Kill => 2,
+    };
+    rows.into_iter()
+        .min_by_key(|row| (Reverse(severity(row.block.policy)), row.rank, row.id))
+        .map(|row| row.block)
+}
+
+fn against(connection: &Connection, run: &RunId) -> Result<Vec<BlockRow>, Fail> {
+    let mut statement = connection.prepare_cached(
+        "SELECT blocks.*, run_scopes.rank FROM run_scopes JOIN blocks USING (scope, scope_key)
+         WHERE run_scopes.run_id = ?1",
+    )?;
+    let rows = statement.query_map([run.as_str()], block)?.collect::<rusqlite::Result<_>>()?;
+    Ok(rows)
+}
+
+fn all(connection: &Connection) -> Result<Vec<BlockRow>, Fail> {
+    let mut statement = connection.prepare_cached("SELECT *, 0 AS rank FROM blocks ORDER BY id")?;
+    let rows = statement.query_map((), block)?.collect::<rusqlite::Result<_>>()?;
+    Ok(rows)
+}
+
+fn delete(connection: &Connection, id: i64) -> Result<(), Fail> {
+    connection.prepare_cached("DELETE FROM blocks WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+fn block(row: &Row<'_>) -> rusqlite::Result<BlockRow> {
+    let unsigned = |amount: i64| u64::try_from(amount).unwrap_or(0);
+    let budget = match row.get::<_, Option<i64>>("limit_tokens")? {
+        Some(limit) => Some(BlockBudget {
+            provider: parsed(row, "provider")?,
+            limit: unsigned(limit),
+            spent: unsigned(row.get::<_, Option<i64>>("spent")?.unwrap_or(0)),
+            window_start: row.get("window_start")?,
+            window_end: row.get("window_end")?,
+        }),
+        None => None,
+    };
+    let block = Block {
+        scope: scope(row)?,
+        policy: policy(row)?,
+        cause: row.get("cause")?,
+        budget,
+        since: row.get("since")?,
+    };
+    Ok(BlockRow { id: row.get("id")?, rank: row.get("rank")?, block })
+}

@@ -1,0 +1,89 @@
+//! What is done about a crossing, run by run. A row is planned once per run and crossing, and each of its steps is
+//! taken by one process only, so that a crash is resumed and nothing is done twice.
+
+use super::fail::Fail;
+use super::rows::{limit, parsed, policy, scope};
+use super::{Block, Enforcement, EnforcementState};
+use crate::RunId;
+use rusqlite::{Connection, Row, named_params, params};
+
+/// Plans for one run of the block's scope, once, and only while the run lives.
+pub(super) fn plan(connection: &Connection, run: &RunId, block: &Block, now: i64) -> Result<(), Fail> {
+    let mut statement = connection.prepare_cached(
+        "INSERT OR IGNORE INTO enforcements
+           (run_id, bottle, policy, scope, cause, state, created_at, scope_key, provider, window_start, limit_tokens)
+         SELECT runs.id, runs.bottle, :policy, :scope, :cause, 'planned', :now, :key, :provider, :start, :limit
+         FROM runs JOIN run_scopes ON run_scopes.run_id = runs.id
+         WHERE runs.id = :run AND runs.finished_at IS NULL
+           AND run_scopes.scope = :scope AND run_scopes.scope_key = :key",
+    )?;
+    // An operator's block has no window; when it was made tells it from the one before.
+    let (provider, start, tokens) = match &block.budget {
+        Some(budget) => (budget.provider.as_str(), budget.window_start, limit(budget.limit)),
+        None => ("", block.since, 0),
+    };
+    statement.execute(named_params! {
+        ":run": run.as_str(),
+        ":scope": block.scope.kind.name(),
+        ":key": block.scope.key,
+        ":policy": block.policy.name(),
+        ":cause": block.cause,
+        ":provider": provider,
+        ":start": start,
+        ":limit": tokens,
+        ":now": now,
+    })?;
+    Ok(())
+}
+
+/// See [`super::Ledger::enforcement_list`].
+pub(super) fn list(connection: &Connection, run: Option<&RunId>) -> Result<Vec<Enforcement>, Fail> {
+    let mut statement = connection
+        .prepare_cached("SELECT * FROM enforcements WHERE ?1 IS NULL OR run_id = ?1 ORDER BY id")?;
+    let rows = statement.query_map([run.map(RunId::as_str)], record)?.collect::<rusqlite::Result<_>>()?;
+    Ok(rows)
+}
+
+/// See [`super::Ledger::enforcement_advance`].
+pub(super) fn advance(
+    connection: &Connection,
+    id: i64,
+    from: EnforcementState,
+    to: EnforcementState,
+    detail: &str,
+    now: i64,
+) -> Result<bool, Fail> {
+    let ended = matches!(to, EnforcementState::Done | EnforcementState::Failed);
+    let mut statement = connection.prepare_cached(
+        "UPDATE enforcements SET state = ?3, detail = ?4, finished_at = ?5 WHERE id = ?1 AND state = ?2",
+    )?;
+    let advanced = statement.execute(params![id, from.name(), to.name(), detail, ended.then_some(now)])?;
+    if advanced == 0
+        && !connection.prepare_cached("SELECT 1 FROM enforcements WHERE id = ?1")?.exists([id])?
+    {
+        return Err(Fail::Missing("enforcement", id.to_string()));
+    }
+    Ok(advanced > 0)
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Enforcement> {
+    let state = match row.get::<_, String>("state")?.as_str() {
+        "planned" => EnforcementState::Planned,
+        "started" => EnforcementState::Started,
+        "done" => EnforcementState::Done,
+        // The table allows no fifth.
+        _ => EnforcementState::Failed,
+    };
+    Ok(Enforcement {
+        id: row.get("id")?,
+        run_id: parsed(row, "run_id")?,
+        bottle: parsed(row, "bottle")?,
+        policy: policy(row)?,
+        scope: scope(row)?,
+        cause: row.get("cause")?,
+        state,
+        detail: row.get("detail")?,
+        created_at: row.get("created_at")?,
+        finished_at: row.get("finished_at")?,
+    })
+}

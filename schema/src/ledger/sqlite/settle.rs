@@ -1,0 +1,187 @@
+//! From hold to usage. The hold goes and the usage comes in one transaction, with every total it counts in; a hold is
+//! charged once, however often and however late it is settled.
+
+use super::fail::Fail;
+use super::holds::{self, HoldRow};
+use super::rows::{amount, parsed, tokens};
+use super::{Crossing, Settlement, blocks, totals};
+use crate::{Provider, Quality, RunId, Usage};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
+
+/// See [`super::Ledger::usage_settle`].
+pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> Result<Vec<Crossing>, Fail> {
+    let run = match holds::take(connection, &settlement.hold.0)? {
+        Some(hold) => {
+            insert(connection, &hold, &Outcome::of(settlement, &hold))?;
+            hold.run
+        }
+        None => replace_held(connection, settlement)?,
+    };
+    let mut crossings = Vec::new();
+    for asked in &settlement.limits {
+        let spent = totals::spent(connection, asked)?;
+        if spent >= asked.limit.tokens && blocks::journal(connection, &run, asked, spent, settlement.now)? {
+            crossings.push(Crossing { limit: asked.clone(), spent });
+        }
+    }
+    Ok(crossings)
+}
+
+/// Charges a hold whose end nobody saw.
+pub(super) fn insert_held(connection: &Connection, hold: &HoldRow, now: i64) -> Result<(), Fail> {
+    let outcome = Outcome {
+        usage: estimate(hold),
+        charged: hold.tokens,
+        quality: Quality::Held,
+        model: None,
+        response_id: None,
+        status: 0,
+        stream: hold.stream,
+        finished_at: now,
+    };
+    insert(connection, hold, &outcome)
+}
+
+/// What a usage row says beyond its hold.
+struct Outcome<'a> {
+    usage: Usage,
+    charged: u64,
+    quality: Quality,
+    model: Option<&'a str>,
+    response_id: Option<&'a str>,
+    status: u16,
+    stream: bool,
+    finished_at: i64,
+}
+
+impl<'a> Outcome<'a> {
+    fn of(settlement: &'a Settlement, hold: &HoldRow) -> Self {
+        let usage = settlement.usage.unwrap_or_else(|| estimate(hold));
+        Self {
+            usage,
+            charged: charged(settlement, hold.tokens),
+            quality: settlement.quality,
+            model: settlement.model.as_deref(),
+            response_id: settlement.response_id.as_deref(),
+            status: settlement.status,
+            stream: settlement.stream,
+            finished_at: settlement.now,
+        }
+    }
+}
+
+/// What a settlement charges where `reserved` was held. Only the provider's own final numbers give some of it back:
+/// what was seen of a response that ended early may not be all that was spent.
+fn charged(settlement: &Settlement, reserved: u64) -> u64 {
+    match settlement.usage.map(|usage| settlement.weights.charged(&usage)) {
+        Some(charged) if settlement.quality == Quality::Exact => charged,
+        Some(charged) => charged.max(reserved),
+        None => reserved,
+    }
+}
+
+fn estimate(hold: &HoldRow) -> Usage {
+    let total = hold.input.saturating_add(hold.output);
+    Usage { input: hold.input, output: hold.output, total, ..Usage::default() }
+}
+
+fn insert(connection: &Connection, hold: &HoldRow, outcome: &Outcome<'_>) -> Result<(), Fail> {
+    let charged = tokens(outcome.charged);
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO usage
+           (run_id, bottle, agent, parent, provider, host, model, response_id, input, output, cache_read, cache_write,
+            reasoning, total, charged, quality, status, stream, started_at, finished_at, hold_id)
+         SELECT id, bottle, agent, parent, :provider, :host, :model, :response_id, :input, :output, :cache_read,
+            :cache_write, :reasoning, :total, :charged, :quality, :status, :stream, :started_at, :finished_at, :hold
+         FROM runs WHERE id = :run",
+    )?;
+    let inserted = statement.execute(named_params! {
+        ":run": hold.run.as_str(),
+        ":provider": hold.provider.as_str(),
+        ":host": hold.host,
+        ":model": outcome.model.or(hold.model.as_deref()),
+        ":response_id": outcome.response_id,
+        ":input": tokens(outcome.usage.input),
+        ":output": tokens(outcome.usage.output),
+        ":cache_read": tokens(outcome.usage.cache_read),
+        ":cache_write": tokens(outcome.usage.cache_write),
+        ":reasoning": tokens(outcome.usage.reasoning),
+        ":total": tokens(outcome.usage.total),
+        ":charged": charged,
+        ":quality": outcome.quality.name(),
+        ":status": outcome.status,
+        ":stream": outcome.stream,
+        ":started_at": hold.placed_at,
+        ":finished_at": outcome.finished_at,
+        ":hold": hold.id,
+    })?;
+    if inserted == 0 {
+        return Err(Fail::Missing("run", hold.run.to_string()));
+    }
+    totals::add(connection, &hold.run, &hold.provider, hold.placed_at, charged)
+}
+
+/// A settle that comes after the hold was charged as a whole: the row is replaced as long as it says `held`. Whose it
+/// is.
+fn replace_held(connection: &Connection, settlement: &Settlement) -> Result<RunId, Fail> {
+    let Some(charge) = held_charge(connection, settlement)? else {
+        return Err(Fail::Missing("hold", settlement.hold.to_string()));
+    };
+    let usage = settlement.usage.unwrap_or(charge.usage);
+    let charged = tokens(charged(settlement, charge.charged));
+    let mut statement = connection.prepare_cached(
+        "UPDATE usage SET model = ifnull(:model, model), response_id = :response_id, input = :input,
+           output = :output, cache_read = :cache_read, cache_write = :cache_write, reasoning = :reasoning,
+           total = :total, charged = :charged, quality = :quality, status = :status, stream = :stream,
+           finished_at = :finished_at
+         WHERE hold_id = :hold AND quality = 'held'",
+    )?;
+    let replaced = statement.execute(named_params! {
+        ":model": settlement.model,
+        ":response_id": settlement.response_id,
+        ":input": tokens(usage.input),
+        ":output": tokens(usage.output),
+        ":cache_read": tokens(usage.cache_read),
+        ":cache_write": tokens(usage.cache_write),
+        ":reasoning": tokens(usage.reasoning),
+        ":total": tokens(usage.total),
+        ":charged": charged,
+        ":quality": settlement.quality.name(),
+        ":status": settlement.status,
+        ":stream": settlement.stream,
+        ":finished_at": settlement.now,
+        ":hold": settlement.hold.0,
+    })?;
+    match replaced {
+        0 => Err(Fail::Missing("hold", settlement.hold.to_string())),
+        _ => {
+            let difference = charged - tokens(charge.charged);
+            totals::add(connection, &charge.run, &charge.provider, charge.started_at, difference)?;
+            Ok(charge.run)
+        }
+    }
+}
+
+/// A charge for a whole hold.
+struct HeldCharge {
+    run: RunId,
+    provider: Provider,
+    started_at: i64,
+    charged: u64,
+    usage: Usage,
+}
+
+fn held_charge(connection: &Connection, settlement: &Settlement) -> Result<Option<HeldCharge>, Fail> {
+    let mut statement =
+        connection.prepare_cached("SELECT * FROM usage WHERE hold_id = ?1 AND quality = 'held'")?;
+    let charge = statement.query_row(params![settlement.hold.0], |row| {
+        Ok(HeldCharge {
+            run: parsed(row, "run_id")?,
+            provider: parsed(row, "provider")?,
+            started_at: row.get("started_at")?,
+            charged: amount(row, "charged")?,
+            usage: super::usage::numbers(row)?,
+        })
+    });
+    Ok(charge.optional()?)
+}

@@ -1,0 +1,215 @@
+//! Files that are not a ledger, or not one for this user and version: each is refused in words that name it, and
+//! stays as it was.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod ledger_support;
+
+use hudson_schema::ScopeKind;
+use hudson_schema::ledger::sqlite::SqliteLedger;
+use hudson_schema::ledger::{Ledger, LedgerError};
+use ledger_support::*;
+use rusqlite::Connection;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Set for the process that may write little.
+const CRAMPED: &str = "HUDSON_TEST_CRAMPED_LEDGER";
+
+fn refusal(path: &Path) -> LedgerError {
+    let before = path.is_file().then(|| fs::read(path).unwrap());
+    let owners = path.with_extension("owners");
+    let writing =
+        SqliteLedger::open(path, &owners).err().unwrap_or_else(|| panic!("{} opened", path.display()));
+    let reading =
+        SqliteLedger::open_read_only(path).err().unwrap_or_else(|| panic!("{} opened", path.display()));
+    for error in [&writing, &reading] {
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+    if let Some(before) = before {
+        assert!(fs::read(path).unwrap() == before, "{} was written to", path.display());
+    }
+    assert!(!owners.exists(), "nothing is claimed for a refused file");
+    writing
+}
+
+fn assert_foreign(path: &Path, words: &str) {
+    let error = refusal(path);
+    assert!(matches!(error, LedgerError::Foreign { .. }), "{error:?}");
+    assert!(error.to_string().contains(words), "{error}");
+}
+
+/// A ledger with a run in it, closed.
+fn made(dir: &Path) -> PathBuf {
+    let path = dir.join("bot-bottle.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let ledger = SqliteLedger::open(&path, &dir.join("owners")).unwrap();
+        ledger.run_insert(run("r1", "ci", None, &[])).await.unwrap();
+    });
+    path
+}
+
+#[test]
+fn another_programs_database_is_foreign() {
+    let dir = tempfile::tempdir().unwrap();
+    for mode in ["DELETE", "WAL"] {
+        let path = dir.path().join(format!("{mode}.db"));
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "journal_mode", mode).unwrap();
+        connection
+            .execute_batch("CREATE TABLE schema_version (version INTEGER); CREATE TABLE queue (x)")
+            .unwrap();
+        drop(connection);
+        assert_foreign(&path, "another program's");
+    }
+}
+
+#[test]
+fn what_is_no_database_is_foreign() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("50% text? #1.db");
+    fs::write(&path, "budget:\n  claude: 5000000\n".repeat(20)).unwrap();
+    assert_foreign(&path, "not an SQLite database");
+    fs::write(&path, "x").unwrap();
+    assert_foreign(&path, "not an SQLite database");
+    let folder = dir.path().join("folder.db");
+    fs::create_dir(&folder).unwrap();
+    assert_foreign(&folder, "a folder");
+}
+
+#[test]
+fn a_damaged_ledger_is_foreign() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = made(dir.path());
+    let whole = fs::read(&path).unwrap();
+    let damaged = dir.path().join("damaged.db");
+
+    // The page size, and then the magic itself.
+    for at in [16, 0] {
+        let mut bytes = whole.clone();
+        bytes[at..at + 4].fill(0xff);
+        fs::write(&damaged, &bytes).unwrap();
+        assert_foreign(&damaged, "damaged");
+    }
+    // The header is well, the table of tables is not.
+    let mut bytes = whole;
+    bytes[100..4096].fill(0x5a);
+    fs::write(&damaged, &bytes).unwrap();
+    assert_foreign(&damaged, "damaged");
+}
+
+#[test]
+fn a_newer_schema_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = made(dir.path());
+    let connection = Connection::open(&path).unwrap();
+    connection.execute("INSERT INTO schema_version VALUES (99, 0)", ()).unwrap();
+    drop(connection);
+    let owners = dir.path().join("owners");
+    assert_eq!(fs::read_dir(owners).unwrap().count(), 0, "a closed ledger leaves no lock file");
+    let error = refusal(&path);
+    assert!(matches!(error, LedgerError::Future { found: 99, .. }), "{error:?}");
+}
+
+#[test]
+fn what_may_not_be_written_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = dir.path().join("none/bot-bottle.db");
+    let error = refusal(&nowhere);
+    assert!(matches!(error, LedgerError::Io { .. }), "{error:?}");
+    assert!(error.to_string().contains("must exist"), "{error}");
+
+    let path = made(dir.path());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    // The superuser may write whatever the mode says.
+    if fs::OpenOptions::new().append(true).open(&path).is_err() {
+        let before = fs::read(&path).unwrap();
+        let error = SqliteLedger::open(&path, &dir.path().join("owners")).err().unwrap();
+        assert!(
+            error.to_string().contains("writable") && error.to_string().contains("bot-bottle.db"),
+            "{error}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+    // A folder that cannot hold lock files.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let error = SqliteLedger::open(&path, &path.join("owners")).err().unwrap();
+    assert!(matches!(error, LedgerError::Io { .. }) && error.to_string().contains("owners"), "{error}");
+}
+
+#[tokio::test]
+async fn a_ledger_is_private_and_can_be_read_without_writing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bot-bottle.db");
+    let absent = SqliteLedger::open_read_only(&path).err().unwrap();
+    assert!(absent.to_string().contains("no ledger yet"), "{absent}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a reader makes nothing");
+
+    let owners = dir.path().join("run/owners");
+    let ledger = SqliteLedger::open(&path, &owners).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(&owners)), (0o600, 0o700));
+    for side in ["bot-bottle.db-wal", "bot-bottle.db-shm"] {
+        assert_eq!(mode(&dir.path().join(side)), 0o600, "{side}");
+    }
+    ledger.run_insert(run("r1", "ci", None, &[])).await.unwrap();
+    let reader = SqliteLedger::open_read_only(&path).unwrap();
+    assert_eq!(reader.run_list(true).await.unwrap().len(), 1);
+    let refused = reader.run_insert(run("r2", "ci", None, &[])).await.unwrap_err();
+    assert!(refused.to_string().contains("reading only"), "{refused}");
+    // Also when the writer is gone, and again when one comes back.
+    drop(ledger);
+    assert_eq!(reader.run_list(true).await.unwrap().len(), 1);
+    let ledger = SqliteLedger::open(&path, &owners).unwrap();
+    ledger.run_finish(&id("r1"), NOW, None).await.unwrap();
+    assert_eq!(reader.run_list(true).await.unwrap().len(), 0);
+}
+
+/// Not a test of its own: the process that `a_full_disk_fails_closed_and_loses_nothing` starts.
+#[test]
+fn cramped() {
+    let Ok(dir) = std::env::var(CRAMPED) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let ledger = open(Path::new(&dir));
+        let mut placed = 0;
+        let error = loop {
+            match ledger.hold_place(ask("r1", 1, 1, &[])).await {
+                Ok(_) => placed += 1,
+                Err(error) => break error,
+            }
+        };
+        // Reading goes on, and shows what was answered and nothing else.
+        let (_, held) = balance(&*ledger, ScopeKind::Global, "", "any").await;
+        fs::write(Path::new(&dir).join("said"), format!("{placed}\n{held}\n{error}")).unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_closed_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    ledger.run_insert(run("r1", "ci", None, &[])).await.unwrap();
+    drop(ledger);
+    // A limit on the size of files stands for a full disk; ignoring its signal makes it an error of the write.
+    let status = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" --exact cramped"])
+        .arg(std::env::current_exe().unwrap())
+        .env(CRAMPED, dir.path())
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let said = fs::read_to_string(dir.path().join("said")).unwrap();
+    let said: Vec<_> = said.splitn(3, '\n').collect();
+    let placed: u64 = said[0].parse().unwrap();
+    assert!(placed > 0);
+    assert_eq!(said[1], (placed * 2).to_string());
+    assert!(said[2].contains("bot-bottle.db") && said[2].contains("disk"), "{}", said[2]);
+
+    let ledger = open(dir.path());
+    assert_eq!(ledger.holds_reap(NOW).await.unwrap() as u64, placed);
+    assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (placed * 2, 0));
+}

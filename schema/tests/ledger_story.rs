@@ -1,0 +1,214 @@
+//! What every back end of the ledger must do, told through the trait alone.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[macro_use]
+mod ledger_support;
+
+use hudson_schema::budget::Mode;
+use hudson_schema::ledger::*;
+use hudson_schema::{Quality, ScopeKind, Usage};
+use ledger_support::*;
+
+story! { sqlite, crate::ledger_support::on_sqlite:
+    runs_begin_and_end_once
+    a_hold_is_lowered_to_what_is_left
+    soft_refuses_only_past_the_limit
+    a_late_settle_replaces_held_usage_once
+    a_new_window_is_summed_from_usage
+    usage_is_read_by_any_column
+}
+
+async fn runs_begin_and_end_once(open: Open<'_>) {
+    let ledger = open();
+    ledger.run_insert(run("r1", "ci", Some("reviewer"), &["base", "root"])).await.unwrap();
+    let mut second = run("r2", "ci", None, &[]);
+    second.started_at += 1;
+    ledger.run_insert(second).await.unwrap();
+    assert!(ledger.run_insert(run("r1", "other", None, &[])).await.is_err(), "an id is used once");
+
+    let found = ledger.run_fetch(&id("r1")).await.unwrap().unwrap();
+    assert_eq!(found.parents.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["base", "root"]);
+    assert_eq!(found.launch, serde_json::json!({"command": ["true"]}));
+    assert_eq!(found.credential_hash, [7; 32]);
+    assert!(ledger.run_fetch(&id("none")).await.unwrap().is_none());
+
+    ledger.run_finish(&id("r1"), NOW + 1, Some(3)).await.unwrap();
+    ledger.run_finish(&id("r1"), NOW + 2, None).await.unwrap();
+    let found = ledger.run_fetch(&id("r1")).await.unwrap().unwrap();
+    assert_eq!((found.finished_at, found.exit_code), (Some(NOW + 1), Some(3)), "the first end stands");
+    let names = |runs: Vec<RunRecord>| runs.iter().map(|run| run.id.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(ledger.run_list(false).await.unwrap()), ["r2", "r1"]);
+    assert_eq!(names(ledger.run_list(true).await.unwrap()), ["r2"]);
+
+    for asked in ["r1", "none"] {
+        let refused = ledger.hold_place(ask(asked, 1, 1, &[])).await;
+        assert!(matches!(refused, Err(LedgerError::Missing { .. })), "{asked}: {refused:?}");
+    }
+    let unknown = ledger.run_finish(&id("none"), NOW, None).await;
+    assert!(matches!(unknown, Err(LedgerError::Missing { .. })));
+}
+
+async fn a_hold_is_lowered_to_what_is_left(open: Open<'_>) {
+    let ledger = open();
+    ledger.run_insert(run("r1", "ci", None, &[])).await.unwrap();
+    let limits = [limit(ScopeKind::Bottle, "ci", "claude", 1000), limit(ScopeKind::Global, "", "any", 800)];
+
+    let first = placed(ledger.hold_place(ask("r1", 100, 200, &limits)).await.unwrap());
+    assert_eq!((first.output, first.tokens, first.left), (200, 300, Some(500)));
+    let second = placed(ledger.hold_place(ask("r1", 100, 4000, &limits)).await.unwrap());
+    assert_eq!(
+        (second.output, second.tokens, second.left),
+        (400, 500, Some(0)),
+        "the tightest limit decides"
+    );
+    assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await, (0, 800));
+    assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "codex").await, (0, 0));
+
+    ledger.hold_release(&second.id).await.unwrap();
+    ledger.hold_release(&second.id).await.unwrap();
+    assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (0, 300));
+    let free = placed(ledger.hold_place(ask("r1", 1, 1, &[])).await.unwrap());
+    assert_eq!(free.left, None);
+}
+
+async fn soft_refuses_only_past_the_limit(open: Open<'_>) {
+    let ledger = open();
+    ledger.run_insert(run("r1", "ci", None, &[])).await.unwrap();
+    let limits = [limit(ScopeKind::Run, "r1", "claude", 100)];
+    let mut request = ask("r1", 5000, 5000, &limits);
+    request.mode = Mode::Soft;
+    let hold = placed(ledger.hold_place(request.clone()).await.unwrap());
+    assert_eq!((hold.output, hold.left), (5000, Some(0)));
+    placed(ledger.hold_place(request.clone()).await.unwrap());
+    // Settled without limits, so that it is the next request that finds the crossing.
+    ledger.usage_settle(settlement(&hold.id, Some(usage(90, 10)), &[])).await.unwrap();
+    let refused = exhausted(ledger.hold_place(request.clone()).await.unwrap());
+    assert!(refused.crossed);
+    blocked(ledger.hold_place(request).await.unwrap());
+}
+
+async fn a_late_settle_replaces_held_usage_once(open: Open<'_>) {
+    let ledger = open();
+    let limits = [limit(ScopeKind::Global, "", "any", 10_000)];
+    let (late, lost) = {
+        let doomed = open();
+        doomed.run_insert(run("r1", "ci", None, &[])).await.unwrap();
+        let late = placed(doomed.hold_place(ask("r1", 100, 900, &limits)).await.unwrap());
+        let lost = placed(doomed.hold_place(ask("r1", 10, 90, &limits)).await.unwrap());
+        assert_eq!(ledger.holds_reap(NOW + 1).await.unwrap(), 0, "its owner lives");
+        (late, lost)
+    };
+    assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (0, 1100));
+    assert_eq!(ledger.holds_reap(NOW + 2).await.unwrap(), 2);
+    assert_eq!(ledger.holds_reap(NOW + 3).await.unwrap(), 0);
+    assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (1100, 0));
+    ledger.hold_release(&lost.id).await.unwrap();
+    assert_eq!(
+        balance(&*ledger, ScopeKind::Global, "", "any").await,
+        (1100, 0),
+        "what may be spent stays spent"
+    );
+
+    let exact = Usage { cache_read: 300, ..usage(100, 20) };
+    let exact = Usage { total: 420, ..exact };
+    ledger.usage_settle(settlement(&late.id, Some(exact), &limits)).await.unwrap();
+    assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (520, 0));
+    let again = ledger.usage_settle(settlement(&late.id, Some(usage(1, 1)), &limits)).await;
+    assert!(matches!(again, Err(LedgerError::Missing { .. })), "{again:?}");
+
+    let rows = ledger.usage_list(UsageQuery::default()).await.unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!((rows[0].quality, rows[0].usage, rows[0].charged), (Quality::Exact, exact, 420));
+    assert_eq!((rows[0].started_at, rows[0].status), (NOW, 200), "usage belongs to the window of its hold");
+    assert_eq!((rows[1].quality, rows[1].charged, rows[1].status), (Quality::Held, 100, 0));
+    assert_eq!(rows[1].model.as_deref(), Some("opus"));
+
+    // Nothing read from a response that was sent: the hold's own tokens stand.
+    let hold = placed(ledger.hold_place(ask("r1", 30, 40, &limits)).await.unwrap());
+    ledger.usage_settle(settlement(&hold.id, None, &limits)).await.unwrap();
+    assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (590, 0));
+}
+
+async fn a_new_window_is_summed_from_usage(open: Open<'_>) {
+    let ledger = open();
+    for (name, bottle, parents) in
+        [("r1", "ci", vec!["base"]), ("r2", "web", vec!["base"]), ("r3", "base", vec![])]
+    {
+        ledger.run_insert(run(name, bottle, None, &parents)).await.unwrap();
+    }
+    for (index, name) in ["r1", "r2", "r3", "r1", "r2", "r3"].into_iter().enumerate() {
+        let mut request = ask(name, 0, 1 << index, &[]);
+        request.now = NOW + DAY * index as i64;
+        if index % 2 == 1 {
+            request.provider = provider("codex");
+        }
+        let hold = placed(ledger.hold_place(request).await.unwrap());
+        ledger.usage_settle(settlement(&hold.id, Some(usage(0, 1 << index)), &[])).await.unwrap();
+    }
+    let expected = [
+        (ScopeKind::Bottle, "ci", "any", 0, 0b001001),
+        (ScopeKind::Bottle, "ci", "claude", 0, 0b000001),
+        (ScopeKind::Parent, "base", "any", 0, 0b111111),
+        (ScopeKind::Parent, "base", "codex", 2, 0b101000),
+        (ScopeKind::Global, "", "any", 4, 0b110000),
+        (ScopeKind::Run, "r3", "claude", 0, 0b000100),
+        (ScopeKind::Agent, "nobody", "any", 0, 0),
+    ];
+    for (kind, key, counted, day, tokens) in expected {
+        let mut asked = limit(kind, key, counted, 100_000);
+        asked.window_start = if day == 0 { 0 } else { NOW + DAY * day };
+        let read =
+            ledger.budget_fetch(&asked.limit.scope, &asked.limit.provider, asked.window_start).await.unwrap();
+        assert_eq!(read.spent, tokens, "read: {asked:?}");
+        let mut request = ask("r1", 0, 1, std::slice::from_ref(&asked));
+        request.now = NOW + DAY * 10;
+        let hold = placed(ledger.hold_place(request).await.unwrap());
+        let inside = u64::from(hold.left == Some(100_000 - tokens - 1));
+        assert_eq!(inside, 1, "asked: {asked:?} {hold:?}");
+        ledger.hold_release(&hold.id).await.unwrap();
+        let kept =
+            ledger.budget_fetch(&asked.limit.scope, &asked.limit.provider, asked.window_start).await.unwrap();
+        assert_eq!(kept, read);
+    }
+}
+
+async fn usage_is_read_by_any_column(open: Open<'_>) {
+    let ledger = open();
+    ledger.run_insert(run("r1", "ci", Some("reviewer"), &["base", "root"])).await.unwrap();
+    ledger.run_insert(run("r2", "web", None, &[])).await.unwrap();
+    spend(&*ledger, "r1", 1, 10, &[]).await;
+    spend(&*ledger, "r2", 2, 20, &[]).await;
+    let hold =
+        placed(ledger.hold_place(HoldRequest { now: NOW + DAY, ..ask("r2", 3, 30, &[]) }).await.unwrap());
+    ledger.usage_settle(settlement(&hold.id, None, &[])).await.unwrap();
+
+    let nothing = UsageQuery { run: Some(id("none")), ..UsageQuery::default() };
+    let sums = ledger.usage_sum(nothing).await.unwrap();
+    assert_eq!((sums.len(), sums[0].requests, sums[0].charged), (1, 0, 0));
+    let by = |by: &[UsageColumn]| UsageQuery { by: by.to_vec(), ..UsageQuery::default() };
+    let all = ledger.usage_sum(by(&[])).await.unwrap();
+    assert_eq!((all[0].requests, all[0].inexact, all[0].charged), (3, 1, 66));
+    assert_eq!(all[0].usage, usage(6, 60));
+    let sums = ledger.usage_sum(by(&[UsageColumn::Agent, UsageColumn::Day])).await.unwrap();
+    let groups: Vec<_> = sums.iter().map(|sum| (sum.group.join("|"), sum.charged)).collect();
+    assert_eq!(
+        groups,
+        [
+            ("|2026-05-28".to_owned(), 22),
+            ("|2026-05-29".to_owned(), 33),
+            ("reviewer|2026-05-28".to_owned(), 11)
+        ]
+    );
+    let every = [UsageColumn::Bottle, UsageColumn::Model, UsageColumn::Provider, UsageColumn::Run];
+    let sums = ledger.usage_sum(by(&every)).await.unwrap();
+    assert_eq!(sums[0].group, ["ci", "opus-4", "claude", "r1"]);
+
+    let query =
+        UsageQuery { bottle: Some("web".parse().unwrap()), since: Some(NOW + 1), ..UsageQuery::default() };
+    let rows = ledger.usage_list(query).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.charged).collect::<Vec<_>>(), [33]);
+    let rows = ledger.usage_list(UsageQuery::default()).await.unwrap();
+    assert_eq!(rows[0].parent.as_deref(), Some("base/root"));
+    assert_eq!((rows[0].response_id.as_deref(), rows[0].stream), (Some("msg_1"), true));
+}

@@ -1,0 +1,64 @@
+//! The cut: a provider that writes more than it was allowed is stopped in mid-stream, and the client sees an error.
+
+use std::time::Duration;
+
+use hudson_tests::simulator::Options;
+use hudson_tests::{Clients, Invocation, World};
+
+use crate::cases::{ANTHROPIC, OPENAI};
+
+/// Slow enough that a cut comes before the end.
+fn slow() -> World {
+    World::with(Options { gap: Duration::from_millis(5), ..Options::default() })
+}
+
+/// The provider was stopped well before the 6000 tokens it meant to write, and one row says what it cost.
+fn was_cut(world: &World) {
+    let call = world.only_call();
+    assert!(!call.complete, "the provider could write to the end");
+    let rows = world.usage();
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    assert_ne!(rows[0].quality, "exact", "no final usage was seen: {rows:#?}");
+    assert!(rows[0].charged >= 1000, "less was charged than the budget that it broke: {rows:#?}");
+}
+
+#[test]
+fn an_anthropic_stream_ends_with_an_error_event() {
+    let world = slow();
+    let body = r#"{"model":"sim-10-6000-nocap","max_tokens":8000,"stream":true,"messages":[{"role":"user","content":"x"}]}"#;
+    let url = "https://api.anthropic.com/v1/messages";
+    let curl =
+        Invocation::new("curl", &["-sS", "-N", "-H", "content-type: application/json", "-d", body, url]);
+    let launch =
+        world.launch().provider("claude").budget("claude=1000").env(ANTHROPIC.variable, ANTHROPIC.value);
+    let outcome = launch.run(&curl);
+    // curl itself is content: the body has a proper end.
+    let text = outcome.exited(77).text();
+    assert!(text.contains("event: error") && !text.contains("event: message_stop"), "{outcome}");
+    was_cut(&world);
+}
+
+#[test]
+fn a_chat_stream_ends_with_an_error_chunk() {
+    let world = slow();
+    let body = r#"{"model":"sim-10-6000-nocap","max_completion_tokens":8000,"stream":true,"messages":[]}"#;
+    let url = "https://api.openai.com/v1/chat/completions";
+    let curl =
+        Invocation::new("curl", &["-sS", "-N", "-H", "content-type: application/json", "-d", body, url]);
+    let launch = world.launch().provider("codex").budget("codex=1000").env(OPENAI.variable, OPENAI.value);
+    let outcome = launch.run(&curl);
+    let text = outcome.exited(77).text();
+    assert!(text.contains(r#"data: {"error""#) && !text.contains(r#""finish_reason":"stop""#), "{outcome}");
+    was_cut(&world);
+}
+
+#[test]
+fn the_sdk_shows_the_reason_and_does_not_ask_again() {
+    let world = slow();
+    let client = Clients::installed().python("anthropic_sdk.py", &["sync", "stream", "sim-10-6000-nocap"]);
+    let launch =
+        world.launch().provider("claude").budget("claude=1000").env(ANTHROPIC.variable, ANTHROPIC.value);
+    launch.run(&client).exited(77).shows("budget");
+    was_cut(&world);
+    assert!(world.refused_calls().len() <= 1, "{:#?}", world.refused_calls());
+}

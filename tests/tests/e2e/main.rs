@@ -1,0 +1,18 @@
+//! End-to-end: the built `hudson`, real clients and a provider simulator, one theme a module.
+//!
+//! One test binary, because linking is the slow part. Tests run side by side and share nothing but the installed
+//! clients and the built program; what they start, they end.
+
+// A helper that cannot set a scene up, or finds less than it must, ends its test.
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
+
+mod budgets;
+mod cases;
+mod clients;
+mod concurrency;
+mod crash;
+mod credentials;
+mod cut;
+mod direct;
+mod simulator;
+mod wire;
