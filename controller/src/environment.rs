@@ -78,9 +78,59 @@ pub fn withheld(
         .collect()
 }
 
+/// A bottle's `env` with `${NAME}` taken from the launching environment.
+///
+/// A variable that is not set, `?prompt`, and a value that holds a secret of Hudson's are errors: the agent must not
+/// start with less than was meant, nor with more.
+pub fn expanded(
+    written: &BTreeMap<String, String>,
+    variable: &dyn Fn(&str) -> Option<String>,
+    secrets: &[SecretString],
+) -> Result<BTreeMap<String, OsString>, String> {
+    let mut expanded = BTreeMap::new();
+    for (name, text) in written {
+        if text == "?prompt" {
+            return Err(format!("env.{name} asks for a value (?prompt); set it in the environment as ${{{name}}} instead"));
+        }
+        let mut value = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once("${") {
+            let (wanted, behind) =
+                after.split_once('}').ok_or_else(|| format!("env.{name}: `${{` without `}}`"))?;
+            value.push_str(before);
+            value.push_str(&variable(wanted).ok_or_else(|| format!("env.{name}: the variable {wanted} is not set"))?);
+            rest = behind;
+        }
+        value.push_str(rest);
+        let secret = |secret: &SecretString| {
+            secret.expose_secret().len() >= SHORTEST && value.contains(secret.expose_secret())
+        };
+        if secrets.iter().any(secret) {
+            return Err(format!("env.{name} holds a credential that Hudson puts on itself; leave it out"));
+        }
+        expanded.insert(name.clone(), OsString::from(value));
+    }
+    Ok(expanded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bottles_environment_is_expanded_or_refused() {
+        let variable = |name: &str| (name == "WHO").then(|| "ci".to_owned());
+        let secrets = [SecretString::from("sk-real-key".to_owned())];
+        let of = |text: &str| {
+            let written = BTreeMap::from([("NAME".to_owned(), text.to_owned())]);
+            expanded(&written, &variable, &secrets).map(|values| values["NAME"].clone().into_string().unwrap())
+        };
+        assert_eq!(of("a ${WHO} b").as_deref(), Ok("a ci b"));
+        assert_eq!(of("plain $x {y}").as_deref(), Ok("plain $x {y}"));
+        assert!(of("${NOPE}").unwrap_err().contains("NOPE is not set"));
+        assert!(of("?prompt").is_err());
+        assert!(of("x sk-real-key").unwrap_err().contains("credential"));
+    }
 
     #[test]
     fn secrets_stay_out_by_name_and_by_value() {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use hudson_meter::Catalogue;
 use hudson_proxy::tls::{CertificateAuthority, LeafCache};
 use hudson_proxy::{Proxy, ProxyParts};
-use hudson_schema::config::{ConfigError, Settings, load_settings};
+use hudson_schema::config::{Settings, load_settings};
 use hudson_schema::home::Home;
 use hudson_schema::ledger::SharedLedger;
 use hudson_schema::ledger::sqlite::SqliteLedger;
@@ -103,10 +103,9 @@ impl Instance {
             let mut changes = ledger.changes();
             while changes.changed().await.is_ok() {
                 for run in runs.live() {
-                    if let Ok(Some(record)) = ledger.run_fetch(&run.id).await {
-                        if record.finished_at.is_some() {
-                            runs.remove(&run.id);
-                        }
+                    let record = ledger.run_fetch(&run.id).await;
+                    if matches!(record, Ok(Some(record)) if record.finished_at.is_some()) {
+                        runs.remove(&run.id);
                     }
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -143,9 +142,17 @@ pub fn make_home(home: &Home) -> Result<()> {
 }
 
 /// settings.yml, refused when it asks for what this version does not enforce.
-pub fn read_settings(home: &Home) -> Result<Settings, ConfigError> {
+pub fn read_settings(home: &Home) -> Result<Settings> {
     let settings = load_settings(&home.settings())?;
     launch::refuse_unsupported(settings.unsupported())?;
+    let place = home.settings().display().to_string();
+    launch::check_providers(&settings, &settings.budget, &format!("{place}: budget"))?;
+    for (name, scope) in &settings.agents {
+        launch::check_providers(&settings, &scope.budget, &format!("{place}: agents.{name}.budget"))?;
+    }
+    for (name, scope) in &settings.bottles {
+        launch::check_providers(&settings, &scope.budget, &format!("{place}: bottles.{name}.budget"))?;
+    }
     Ok(settings)
 }
 

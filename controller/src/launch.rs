@@ -55,6 +55,10 @@ pub fn resolve(
     launch: &Launch,
 ) -> Result<Resolved> {
     let bottle = load_bottle(home, name, launch.parent.as_ref())?;
+    check_providers(settings, &bottle.own.budget, &format!("the budget of bottle {name}"))?;
+    for ancestor in &bottle.ancestors {
+        check_providers(settings, &ancestor.own.budget, &format!("the budget of bottle {}", ancestor.name))?;
+    }
     let mut files = bottle.files.clone();
     let own = match &launch.routes {
         Some(path) => {
@@ -161,7 +165,7 @@ impl Prepared {
     pub fn new(home: &Home, request: Request) -> Result<Self> {
         let settings = crate::instance::read_settings(home)?;
         let budget = merge(request.budget)?;
-        check_providers(&settings, &budget)?;
+        check_providers(&settings, &budget, "--budget")?;
         // The bottle's own word comes before the guess: its agent_provider names a preset too.
         let named = request.provider.or_else(|| {
             let bottle = request.bottle.as_ref()?;
@@ -246,21 +250,14 @@ fn merge(budgets: Vec<BudgetMap>) -> Result<BudgetMap> {
 }
 
 /// A budget for a provider that no host belongs to would never be asked: most likely a slip of the pen.
-fn check_providers(settings: &Settings, budget: &BudgetMap) -> Result<()> {
+pub fn check_providers(settings: &Settings, budget: &BudgetMap, place: &str) -> Result<()> {
     let catalogue = crate::instance::catalogue(settings);
-    let mut known: Vec<String> = catalogue.providers().iter().map(ToString::to_string).collect();
-    known.push(Provider::ANY.to_owned());
-    known.sort();
-    known.dedup();
-    let bad = budget.keys().find(|provider| !known.iter().any(|name| name == provider.as_str()));
-    match bad {
+    let known: BTreeSet<&str> = catalogue.providers().iter().map(|name| name.as_str()).chain([Provider::ANY]).collect();
+    match budget.keys().find(|provider| !known.contains(provider.as_str())) {
         Some(provider) => {
+            let known: Vec<&str> = known.into_iter().collect();
             let known = known.join(", ");
-            Err(Exit::usage(format!(
-                "--budget: there is no provider {provider:?}; expected one of {known}",
-                provider = provider.as_str()
-            ))
-            .into())
+            Err(Exit::usage(format!("{place}: there is no provider {provider}; expected one of {known}")).into())
         }
         None => Ok(()),
     }

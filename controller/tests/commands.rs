@@ -1,6 +1,14 @@
 //! The commands that only read, run as a person runs them: the built binary, a home of its own, its exit code and what
 //! it prints.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test"
+)]
+
 use serde_json::Value;
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,13 @@
 //! `hudson replay` as clients see it: TLS for any name, HTTP/1.1 and HTTP/2, bodies byte for byte.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test"
+)]
+
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};

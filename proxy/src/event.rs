@@ -51,8 +51,21 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         response_status: Option<u16>,
     },
-    /// A request was let through (`log: 2`).
-    Request {
+    /// A request was refused, as bot-bottle's log has it (`log: 1`).
+    EgressBlock {
+        /// What happened.
+        reason: String,
+        /// The host asked for.
+        host: String,
+        /// The method.
+        method: String,
+        /// The path without its query.
+        path: String,
+        /// The status it was answered with.
+        response_status: u16,
+    },
+    /// A request was let through (`log: 2`). Headers, queries and bodies are left out rather than redacted.
+    EgressRequest {
         /// The run.
         run: RunId,
         /// The method.

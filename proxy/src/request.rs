@@ -82,7 +82,7 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
         }
     };
     if let (Ok(response), LogLevel::Full) = (&outcome, policy.routes.log) {
-        origin.shared.events.emit(Event::Request {
+        origin.shared.events.emit(Event::EgressRequest {
             run: origin.run.id.clone(),
             method: target.method.to_string(),
             host: origin.authority.host.to_string(),
@@ -207,6 +207,16 @@ fn emit(
     status: Option<StatusCode>,
     refusal: &Refusal,
 ) {
+    let logged = run.is_some_and(|run| run.policy().routes.log >= LogLevel::Blocks);
+    if let (true, Some(status)) = (logged, status) {
+        shared.events.emit(Event::EgressBlock {
+            reason: refusal.message.clone(),
+            host: host.clone(),
+            method: method.to_string(),
+            path: path.to_owned(),
+            response_status: status.as_u16(),
+        });
+    }
     shared.events.emit(Event::Refusal {
         run: run.map(|run| run.id.clone()),
         bottle: run.map(|run| run.bottle.clone()),

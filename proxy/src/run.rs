@@ -131,10 +131,9 @@ impl Run {
         let change = *ledger.changes().borrow();
         {
             let seen = self.block.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(seen) = seen.as_ref().filter(|seen| seen.change == change) {
-                if seen.until.is_none_or(|until| now < until) {
-                    return Ok(seen.block.clone());
-                }
+            let current = |seen: &&SeenBlock| seen.change == change && seen.until.is_none_or(|until| now < until);
+            if let Some(seen) = seen.as_ref().filter(current) {
+                return Ok(seen.block.clone());
             }
         }
         let governing = self.policy().governing(now);

@@ -24,16 +24,19 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long accepting rests after it failed, doubled up to the second value while it goes on failing.
 const ACCEPT_REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Connections beyond the tunnels: clients that have not opened theirs yet, and plain HTTP.
+const UNIDENTIFIED: usize = 1024;
 /// Refusals of unidentified clients that are reported, at most one in this many milliseconds.
 const UNIDENTIFIED_EVERY: i64 = 1000;
 
@@ -104,6 +107,8 @@ pub(crate) struct Shared {
     pub(crate) shutdown: CancellationToken,
     /// Ends reading on without a client.
     pub(crate) abort: CancellationToken,
+    /// Connections, identified or not.
+    connections: Arc<Semaphore>,
     last_unidentified: AtomicI64,
 }
 
@@ -124,6 +129,7 @@ impl Proxy {
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             abort: CancellationToken::new(),
+            connections: Arc::new(Semaphore::new(limits.tunnels.total.saturating_add(UNIDENTIFIED))),
             last_unidentified: AtomicI64::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -133,15 +139,19 @@ impl Proxy {
     pub async fn serve(&self, listener: TcpListener) {
         let mut rest = ACCEPT_REST.0;
         loop {
+            // Without room nothing is accepted: the kernel's queue fills, and clients wait there.
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = accept(&self.shared, &listener) => accepted,
                 () = self.shared.shutdown.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((room, stream)) => {
                     rest = ACCEPT_REST.0;
                     let shared = self.shared.clone();
-                    tokio::spawn(async move { connection(shared, stream).await });
+                    tokio::spawn(async move {
+                        connection(shared, stream).await;
+                        drop(room);
+                    });
                 }
                 Err(error) => {
                     self.shared.events.emit(Event::AcceptFailed { error: error.to_string() });
@@ -187,6 +197,12 @@ impl Proxy {
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn accept(shared: &Shared, listener: &TcpListener) -> io::Result<(OwnedSemaphorePermit, TcpStream)> {
+    let room = shared.connections.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((room, stream))
 }
 
 async fn connection(shared: Arc<Shared>, stream: TcpStream) {

@@ -20,10 +20,13 @@ pub struct Refusal {
     pub message: String,
     /// The budget behind it, for budget refusals.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub budget: Option<BudgetFacts>,
+    pub budget: Option<Box<BudgetFacts>>,
     /// Seconds after which a retry helps; `None` where none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// A status in place of the registry's, where the protocol has one of its own.
+    #[serde(skip)]
+    status: Option<u16>,
 }
 
 /// The spent budget that a refusal names.
@@ -55,18 +58,24 @@ pub struct RefusalResponse {
 impl Refusal {
     /// A refusal that says what happened.
     pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), budget: None, retry_after: None }
+        Self { code, message: message.into(), budget: None, retry_after: None, status: None }
     }
 
     /// With the budget that was spent.
     pub fn with_budget(mut self, budget: BudgetFacts) -> Self {
-        self.budget = Some(budget);
+        self.budget = Some(Box::new(budget));
         self
     }
 
     /// With the seconds after which a retry helps.
     pub fn with_retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// With a status in place of the registry's.
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
         self
     }
 
@@ -86,7 +95,7 @@ impl Refusal {
             Some(seconds) => headers.push(("retry-after", seconds.to_string())),
             None => headers.push(("x-should-retry", "false".to_owned())),
         }
-        let status = self.code.status(format);
+        let status = self.status.unwrap_or_else(|| self.code.status(format));
         RefusalResponse { status, headers, body: shape::body(self, status, format) }
     }
 

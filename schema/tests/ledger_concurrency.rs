@@ -64,7 +64,7 @@ async fn two_ledgers_on_one_file_wait_for_each_other() {
             for _ in 0..25 {
                 let hold = placed(ledger.hold_place(ask("r1", 5, 5, &limits)).await.unwrap());
                 ledger.usage_settle(settlement(&hold.id, Some(usage(5, 5)), &limits)).await.unwrap();
-                ledger.block_fetch(&id("r1"), NOW).await.unwrap();
+                ledger.block_fetch(&id("r1"), &limits, NOW).await.unwrap();
             }
         });
     }
@@ -173,6 +173,18 @@ async fn changes_are_seen_whoever_makes_them() {
     let still = *changes.borrow();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(*changes.borrow(), still, "nothing happened");
+
+    // Who answers every change by planning would otherwise wake itself, and every other, for ever.
+    let limits = [limit(ScopeKind::Global, "", "any", 10)];
+    ours.run_insert(run("spent", "ci", None, &[])).await.unwrap();
+    spend(&*ours, "spent", 10, 0, &limits).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let still = *changes.borrow();
+    for ledger in [&ours, &theirs] {
+        assert!(ledger.block_plan(&id("spent"), &limits, NOW).await.unwrap().is_some());
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(*changes.borrow(), still, "it was planned before");
 }
 
 /// Not a test of its own: the process that `what_a_killed_process_held_is_charged` starts.

@@ -159,6 +159,8 @@ async fn a_ledger_is_private_and_can_be_read_without_writing() {
     assert_eq!(reader.run_list(true).await.unwrap().len(), 1);
     let refused = reader.run_insert(run("r2", "ci", None, &[])).await.unwrap_err();
     assert!(refused.to_string().contains("reading only"), "{refused}");
+    let refused = reader.block_plan(&id("r1"), &[], NOW).await.unwrap_err();
+    assert!(refused.to_string().contains("reading only"), "{refused}");
     // Also when the writer is gone, and again when one comes back.
     drop(ledger);
     assert_eq!(reader.run_list(true).await.unwrap().len(), 1);

@@ -4,8 +4,8 @@
 
 mod ledger_support;
 
-use hudson_schema::ScopeKind;
 use hudson_schema::ledger::*;
+use hudson_schema::{Quality, ScopeKind};
 use ledger_support::*;
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ const DAILY: u64 = 2000;
 #[derive(Clone, Debug)]
 enum Step {
     Place { run: usize, input: u64, output: u64, codex: bool },
-    Settle { hold: usize, input: u64, output: u64 },
+    Settle { hold: usize, input: u64, output: u64, exact: bool },
     SettleUnread { hold: usize },
     Release { hold: usize },
     Die,
@@ -27,8 +27,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..RUNS.len(), 0..400_u64, 1..400_u64, any::<bool>())
             .prop_map(|(run, input, output, codex)| Step::Place { run, input, output, codex }),
-        5 => (any::<usize>(), 0..500_u64, 0..400_u64)
-            .prop_map(|(hold, input, output)| Step::Settle { hold, input, output }),
+        5 => (any::<usize>(), 0..500_u64, 0..400_u64, any::<bool>())
+            .prop_map(|(hold, input, output, exact)| Step::Settle { hold, input, output, exact }),
         1 => any::<usize>().prop_map(|hold| Step::SettleUnread { hold }),
         1 => any::<usize>().prop_map(|hold| Step::Release { hold }),
         1 => Just(Step::Die),
@@ -80,13 +80,20 @@ impl Story {
                     self.open.push(hold);
                 }
             }
-            Step::Settle { hold, input, output } => {
+            Step::Settle { hold, input, output, exact } => {
                 let Some(index) = pick(hold, &self.open) else { return };
                 let hold = self.open.remove(index);
                 self.excess += (input + output).saturating_sub(hold.tokens);
                 let mut done = settlement(&hold.id, Some(usage(input, output)), &self.limits("ci"));
                 done.now = self.now;
+                if !exact {
+                    done.quality = Quality::Recovered;
+                }
+                let before = self.taken().await;
                 self.ledger.usage_settle(done).await.unwrap();
+                let after = self.taken().await;
+                let used = if exact { input + output } else { hold.tokens.max(input + output) };
+                assert_eq!(after + hold.tokens, before + used, "only what is exact gives some back");
             }
             Step::SettleUnread { hold } => {
                 let Some(index) = pick(hold, &self.open) else { return };
@@ -117,6 +124,12 @@ impl Story {
     async fn settles_nothing(&self, hold: &Hold) -> bool {
         let settled = self.ledger.usage_settle(settlement(&hold.id, None, &[])).await;
         matches!(settled, Err(LedgerError::Missing { .. }))
+    }
+
+    /// What is spent or held.
+    async fn taken(&self) -> u64 {
+        let (spent, held) = balance(&*self.ledger, ScopeKind::Global, "", "any").await;
+        spent + held
     }
 
     async fn check(&self) {

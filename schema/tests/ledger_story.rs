@@ -5,7 +5,7 @@
 #[macro_use]
 mod ledger_support;
 
-use hudson_schema::budget::Mode;
+use hudson_schema::budget::{Mode, Weights};
 use hudson_schema::ledger::*;
 use hudson_schema::{Quality, ScopeKind, Usage};
 use ledger_support::*;
@@ -15,6 +15,7 @@ story! { sqlite, crate::ledger_support::on_sqlite:
     a_hold_is_lowered_to_what_is_left
     soft_refuses_only_past_the_limit
     a_late_settle_replaces_held_usage_once
+    what_is_not_exact_never_charges_less_than_its_hold
     a_new_window_is_summed_from_usage
     usage_is_read_by_any_column
 }
@@ -128,6 +129,50 @@ async fn a_late_settle_replaces_held_usage_once(open: Open<'_>) {
     let hold = placed(ledger.hold_place(ask("r1", 30, 40, &limits)).await.unwrap());
     ledger.usage_settle(settlement(&hold.id, None, &limits)).await.unwrap();
     assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (590, 0));
+}
+
+async fn what_is_not_exact_never_charges_less_than_its_hold(open: Open<'_>) {
+    let ledger = open();
+    let limits = [limit(ScopeKind::Global, "", "any", 100_000)];
+    ledger.run_insert(run("r1", "ci", None, &[])).await.unwrap();
+    let doomed = open();
+    // Twice: settled in time, and after the hold was charged as a whole.
+    let mut holds = Vec::new();
+    for owner in [&ledger, &doomed] {
+        for (quality, seen, charged) in [
+            (Quality::Exact, 100, 100),
+            (Quality::Recovered, 100, 1000),
+            (Quality::Recovered, 1100, 1100),
+            (Quality::Estimated, 100, 1000),
+            (Quality::Held, 0, 1000),
+        ] {
+            let hold = placed(owner.hold_place(ask("r1", 400, 600, &limits)).await.unwrap());
+            holds.push((hold, quality, usage(seen, 0), charged));
+        }
+    }
+    drop(doomed);
+    assert_eq!(ledger.holds_reap(NOW + 1).await.unwrap(), 5);
+    for (hold, quality, seen, _) in &holds {
+        let done = Settlement { quality: *quality, ..settlement(&hold.id, Some(*seen), &limits) };
+        ledger.usage_settle(done).await.unwrap();
+    }
+    assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (2 * 4200, 0));
+    let key = |quality: Quality, seen: Usage, charged: u64| (quality.name(), seen.input, seen.total, charged);
+    let rows = ledger.usage_list(UsageQuery::default()).await.unwrap();
+    let mut rows: Vec<_> = rows.iter().map(|row| key(row.quality, row.usage, row.charged)).collect();
+    let mut expected: Vec<_> =
+        holds.iter().map(|(_, quality, seen, charged)| key(*quality, *seen, *charged)).collect();
+    rows.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(rows, expected, "the numbers as they were seen");
+
+    // Weighed before it is compared.
+    let hold = placed(ledger.hold_place(ask("r1", 400, 600, &limits)).await.unwrap());
+    let weights = Weights { output: 5000, ..Weights::default() };
+    let seen = Some(usage(0, 300));
+    let done = Settlement { weights, quality: Quality::Recovered, ..settlement(&hold.id, seen, &limits) };
+    ledger.usage_settle(done).await.unwrap();
+    assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (2 * 4200 + 1500, 0));
 }
 
 async fn a_new_window_is_summed_from_usage(open: Open<'_>) {

@@ -3,9 +3,17 @@
 //! Invariant: standard output holds the answer and nothing else; a reader that went away (`| head`) is no error.
 
 use anyhow::{Context, Result};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width, presets,
+};
 use serde::Serialize;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+
+/// Blanks in front of and behind each cell.
+const PADDING: (u16, u16) = (0, 2);
+
+/// One line under the headings.
+const LINED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
 
 /// Prints a text as it stands.
 pub(super) fn text(text: &str) -> Result<()> {
@@ -74,40 +82,65 @@ enum Style {
 }
 
 fn render(headings: &[&str], rows: Vec<Vec<Cell>>, style: Style) -> String {
+    let numeric: Vec<bool> =
+        rows.first().into_iter().flatten().map(|cell| matches!(cell, Cell::Number(_))).collect();
+    let mut lines: Vec<Vec<String>> = vec![headings.iter().map(|heading| (*heading).to_owned()).collect()];
+    lines.extend(rows.into_iter().map(|row| row.into_iter().map(|cell| cell.shown(style)).collect()));
+    let least = least_widths(&lines);
+    let mut lines = lines.into_iter();
+    let headings = lines.next().unwrap_or_default();
     let mut table = Table::new();
     match style {
+        Style::Terminal(width) if least.iter().sum::<usize>() > usize::from(width) => {
+            return records(&headings, lines);
+        }
         Style::Terminal(width) => {
-            table
-                .load_style(presets::UTF8_FULL_CONDENSED)
-                .set_content_arrangement(ContentArrangement::Dynamic)
-                .set_width(width);
+            table.load_style(LINED).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
         Style::Plain => {
             table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         }
     }
-    table.set_header(headings.iter().map(|heading| (*heading).to_owned()).collect::<Vec<_>>());
-    let numeric: Vec<usize> = rows
-        .first()
-        .into_iter()
-        .flat_map(|row| row.iter().enumerate())
-        .filter_map(|(index, cell)| matches!(cell, Cell::Number(_)).then_some(index))
-        .collect();
-    for row in rows {
-        table.add_row(row.into_iter().map(|cell| cell.shown(style)).collect::<Vec<_>>());
-    }
-    for index in numeric {
-        if let Some(column) = table.column_mut(index) {
+    table.set_header(headings).add_rows(lines);
+    for ((column, numeric), least) in table.column_iter_mut().zip(numeric).zip(least) {
+        column.set_padding(PADDING);
+        if numeric {
             column.set_cell_alignment(CellAlignment::Right);
         }
-    }
-    if let Style::Plain = style {
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+        if let (Style::Terminal(_), Ok(least)) = (style, u16::try_from(least)) {
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
         }
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n") + "\n"
+}
+
+/// Where not every column has room for its words, a row is a paragraph.
+fn records(headings: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let widest = headings.iter().map(|heading| heading.chars().count()).max().unwrap_or_default();
+    let paragraphs: Vec<String> = rows
+        .map(|row| {
+            let lines = headings.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+            lines.map(|(heading, cell)| format!("{heading:<widest$}  {cell}\n")).collect()
+        })
+        .collect();
+    paragraphs.join("\n")
+}
+
+/// The width of each column that leaves its words whole.
+fn least_widths(lines: &[Vec<String>]) -> Vec<usize> {
+    let longest = |cell: &String| cell.split(' ').map(|word| word.chars().count()).max().unwrap_or_default();
+    let mut least = Vec::new();
+    for line in lines {
+        for (index, cell) in line.iter().enumerate() {
+            let width = longest(cell) + usize::from(PADDING.0 + PADDING.1);
+            match least.get_mut(index) {
+                None => least.push(width),
+                Some(known) => *known = width.max(*known),
+            }
+        }
+    }
+    least
 }
 
 impl Cell {
@@ -168,14 +201,32 @@ mod tests {
             "BOTTLE    TOTAL\nci      1234567\n-             5\n"
         );
         let drawn = render(&["BOTTLE", "TOTAL"], rows(), Style::Terminal(60));
-        assert!(drawn.contains("1,234,567") && drawn.starts_with('┌'), "{drawn}");
+        assert_eq!(drawn, "BOTTLE  TOTAL\n─────────────────────\nci  1,234,567\n  5\n");
     }
 
     #[test]
     fn a_table_fits_the_terminal() {
-        let wide = vec![vec![Cell::from("x y ".repeat(60)), Cell::from("z ".repeat(60))]];
-        let drawn = render(&["A", "B"], wide, Style::Terminal(40));
-        assert!(drawn.lines().all(|line| line.chars().count() <= 40), "{drawn}");
+        let cells = || {
+            let run = "01a1f97d-c951-77cd-a25c-f881da572eee";
+            vec![vec![
+                Cell::from(run),
+                Cell::from("a cause of many words ".repeat(5)),
+                Cell::from(1_234_567_u64),
+            ]]
+        };
+        for width in [60, 90, 200] {
+            let drawn = render(&["RUN", "CAUSE", "TOKENS"], cells(), Style::Terminal(width));
+            assert!(drawn.lines().all(|line| line.chars().count() <= usize::from(width)), "{width}\n{drawn}");
+            assert!(
+                drawn.contains("1,234,567") && drawn.contains("01a1f97d-c951-77cd-a25c-f881da572eee"),
+                "{drawn}"
+            );
+        }
+        let narrow = render(&["RUN", "CAUSE", "TOKENS"], cells(), Style::Terminal(40));
+        assert!(
+            narrow.starts_with("RUN     01a1f97d") && narrow.ends_with("TOKENS  1,234,567\n"),
+            "{narrow}"
+        );
     }
 
     #[test]

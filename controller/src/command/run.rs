@@ -6,7 +6,7 @@ use crate::cli::RunArgs;
 use crate::control::{self, Answer};
 use crate::environment;
 use crate::events::EventLog;
-use crate::exit;
+use crate::exit::{self, Exit};
 use crate::instance::{self, Instance, Options, now};
 use crate::launch::{Prepared, Request};
 use crate::network;
@@ -18,6 +18,8 @@ use hudson_schema::RunId;
 use hudson_schema::ledger::sqlite::SqliteLedger;
 use hudson_schema::ledger::{SharedLedger, UsageColumn, UsageQuery, UsageSum};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,11 +42,14 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
         supervised: true,
     };
     let prepared = Prepared::new(&context.home, request)?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let own = environment::expanded(&prepared.resolved.bottle.env, &variable, &prepared.secret_values())
+        .map_err(|error| Exit::usage(format!("bottle {}: {error}", prepared.bottle)))?;
     instance::make_home(&context.home)?;
     let proxy = Proxy::find(context, &arguments, &prepared).await?;
     let registered = register::register(proxy.ledger(), &prepared).await?;
     let run = &registered.record.id;
-    let outcome = supervised(context, &arguments, &prepared, &proxy, &registered).await;
+    let outcome = supervised(context, &arguments, &prepared, &own, &proxy, &registered).await;
     // However it ended, its credentials end with it, and what it left in flight is settled.
     proxy.stop().await;
     let code = outcome.as_ref().map_or(None, |ended| Some(i32::from(ended.code)));
@@ -60,6 +65,7 @@ async fn supervised(
     context: &Context,
     arguments: &RunArgs,
     prepared: &Prepared,
+    own: &BTreeMap<String, OsString>,
     proxy: &Proxy,
     registered: &Registered,
 ) -> Result<Ended> {
@@ -77,8 +83,7 @@ async fn supervised(
             &json!({"addresses": [address], "ca_file": context.home.ca_bundle(), "run": run}),
         )?;
     }
-    let mut variables = registered.variables(address, &context.home);
-    variables.extend(prepared.resolved.bottle.env.iter().map(|(name, value)| (name.clone(), value.into())));
+    let mut variables = own.clone();
     variables.extend(prepared.environment());
     // What makes the traffic go through the proxy has the last word.
     variables.extend(registered.variables(address, &context.home));

@@ -37,13 +37,13 @@ pub(super) async fn execute(context: &Context, arguments: UsageArgs) -> Result<u
 
 /// A misspelt name must not look like a bottle that used nothing.
 async fn refuse_unknown(context: &Context, ledger: &SharedLedger, arguments: &UsageArgs) -> Result<()> {
-    if let Some(id) = &arguments.run {
-        if ledger.run_fetch(id).await?.is_none() {
-            return Err(Exit::not_found(format!(
-                "the ledger has no run {id}; `hudson usage --by run` lists them"
-            ))
-            .into());
-        }
+    if let Some(id) = &arguments.run
+        && ledger.run_fetch(id).await?.is_none()
+    {
+        return Err(Exit::not_found(format!(
+            "the ledger has no run {id}; `hudson usage --by run` lists them"
+        ))
+        .into());
     }
     if let Some(name) = &arguments.bottle {
         bottle::refuse_unknown(context, Some(ledger), name).await?;

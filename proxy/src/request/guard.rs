@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::policy::{self, Decision, GitOperation};
 use crate::run::Run;
 use crate::server::Shared;
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use hudson_schema::config::{Authority, Route, Routes, Scheme};
 use hudson_schema::{Refusal, RefusalCode};
 
@@ -87,13 +87,14 @@ pub(super) fn git(route: &Route, target: &Target) -> Result<(), Refusal> {
     }
 }
 
-/// No upgrade is let through yet: what is behind one could not be read.
+/// No upgrade is let through yet: what is behind one could not be read. On 426 clients fall back to plain requests.
 pub(super) fn protocol(headers: &HeaderMap) -> Result<(), Refusal> {
     match headers.contains_key(header::UPGRADE) {
         true => Err(Refusal::new(
             RefusalCode::ProtocolNotAllowed,
             "Upgrades (WebSocket) are not relayed; use plain HTTP requests.",
-        )),
+        )
+        .with_status(StatusCode::UPGRADE_REQUIRED.as_u16())),
         false => Ok(()),
     }
 }

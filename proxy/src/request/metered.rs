@@ -25,6 +25,9 @@ use hudson_schema::{Format, Provider, Refusal, RefusalCode};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
+/// How far the live count may be above the truth: nineteen of twenty recorded chat streams are within five times.
+const OVERCOUNT: u64 = 8;
+
 /// Admits, sends and meters one request.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
@@ -124,7 +127,7 @@ fn readable(origin: &Origin, headers: &HeaderMap, body: Bytes) -> Result<Bytes, 
     let limit = origin.shared.limits.body_bytes;
     decode_body(&encodings.join(", "), &body, limit).map(Bytes::from).map_err(|error| {
         let code = match error {
-            DecodeError::TooLarge { .. } => RefusalCode::BodyTooLarge,
+            DecodeError::TooLarge => RefusalCode::BodyTooLarge,
             _ => RefusalCode::BodyUnreadable,
         };
         Refusal::new(code, format!("{error}."))
@@ -234,12 +237,12 @@ fn exhausted_refusal(policy: &RunPolicy, exhausted: &Exhausted, needed: u64) -> 
 
 /// The live count at which a stream is ended.
 ///
-/// Where the request carries a cap the provider keeps it, and the live count, which leans high, only catches one that
-/// does not; elsewhere the cut is the only guard.
+/// Where the request carries a cap the provider keeps it, and the live count only catches one that does not; elsewhere
+/// the cut is the only guard.
 fn cut_at(policy: &RunPolicy, facts: &RequestFacts, hold: &Hold, wanted: u64) -> u64 {
     let left = hold.left.map_or(u64::MAX, |left| policy.weights.fitting(left));
     let granted = match facts.cap_supported {
-        true => hold.output.saturating_mul(2),
+        true => hold.output.saturating_mul(OVERCOUNT),
         false => hold.output,
     };
     // What was not granted of what was wanted is not left either.

@@ -1,6 +1,6 @@
 //! What the ledger's tests share: short ways to say runs, limits, requests and settlements.
 
-#![allow(dead_code, reason = "each test binary uses some")]
+#![allow(dead_code, unused_macros, reason = "each test binary uses some")]
 
 use hudson_schema::budget::{Limit, Mode, Weights, Window};
 use hudson_schema::ledger::sqlite::SqliteLedger;
@@ -137,7 +137,7 @@ pub(crate) fn blocked(outcome: HoldOutcome) -> Block {
     }
 }
 
-/// Places a hold and settles it with exactly these tokens.
+/// Places a hold and settles it with exactly these tokens, whatever governs.
 pub(crate) async fn spend(
     ledger: &dyn Ledger,
     run: &str,

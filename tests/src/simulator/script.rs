@@ -141,7 +141,7 @@ impl Script {
 }
 
 /// More output than this is told as a number but not written out.
-const MOST_WORDS: u64 = 50_000;
+const MOST_WORDS: u64 = 400_000;
 
 const WORDS: [&str; 32] = [
     "river",

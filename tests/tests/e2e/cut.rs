@@ -7,12 +7,15 @@ use hudson_tests::{Clients, Invocation, World};
 
 use crate::cases::{ANTHROPIC, OPENAI};
 
+/// Far more than any budget here: a live count that errs on the safe side may let several times the grant pass.
+const ENDLESS: &str = "sim-10-300000-nocap";
+
 /// Slow enough that a cut comes before the end.
 fn slow() -> World {
-    World::with(Options { gap: Duration::from_millis(5), ..Options::default() })
+    World::with(Options { gap: Duration::from_millis(5), tokens_per_event: 400, ..Options::default() })
 }
 
-/// The provider was stopped well before the 6000 tokens it meant to write, and one row says what it cost.
+/// The provider was stopped before the end of what it meant to write, and one row says what it cost.
 fn was_cut(world: &World) {
     let call = world.only_call();
     assert!(!call.complete, "the provider could write to the end");
@@ -25,40 +28,57 @@ fn was_cut(world: &World) {
 #[test]
 fn an_anthropic_stream_ends_with_an_error_event() {
     let world = slow();
-    let body = r#"{"model":"sim-10-6000-nocap","max_tokens":8000,"stream":true,"messages":[{"role":"user","content":"x"}]}"#;
+    let body = format!(
+        r#"{{"model":"{ENDLESS}","max_tokens":8000,"stream":true,"messages":[{{"role":"user","content":"x"}}]}}"#
+    );
     let url = "https://api.anthropic.com/v1/messages";
     let curl =
-        Invocation::new("curl", &["-sS", "-N", "-H", "content-type: application/json", "-d", body, url]);
+        Invocation::new("curl", &["-sS", "-N", "-H", "content-type: application/json", "-d", &body, url]);
     let launch =
         world.launch().provider("claude").budget("claude=1000").env(ANTHROPIC.variable, ANTHROPIC.value);
     let outcome = launch.run(&curl);
     // curl itself is content: the body has a proper end.
-    let text = outcome.exited(77).text();
+    let text = outcome.text();
     assert!(text.contains("event: error") && !text.contains("event: message_stop"), "{outcome}");
     was_cut(&world);
+    outcome.exited(77);
 }
 
 #[test]
 fn a_chat_stream_ends_with_an_error_chunk() {
     let world = slow();
-    let body = r#"{"model":"sim-10-6000-nocap","max_completion_tokens":8000,"stream":true,"messages":[]}"#;
+    let body = format!(r#"{{"model":"{ENDLESS}","max_completion_tokens":8000,"stream":true,"messages":[]}}"#);
     let url = "https://api.openai.com/v1/chat/completions";
     let curl =
-        Invocation::new("curl", &["-sS", "-N", "-H", "content-type: application/json", "-d", body, url]);
+        Invocation::new("curl", &["-sS", "-N", "-H", "content-type: application/json", "-d", &body, url]);
     let launch = world.launch().provider("codex").budget("codex=1000").env(OPENAI.variable, OPENAI.value);
     let outcome = launch.run(&curl);
-    let text = outcome.exited(77).text();
+    let text = outcome.text();
     assert!(text.contains(r#"data: {"error""#) && !text.contains(r#""finish_reason":"stop""#), "{outcome}");
     was_cut(&world);
+    outcome.exited(77);
 }
 
 #[test]
 fn the_sdk_shows_the_reason_and_does_not_ask_again() {
     let world = slow();
-    let client = Clients::installed().python("anthropic_sdk.py", &["sync", "stream", "sim-10-6000-nocap"]);
+    let client = Clients::installed().python("anthropic_sdk.py", &["sync", "stream", ENDLESS]);
     let launch =
         world.launch().provider("claude").budget("claude=1000").env(ANTHROPIC.variable, ANTHROPIC.value);
-    launch.run(&client).exited(77).shows("budget");
+    let outcome = launch.run(&client);
     was_cut(&world);
     assert!(world.refused_calls().len() <= 1, "{:#?}", world.refused_calls());
+    outcome.shows("budget").exited(77);
+}
+
+/// Claude Code sends a broken request again: what it sends then must meet a refusal.
+#[test]
+fn claude_code_shows_the_reason_and_is_refused_when_it_asks_again() {
+    let world = slow();
+    let client = Clients::installed().claude().arg("--model").arg(ENDLESS);
+    let launch = world.launch().budget("claude=40k").env(ANTHROPIC.variable, ANTHROPIC.value);
+    let outcome = launch.run(&client);
+    world.only_call();
+    assert!(world.refused_calls().len() <= 2, "{:#?}", world.refused_calls());
+    outcome.shows("budget").exited(77);
 }

@@ -40,15 +40,19 @@ pub(super) struct Explained<'a> {
 /// Explains a request under a prepared launch.
 pub(super) fn explain<'a>(asked: &Asked, prepared: &'a Prepared) -> Explained<'a> {
     let mut explained = Explained::default();
-    if let Err(refusal) = stages(asked, prepared, &mut explained) {
-        explained.refusal = Some(refusal);
+    if let Err(refused) = stages(asked, prepared, &mut explained) {
+        explained.refusal = Some(*refused);
     }
     explained
 }
 
-fn stages<'a>(asked: &Asked, prepared: &'a Prepared, explained: &mut Explained<'a>) -> Result<(), Refusal> {
+fn stages<'a>(
+    asked: &Asked,
+    prepared: &'a Prepared,
+    explained: &mut Explained<'a>,
+) -> Result<(), Box<Refusal>> {
     if asked.method == Method::CONNECT {
-        return Err(Refusal::new(RefusalCode::ProtocolNotAllowed, "CONNECT inside a tunnel is not allowed."));
+        return Err(refusal(RefusalCode::ProtocolNotAllowed, "CONNECT inside a tunnel is not allowed."));
     }
     if asked.scheme == Scheme::Http && asked.authority.host.name() == Some(LOCAL) {
         explained.place = Some("Hudson itself answers, also without a route".to_owned());
@@ -63,7 +67,7 @@ fn stages<'a>(asked: &Asked, prepared: &'a Prepared, explained: &mut Explained<'
         address(asked, first)?;
     }
     let path = policy::normalise_path(&asked.path).map_err(|fault| {
-        Refusal::new(RefusalCode::MalformedRequest, format!("The path is ambiguous: {fault}."))
+        refusal(RefusalCode::MalformedRequest, format!("The path is ambiguous: {fault}."))
     })?;
     explained.path = Some(path.clone());
     let method = asked.method.as_str();
@@ -73,7 +77,7 @@ fn stages<'a>(asked: &Asked, prepared: &'a Prepared, explained: &mut Explained<'
         Decision::Allowed(route) => route,
         Decision::HostNotAllowed => {
             let line = format!("`- host: {}` in its routes would allow it", authority.host);
-            return Err(Refusal::new(
+            return Err(refusal(
                 RefusalCode::HostNotAllowed,
                 format!("{} is not on this bottle's allowlist; {line}.", asked.origin()),
             ));
@@ -81,7 +85,7 @@ fn stages<'a>(asked: &Asked, prepared: &'a Prepared, explained: &mut Explained<'
         Decision::NotMatched(route) => {
             explained.route = Some(route);
             explained.place = place(prepared, route);
-            return Err(Refusal::new(
+            return Err(refusal(
                 RefusalCode::RequestNotMatched,
                 format!(
                     "{method} {path} matches no entry under `matches` of the route to {}.",
@@ -96,10 +100,10 @@ fn stages<'a>(asked: &Asked, prepared: &'a Prepared, explained: &mut Explained<'
     explained.git = policy::git_operation(&path, asked.query.as_deref());
     git(route, explained.git)?;
     if asked.headers.contains_key(header::UPGRADE) {
-        return Err(Refusal::new(RefusalCode::ProtocolNotAllowed, "Upgrades (WebSocket) are not relayed."));
+        return Err(refusal(RefusalCode::ProtocolNotAllowed, "Upgrades (WebSocket) are not relayed."));
     }
     if !route.credentials.is_empty() && asked.method == Method::TRACE {
-        return Err(Refusal::new(
+        return Err(refusal(
             RefusalCode::CredentialUnavailable,
             "A TRACE response would echo the credential; none is put on it.",
         ));
@@ -107,7 +111,7 @@ fn stages<'a>(asked: &Asked, prepared: &'a Prepared, explained: &mut Explained<'
     let endpoint = endpoint(&instance::catalogue(&prepared.settings), asked, route, &path);
     explained.endpoint = Some(endpoint.clone());
     match endpoint {
-        Endpoint::Unknown { .. } if route.unmetered == Unmetered::Deny => Err(Refusal::new(
+        Endpoint::Unknown { .. } if route.unmetered == Unmetered::Deny => Err(refusal(
             RefusalCode::UnmeteredEndpoint,
             format!("{method} {path} is on a metered host, and Hudson cannot meter it."),
         )),
@@ -120,21 +124,19 @@ fn stages<'a>(asked: &Asked, prepared: &'a Prepared, explained: &mut Explained<'
 }
 
 /// A host that is an address is judged now; a name when it is dialled.
-fn address(asked: &Asked, route: &Route) -> Result<(), Refusal> {
+fn address(asked: &Asked, route: &Route) -> Result<(), Box<Refusal>> {
     let redirected = route.upstream.as_ref().is_some_and(|upstream| upstream.connect_to.is_some());
     let Some(ip) = asked.authority.host.ip().filter(|_| !redirected) else { return Ok(()) };
-    address::check(&[SocketAddr::new(ip, asked.authority.port)], &route.allow_addresses, &[]).map_err(
-        |fault| Refusal::new(RefusalCode::AddressBlocked, format!("{}: {fault}.", asked.authority.host)),
-    )
+    address::check(&[SocketAddr::new(ip, asked.authority.port)], &route.allow_addresses, &[])
+        .map_err(|fault| refusal(RefusalCode::AddressBlocked, format!("{}: {fault}.", asked.authority.host)))
 }
 
-fn git(route: &Route, operation: Option<GitOperation>) -> Result<(), Refusal> {
+fn git(route: &Route, operation: Option<GitOperation>) -> Result<(), Box<Refusal>> {
     match operation {
-        Some(GitOperation::Push) => Err(Refusal::new(
-            RefusalCode::GitPushBlocked,
-            "git push over HTTPS is not allowed through Hudson.",
-        )),
-        Some(GitOperation::Fetch) if !route.git_fetch => Err(Refusal::new(
+        Some(GitOperation::Push) => {
+            Err(refusal(RefusalCode::GitPushBlocked, "git push over HTTPS is not allowed through Hudson."))
+        }
+        Some(GitOperation::Fetch) if !route.git_fetch => Err(refusal(
             RefusalCode::GitFetchBlocked,
             "git fetch is not allowed on this route, and git push over HTTPS never is.",
         )),
@@ -188,4 +190,9 @@ fn place(prepared: &Prepared, route: &Route) -> Option<String> {
     }
     let file = prepared.launch.routes.as_ref().or(prepared.resolved.bottle.routes_path.as_ref())?;
     Some(format!("{}:{}", file.display(), route.line))
+}
+
+/// A refusal as the error of a stage.
+fn refusal(code: RefusalCode, message: impl Into<String>) -> Box<Refusal> {
+    Box::new(Refusal::new(code, message))
 }

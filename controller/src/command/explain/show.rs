@@ -52,7 +52,7 @@ pub(super) fn object(asked: &Asked, prepared: &Prepared, explained: &Explained<'
         "git": explained.git.map(git),
         "credentials": credentials,
         "metering": explained.endpoint.as_ref().map(metering),
-        "allow_addresses": explained.route.map(|route| addresses(route)),
+        "allow_addresses": explained.route.map(addresses),
         "budgets": limits,
         "presets": prepared.launch.presets,
     })
@@ -115,7 +115,7 @@ pub(super) fn words(asked: &Asked, prepared: &Prepared, explained: &Explained<'_
     out
 }
 
-fn route_credentials<'a>(route: Option<&'a Route>) -> impl Iterator<Item = &'a Credential> {
+fn route_credentials(route: Option<&Route>) -> impl Iterator<Item = &Credential> {
     route.into_iter().flat_map(|route| &route.credentials)
 }
 

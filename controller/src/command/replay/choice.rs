@@ -78,13 +78,17 @@ impl Recordings {
         chosen
     }
 
-    /// What there is, for a client that asked for something else: how many recordings of each host and target.
-    pub(super) fn listed(&self) -> Vec<Value> {
-        let mut counts: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
+    /// What there is, for a client that asked `host` for something else: how many recordings of each host and target,
+    /// those of its host first.
+    pub(super) fn listed(&self, host: &str) -> Vec<Value> {
+        let mut counts: BTreeMap<(bool, &str, &str, &str), usize> = BTreeMap::new();
         for recording in &self.all {
-            *counts.entry((full(&recording.host), &recording.method, &recording.target)).or_default() += 1;
+            let elsewhere = !is_host(&recording.host, host);
+            let key =
+                (elsewhere, full(&recording.host), recording.method.as_str(), recording.target.as_str());
+            *counts.entry(key).or_default() += 1;
         }
-        let listed = counts.into_iter().take(LISTED).map(|((host, method, target), streams)| {
+        let listed = counts.into_iter().take(LISTED).map(|((_, host, method, target), streams)| {
             serde_json::json!({"host": host, "method": method, "target": target, "streams": streams})
         });
         listed.collect()
@@ -211,6 +215,6 @@ mod tests {
         assert!(ids(&recordings, "api.openai.com", "/v1/messages", "", 1).is_empty());
         let named = Asked { method: "GET", host: "x", target: "/", body: b"", id: Some("b") };
         assert_eq!(recordings.choose(&named).unwrap().id, "b");
-        assert_eq!(recordings.listed().len(), 2);
+        assert_eq!(recordings.listed("x").len(), 2);
     }
 }

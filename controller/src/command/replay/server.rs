@@ -91,7 +91,7 @@ impl Server {
                 StatusCode::NOT_FOUND,
                 &json!({
                     "error": format!("no recording answers {} https://{host}{}", asked.method, asked.target),
-                    "recordings": self.recordings.listed(),
+                    "recordings": self.recordings.listed(&host),
                 }),
             ),
         }

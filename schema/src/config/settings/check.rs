@@ -82,6 +82,8 @@ fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Setting
         (on(settings.control.confirm), control.key("confirm"), "control.confirm"),
         (on(settings.control.admin), control.key("admin"), "control.admin"),
         (on(settings.control.metrics), control.key("metrics"), "control.metrics"),
+        (settings.cutoff != defaults.cutoff, top.key("cutoff"), "cutoff"),
+        (settings.warn_at != defaults.warn_at, top.key("warn_at"), "warn_at"),
         (settings.estimate.count_tokens, top.key("estimate").key("count_tokens"), "estimate.count_tokens"),
         (
             settings.ledger == LedgerSetting::Sqlite { synchronous: Synchronous::Full },
