@@ -39,8 +39,13 @@ pub enum Command {
     #[command(subcommand)]
     Budget(BudgetCommand),
     /// Validate settings, bottles and routes
+    ///
+    /// Files in order are listed on standard output, faults with file, line and column on standard error; the exit code
+    /// is 2 when there is a fault.
     Check(CheckArgs),
     /// Say which route decides about a request, and why
+    ///
+    /// Nothing is sent and no name is resolved. The exit code is 0 when the request is allowed and 1 when it is refused.
     Explain(ExplainArgs),
     /// Print the token usage that recorded responses report
     Meter(MeterArgs),
@@ -52,7 +57,10 @@ pub enum Command {
     Ca(CaCommand),
     /// Live runs, blocks, enforcement, configuration
     Status,
-    /// Serve recorded provider streams over TLS
+    /// Serve recorded provider streams over TLS, for any host's name
+    ///
+    /// A request is answered by a recording of the same host, method and target, best one of the same body; the
+    /// header `x-hudson-replay: ID` picks one.
     Replay(ReplayArgs),
     /// Print a shell's completions
     Completions {

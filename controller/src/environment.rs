@@ -90,7 +90,9 @@ pub fn expanded(
     let mut expanded = BTreeMap::new();
     for (name, text) in written {
         if text == "?prompt" {
-            return Err(format!("env.{name} asks for a value (?prompt); set it in the environment as ${{{name}}} instead"));
+            return Err(format!(
+                "env.{name} asks for a value (?prompt); set it in the environment as ${{{name}}} instead"
+            ));
         }
         let mut value = String::new();
         let mut rest = text.as_str();
@@ -98,7 +100,9 @@ pub fn expanded(
             let (wanted, behind) =
                 after.split_once('}').ok_or_else(|| format!("env.{name}: `${{` without `}}`"))?;
             value.push_str(before);
-            value.push_str(&variable(wanted).ok_or_else(|| format!("env.{name}: the variable {wanted} is not set"))?);
+            value.push_str(
+                &variable(wanted).ok_or_else(|| format!("env.{name}: the variable {wanted} is not set"))?,
+            );
             rest = behind;
         }
         value.push_str(rest);
@@ -123,7 +127,8 @@ mod tests {
         let secrets = [SecretString::from("sk-real-key".to_owned())];
         let of = |text: &str| {
             let written = BTreeMap::from([("NAME".to_owned(), text.to_owned())]);
-            expanded(&written, &variable, &secrets).map(|values| values["NAME"].clone().into_string().unwrap())
+            expanded(&written, &variable, &secrets)
+                .map(|values| values["NAME"].clone().into_string().unwrap())
         };
         assert_eq!(of("a ${WHO} b").as_deref(), Ok("a ci b"));
         assert_eq!(of("plain $x {y}").as_deref(), Ok("plain $x {y}"));

@@ -50,6 +50,10 @@ impl EventLog {
         self.line(fields);
     }
 
+    fn note(&self, run: &RunId, code: RefusalCode) {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).entry(run.clone()).or_insert(code);
+    }
+
     fn line(&self, mut fields: Value) {
         if let Some(fields) = fields.as_object_mut() {
             fields.shift_insert(0, "ts".to_owned(), Value::from(jiff::Timestamp::now().to_string()));
@@ -65,6 +69,9 @@ impl EventLog {
 
 impl EventSink for EventLog {
     fn emit(&self, event: Event) {
+        if let Event::StreamCut { run, .. } = &event {
+            self.note(run, RefusalCode::BudgetExhausted);
+        }
         if let Event::Refusal { run: Some(run), code, .. } = &event {
             let budget = matches!(
                 code,

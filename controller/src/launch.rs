@@ -252,12 +252,14 @@ fn merge(budgets: Vec<BudgetMap>) -> Result<BudgetMap> {
 /// A budget for a provider that no host belongs to would never be asked: most likely a slip of the pen.
 pub fn check_providers(settings: &Settings, budget: &BudgetMap, place: &str) -> Result<()> {
     let catalogue = crate::instance::catalogue(settings);
-    let known: BTreeSet<&str> = catalogue.providers().iter().map(|name| name.as_str()).chain([Provider::ANY]).collect();
+    let known: BTreeSet<&str> =
+        catalogue.providers().iter().map(|name| name.as_str()).chain([Provider::ANY]).collect();
     match budget.keys().find(|provider| !known.contains(provider.as_str())) {
         Some(provider) => {
             let known: Vec<&str> = known.into_iter().collect();
             let known = known.join(", ");
-            Err(Exit::usage(format!("{place}: there is no provider {provider}; expected one of {known}")).into())
+            Err(Exit::usage(format!("{place}: there is no provider {provider}; expected one of {known}"))
+                .into())
         }
         None => Ok(()),
     }

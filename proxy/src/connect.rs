@@ -87,7 +87,7 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
     if shared.limits.refuse_connect {
         blocked.clone()?;
         if !allowed {
-            return Err(request::host_not_allowed(Scheme::Https, &authority));
+            return Err(policy::judge::host_not_allowed(Scheme::Https, &authority));
         }
     }
     if !allowed || blocked.is_err() {

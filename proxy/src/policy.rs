@@ -5,6 +5,7 @@
 
 pub mod address;
 mod git;
+pub mod judge;
 mod matching;
 mod path;
 

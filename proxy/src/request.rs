@@ -3,10 +3,10 @@
 //!
 //! Invariant: what is checked is what is sent: the target is read once, normalised, and rebuilt from that reading.
 
+mod block;
 mod credential;
 mod echo;
 mod forward;
-mod guard;
 mod head;
 mod metered;
 mod settle;
@@ -16,14 +16,14 @@ mod target;
 use crate::body::{self, Body};
 use crate::dial::DialFault;
 use crate::event::Event;
-use crate::policy;
+use crate::policy::{self, judge};
 use crate::run::Run;
 use crate::server::{Shared, now};
 use crate::upstream::UpstreamClient;
-pub(crate) use guard::{block, host_not_allowed};
+pub(crate) use block::block;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hudson_meter::Endpoint;
-use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme, Unmetered};
+use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme};
 use hudson_schema::{Format, Refusal, RefusalCode};
 use hyper::body::Incoming;
 use std::sync::Arc;
@@ -62,21 +62,19 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
         return Err(refusal.clone());
     }
     let target = target::read(origin, &request)?;
-    guard::block(&origin.shared, &origin.run).await?;
+    block(&origin.shared, &origin.run).await?;
     let policy = origin.run.policy();
-    let route = guard::route(&policy.routes, origin, &target, request.headers())?;
-    guard::git(route, &target)?;
-    guard::protocol(request.headers())?;
-    let credentials = credential::read(origin, route, request.method()).await?;
-    let outcome = match endpoint(origin, route, &target) {
+    let asked = target.asked(origin, request.headers());
+    let route = judge::route(&policy.routes, &asked).map_err(|refused| refused.refusal)?;
+    judge::git(route, &asked)?;
+    judge::protocol(&asked)?;
+    judge::credentials(route, &asked)?;
+    let endpoint = judge::endpoint(&origin.shared.catalogue.load(), route, &asked)?;
+    let credentials = credential::read(origin, route).await?;
+    let outcome = match endpoint {
         Endpoint::Metered { provider, format } => {
             metered::exchange(origin, route, &target, credentials, provider, format, request).await
         }
-        // An ambiguous path could be a metered endpoint to the upstream, whatever the route allows unmetered.
-        Endpoint::Unknown { .. } | Endpoint::Free { .. } if policy::is_ambiguous(&target.path) => {
-            Err(guard::unmetered(&target))
-        }
-        Endpoint::Unknown { .. } if route.unmetered == Unmetered::Deny => Err(guard::unmetered(&target)),
         Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
             forward::relay(origin, &target, credentials, request).await
         }
@@ -93,24 +91,15 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
     outcome
 }
 
-/// What the request is to the meter: the route's word, else the catalogue's.
-fn endpoint(origin: &Origin, route: &Route, target: &Target) -> Endpoint {
-    let host = origin.authority.host.to_string();
-    let catalogue = origin.shared.catalogue.load();
-    match &route.meter {
-        MeterSetting::Default => {
-            catalogue.classify(&host, target.method.as_str(), &target.path, target.query.as_deref())
-        }
-        MeterSetting::Off => Endpoint::Foreign,
-        MeterSetting::As { provider, format } => hudson_meter::Catalogue::builtin()
-            .with_provider(provider.clone(), vec![host.clone()], *format)
-            .classify(&host, target.method.as_str(), &target.path, target.query.as_deref()),
-    }
-}
-
-/// The shape of a refusal: the format of the endpoint asked, or of its provider.
+/// The shape of a refusal: the format that the route or the catalogue reads the endpoint in.
 fn format_of(origin: &Origin, method: &Method, uri: &Uri) -> Option<Format> {
-    let host = origin.authority.host.to_string();
+    let Authority { host, port } = &origin.authority;
+    let policy = origin.run.policy();
+    let route = first_route(&policy.routes, origin.scheme, host, *port);
+    if let Some(MeterSetting::As { format, .. }) = route.map(|route| &route.meter) {
+        return Some(*format);
+    }
+    let host = host.to_string();
     let catalogue = origin.shared.catalogue.load();
     match catalogue.classify(&host, method.as_str(), uri.path(), uri.query()) {
         Endpoint::Metered { format, .. } => Some(format),

@@ -131,7 +131,8 @@ impl Run {
         let change = *ledger.changes().borrow();
         {
             let seen = self.block.lock().unwrap_or_else(PoisonError::into_inner);
-            let current = |seen: &&SeenBlock| seen.change == change && seen.until.is_none_or(|until| now < until);
+            let current =
+                |seen: &&SeenBlock| seen.change == change && seen.until.is_none_or(|until| now < until);
             if let Some(seen) = seen.as_ref().filter(current) {
                 return Ok(seen.block.clone());
             }

@@ -292,6 +292,18 @@ async fn a_settle_crosses_a_raised_limit_again(open: Open<'_>) {
         blocks.iter().flat_map(|block| &block.budget).map(|budget| (budget.limit, budget.spent)).collect();
     assert_eq!(budgets, [(200, 200)]);
     assert_eq!(ledger.enforcement_list(Some(&id("r1"))).await.unwrap().len(), 2);
+
+    // The same where the old block's window has ended, and a longer one that began with it is crossed.
+    let today = daily(limit(ScopeKind::Agent, "reviewer", "claude", 300), NOW);
+    let mut month = today.clone();
+    (month.limit.tokens, month.window_end) = (250, Some(today.window_start + 30 * DAY));
+    ledger.run_insert(run("r2", "web", Some("reviewer"), &[])).await.unwrap();
+    let late = placed(ledger.hold_place(ask("r2", 50, 50, &[])).await.unwrap());
+    assert_eq!(spend(&*ledger, "r2", 300, 0, &[today]).await.len(), 1);
+    let done = settlement(&late.id, Some(usage(50, 50)), &[month.clone()]);
+    let crossings = ledger.usage_settle(Settlement { now: NOW + 2 * DAY, ..done }).await.unwrap();
+    assert_eq!(crossings, [Crossing { limit: month.clone(), spent: 400 }]);
+    assert!(ledger.block_fetch(&id("r2"), &[month], NOW + 2 * DAY).await.unwrap().is_some());
 }
 
 async fn the_other_runs_are_planned_for_once(open: Open<'_>) {
@@ -325,7 +337,9 @@ async fn the_other_runs_are_planned_for_once(open: Open<'_>) {
         assert_eq!(ledger.block_plan(&id(name), &limits, NOW + 3).await.unwrap(), Some(block.clone()));
     }
     assert_eq!(ledger.block_plan(&id("none"), &limits, NOW + 3).await.unwrap(), None);
-    assert_eq!(ledger.enforcement_list(None).await.unwrap().len(), 2, "r1 and r2, once each");
+    let planned = ledger.enforcement_list(None).await.unwrap();
+    let states: Vec<_> = planned.iter().map(|row| (row.run_id.as_str(), row.state)).collect();
+    assert_eq!(states, [("r1", from), ("r2", to)], "once each");
 }
 
 async fn enforcement_steps_are_taken_once(open: Open<'_>) {

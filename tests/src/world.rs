@@ -38,7 +38,6 @@ impl World {
     /// A world with a simulator of one's own.
     pub fn with(options: Options) -> Self {
         let simulator = Simulator::start(options).expect("the simulator starts");
-        // Some clients refuse to keep helpers under /tmp; what they keep there is then not the test's concern.
         let scratch =
             tempfile::Builder::new().prefix("hudson-world-").tempdir().expect("a scratch directory");
         for part in ["operator", "work", "tmp"] {

@@ -201,7 +201,7 @@ mod tests {
             "BOTTLE    TOTAL\nci      1234567\n-             5\n"
         );
         let drawn = render(&["BOTTLE", "TOTAL"], rows(), Style::Terminal(60));
-        assert_eq!(drawn, "BOTTLE  TOTAL\n─────────────────────\nci  1,234,567\n  5\n");
+        assert_eq!(drawn, "BOTTLE      TOTAL\n───────────────────\nci      1,234,567\n                5\n");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::Origin;
 use crate::run::LaunchSecret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use hudson_schema::config::{Credential, Route, Scheme, Source};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use hudson_schema::config::{Credential, Route, Source};
 use hudson_schema::{Refusal, RefusalCode};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
@@ -36,26 +36,14 @@ pub(super) struct Credentials {
 }
 
 /// Reads every credential of a route.
-pub(super) async fn read(origin: &Origin, route: &Route, method: &Method) -> Result<Credentials, Refusal> {
-    let refuse = |why: String| Err(Refusal::new(RefusalCode::CredentialUnavailable, why));
-    if route.credentials.is_empty() {
-        return Ok(Credentials { entries: Vec::new() });
-    }
-    if *method == Method::TRACE {
-        return refuse("A TRACE response would echo the credential; none is put on it.".to_owned());
-    }
-    if origin.scheme == Scheme::Http && route.scheme != Scheme::Http {
-        return refuse("Credentials go onto verified TLS only.".to_owned());
-    }
+pub(super) async fn read(origin: &Origin, route: &Route) -> Result<Credentials, Refusal> {
     let mut entries = Vec::with_capacity(route.credentials.len());
     for credential in &route.credentials {
         match value(origin, credential.source()).await {
             Ok(secret) => entries.push((credential.clone(), secret)),
             Err(why) => {
-                return refuse(format!(
-                    "The credential for {} cannot be read: {why}.",
-                    origin.authority.host
-                ));
+                let message = format!("The credential for {} cannot be read: {why}.", origin.authority.host);
+                return Err(Refusal::new(RefusalCode::CredentialUnavailable, message));
             }
         }
     }

@@ -54,6 +54,7 @@ pub(super) async fn exchange(
             provider,
             weights: policy.weights,
             limits,
+            input: facts.input_estimate,
             model: facts.model.clone(),
             stream: facts.stream,
         },
@@ -73,7 +74,8 @@ pub(super) async fn exchange(
     };
     // Usage that the client did not ask for is taken out of the stream again, which needs it in clear.
     let strip = format == Format::OpenaiChat && facts.stream && facts.include_usage != Some(true);
-    head::readable_encodings(&mut parts.headers, strip);
+    // So does the error event with which a stream under a hard budget may have to be ended.
+    head::readable_encodings(&mut parts.headers, strip || (hard && facts.stream));
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
     let outbound = match forward::build(origin, target, &credentials, parts.headers, body::full(rewritten)) {
@@ -215,12 +217,13 @@ fn exhausted_refusal(policy: &RunPolicy, exhausted: &Exhausted, needed: u64) -> 
         false => limit.provider.to_string(),
     };
     let reset = window_end.map(|end| policy.clock.display(end));
+    let state = if *crossed { "is spent" } else { "does not cover this request" };
     let mut message = format!(
-        "The token budget for {of} ({}) is spent: {spent} of {} tokens are used",
+        "The token budget for {of} ({}) {state}: {spent} of {} tokens are used",
         limit.scope, limit.tokens
     );
-    if !crossed {
-        message.push_str(&format!(" and {held} are reserved by requests in flight"));
+    if *held > 0 {
+        message.push_str(&format!(", {held} are reserved by requests in flight"));
     }
     message.push_str(&format!(", and this request needs at least {needed}."));
     if let Some(reset) = &reset {

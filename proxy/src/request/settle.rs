@@ -18,6 +18,8 @@ pub(super) struct Placed {
     pub(super) provider: Provider,
     pub(super) weights: Weights,
     pub(super) limits: Vec<AskedLimit>,
+    /// Estimated input, in tokens.
+    pub(super) input: u64,
     pub(super) model: Option<String>,
     pub(super) stream: bool,
 }
@@ -70,9 +72,15 @@ impl Settler {
         if !status.is_success() && report.usage.is_none() {
             return release(&self.origin, &placed).await;
         }
+        // Where nothing was stated, what was counted stands, as far as it is more than what was held.
+        let counted = placed.input.saturating_add(report.live_output);
+        let estimate =
+            Usage { input: placed.input, output: report.live_output, total: counted, ..Usage::default() };
+        let estimate = (placed.weights.charged(&estimate) > placed.hold.tokens).then_some(estimate);
         let quality = match (report.usage.is_some(), report.exact) {
             (true, true) => Quality::Exact,
             (true, false) => Quality::Recovered,
+            (false, _) if estimate.is_some() => Quality::Estimated,
             (false, _) => Quality::Held,
         };
         let fault = match quality {
@@ -80,7 +88,7 @@ impl Settler {
             _ => Some(report.fault.unwrap_or_else(|| "the response ended without final usage".to_owned())),
         };
         let outcome = Outcome {
-            usage: report.usage,
+            usage: report.usage.or(estimate),
             quality,
             fault,
             model: report.model,

@@ -2,12 +2,12 @@
 //! the tunnel's.
 
 use super::Origin;
-use http::{Method, Request, Uri, header};
+use http::{HeaderMap, Method, Request, Uri, header};
 use hudson_schema::config::Authority;
 use hudson_schema::{Refusal, RefusalCode};
 use hyper::body::Incoming;
 
-use crate::policy;
+use crate::policy::{self, judge::Asked};
 
 /// A request's target, checked.
 #[derive(Clone, Debug)]
@@ -44,6 +44,18 @@ pub(super) fn read(origin: &Origin, request: &Request<Incoming>) -> Result<Targe
 }
 
 impl Target {
+    /// What is judged.
+    pub(super) fn asked<'a>(&'a self, origin: &'a Origin, headers: &'a HeaderMap) -> Asked<'a> {
+        Asked {
+            scheme: origin.scheme,
+            authority: &origin.authority,
+            method: &self.method,
+            path: &self.path,
+            query: self.query.as_deref(),
+            headers,
+        }
+    }
+
     /// The absolute URI that is sent.
     pub(super) fn uri(&self, origin: &Origin, query: Option<&str>) -> Result<Uri, Refusal> {
         let scheme = origin.scheme.name();

@@ -37,7 +37,7 @@ pub struct Entry {
     pub stream: bool,
     /// The numbers that the answer tells, when it tells any.
     pub usage: Option<Usage>,
-    /// The assistant's text in the answer.
+    /// The model's text in the answer.
     pub text: Option<String>,
     /// Bytes of the answer's body handed to the connection.
     pub sent_bytes: usize,

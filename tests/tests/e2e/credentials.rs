@@ -65,6 +65,34 @@ fn codex_works_with_its_login_file() {
     world.ledger_equals_provider();
 }
 
+/// This endpoint takes no cap on its output, so a budget far below the model's maximum must still let a turn begin.
+#[test]
+fn codex_works_with_its_login_file_under_a_small_budget() {
+    let world = World::new();
+    codex_is_signed_in(&world);
+    let outcome = world.launch().budget("codex=60k").run(&Clients::installed().codex());
+    let call = world.only_call();
+    assert_eq!(outcome.exited(0).text(), format!("{}\n", call.text.unwrap_or_default()));
+    world.ledger_equals_provider();
+}
+
+#[test]
+fn codex_with_a_login_stops_when_its_budget_is_spent() {
+    let world = World::new();
+    codex_is_signed_in(&world);
+    let spend = r#"curl -sS -o spent.txt https://chatgpt.com/backend-api/codex/responses \
+      -H 'content-type: application/json' -d '{"model":"sim-950-100","stream":true,"store":false,"input":"spend"}'
+      sleep 0.5"#;
+    let client = Clients::installed().codex().after(spend);
+    let outcome = world.launch().provider("codex").budget("codex=1000").run(&client);
+    outcome.exited(77).shows("budget");
+    assert_eq!(world.only_call().model.as_deref(), Some("sim-950-100"));
+    // A cutoff refuses its account list already, and without that it asks no model at all.
+    let refused = world.refused_calls();
+    assert!(refused.len() <= 2, "{refused:#?}\n{outcome}");
+    world.ledger_equals_provider();
+}
+
 #[test]
 fn a_key_never_reaches_the_child() {
     for (provider, key) in [("claude", ANTHROPIC), ("codex", OPENAI), ("codex", CODEX)] {

@@ -5,10 +5,10 @@ use super::asked::Asked;
 use crate::instance::{self, now};
 use crate::launch::Prepared;
 use crate::presets;
-use http::{Method, header};
-use hudson_meter::{Catalogue, Endpoint};
-use hudson_proxy::policy::{self, Decision, GitOperation, address};
-use hudson_schema::config::{LogLevel, MeterSetting, Route, Routes, Scheme, Unmetered};
+use http::Method;
+use hudson_meter::Endpoint;
+use hudson_proxy::policy::{self, Decision, GitOperation, address, judge};
+use hudson_schema::config::{LogLevel, Route, Routes, Scheme};
 use hudson_schema::ledger::AskedLimit;
 use hudson_schema::{Refusal, RefusalCode};
 use std::net::SocketAddr;
@@ -70,57 +70,35 @@ fn stages<'a>(
         refusal(RefusalCode::MalformedRequest, format!("The path is ambiguous: {fault}."))
     })?;
     explained.path = Some(path.clone());
-    let method = asked.method.as_str();
-    let decision =
-        policy::decide(routes, asked.scheme, &authority.host, authority.port, method, &path, &asked.headers);
-    let route = match decision {
-        Decision::Allowed(route) => route,
-        Decision::HostNotAllowed => {
-            let line = format!("`- host: {}` in its routes would allow it", authority.host);
-            return Err(refusal(
-                RefusalCode::HostNotAllowed,
-                format!("{} is not on this bottle's allowlist; {line}.", asked.origin()),
-            ));
-        }
-        Decision::NotMatched(route) => {
-            explained.route = Some(route);
-            explained.place = place(prepared, route);
-            return Err(refusal(
-                RefusalCode::RequestNotMatched,
-                format!(
-                    "{method} {path} matches no entry under `matches` of the route to {}.",
-                    authority.host
-                ),
-            ));
+    let request = judge::Asked {
+        scheme: asked.scheme,
+        authority,
+        method: &asked.method,
+        path: &path,
+        query: asked.query.as_deref(),
+        headers: &asked.headers,
+    };
+    let route = match judge::route(routes, &request) {
+        Ok(route) => route,
+        Err(refused) => {
+            explained.route = refused.route;
+            explained.place = refused.route.and_then(|route| place(prepared, route));
+            return Err(Box::new(refused.refusal));
         }
     };
     explained.route = Some(route);
     explained.place = place(prepared, route);
     explained.entry = entry(asked, route, &path);
     explained.git = policy::git_operation(&path, asked.query.as_deref());
-    git(route, explained.git)?;
-    if asked.headers.contains_key(header::UPGRADE) {
-        return Err(refusal(RefusalCode::ProtocolNotAllowed, "Upgrades (WebSocket) are not relayed."));
+    judge::git(route, &request)?;
+    judge::protocol(&request)?;
+    judge::credentials(route, &request)?;
+    let endpoint = judge::endpoint(&instance::catalogue(&prepared.settings), route, &request)?;
+    if let Endpoint::Metered { provider, .. } = &endpoint {
+        explained.limits = policy.limits(provider, now());
     }
-    if !route.credentials.is_empty() && asked.method == Method::TRACE {
-        return Err(refusal(
-            RefusalCode::CredentialUnavailable,
-            "A TRACE response would echo the credential; none is put on it.",
-        ));
-    }
-    let endpoint = endpoint(&instance::catalogue(&prepared.settings), asked, route, &path);
-    explained.endpoint = Some(endpoint.clone());
-    match endpoint {
-        Endpoint::Unknown { .. } if route.unmetered == Unmetered::Deny => Err(refusal(
-            RefusalCode::UnmeteredEndpoint,
-            format!("{method} {path} is on a metered host, and Hudson cannot meter it."),
-        )),
-        Endpoint::Metered { provider, .. } => {
-            explained.limits = policy.limits(&provider, now());
-            Ok(())
-        }
-        _ => Ok(()),
-    }
+    explained.endpoint = Some(endpoint);
+    Ok(())
 }
 
 /// A host that is an address is judged now; a name when it is dialled.
@@ -129,32 +107,6 @@ fn address(asked: &Asked, route: &Route) -> Result<(), Box<Refusal>> {
     let Some(ip) = asked.authority.host.ip().filter(|_| !redirected) else { return Ok(()) };
     address::check(&[SocketAddr::new(ip, asked.authority.port)], &route.allow_addresses, &[])
         .map_err(|fault| refusal(RefusalCode::AddressBlocked, format!("{}: {fault}.", asked.authority.host)))
-}
-
-fn git(route: &Route, operation: Option<GitOperation>) -> Result<(), Box<Refusal>> {
-    match operation {
-        Some(GitOperation::Push) => {
-            Err(refusal(RefusalCode::GitPushBlocked, "git push over HTTPS is not allowed through Hudson."))
-        }
-        Some(GitOperation::Fetch) if !route.git_fetch => Err(refusal(
-            RefusalCode::GitFetchBlocked,
-            "git fetch is not allowed on this route, and git push over HTTPS never is.",
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// What the request is to the meter: the route's word, else the catalogue's.
-fn endpoint(catalogue: &Catalogue, asked: &Asked, route: &Route, path: &str) -> Endpoint {
-    let host = asked.authority.host.to_string();
-    let (method, query) = (asked.method.as_str(), asked.query.as_deref());
-    match &route.meter {
-        MeterSetting::Default => catalogue.classify(&host, method, path, query),
-        MeterSetting::Off => Endpoint::Foreign,
-        MeterSetting::As { provider, format } => Catalogue::builtin()
-            .with_provider(provider.clone(), vec![host.clone()], *format)
-            .classify(&host, method, path, query),
-    }
 }
 
 /// The first entry of `matches` that alone would allow the request, from 1.

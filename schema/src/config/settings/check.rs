@@ -152,12 +152,13 @@ mod tests {
         assert_eq!(settings.proxy.max_tunnels_per_bottle.get(), 16);
         assert_eq!(settings.ledger, LedgerSetting::Sqlite { synchronous: Synchronous::Full });
         assert_eq!(settings.refuse, RefuseAt::Connect);
-        let unsupported = settings.unsupported();
-        assert!(
-            unsupported[0].message.starts_with("ledger.sqlite.synchronous: full is valid"),
-            "{unsupported:?}"
-        );
-        assert_eq!(unsupported.len(), 1);
+        let unsupported: Vec<String> =
+            settings.unsupported().into_iter().map(|problem| problem.message).collect();
+        for (message, key) in unsupported.iter().zip(["cutoff", "warn_at", "ledger.sqlite.synchronous: full"])
+        {
+            assert!(message.starts_with(&format!("{key} is valid, but")), "{message}");
+        }
+        assert_eq!(unsupported.len(), 3);
         assert!(settings.clock().is_ok());
     }
 
@@ -179,7 +180,7 @@ mod tests {
             ("window: year\n", "1:9: unknown value \"year\"; expected one of lifetime, day, week, month"),
             ("ledger: mysql\n", "1:9: expected sqlite or postgres://host/database"),
             ("ledger: {sqlite: {synchronous: ful}}\n", "1:32: unknown value \"ful\""),
-            ("agents: {a/b: {}}\n", "1:10: \"a/b\" is not a"),
+            ("agents: {a/b: {}}\n", "1:10: \"a/b\" cannot be the name of an agent"),
             ("proxy: {max_tunnels: 0}\n", "1:9: found integer `0`, expected a whole number above 0"),
             ("proxy: {connect_timeout: fast}\n", "1:26: \"fast\" is not a period of time"),
             ("proxy: {listen: [localhost]}\n", "1:17: \"localhost\" is not ADDRESS:PORT"),

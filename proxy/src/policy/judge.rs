@@ -1,0 +1,143 @@
+//! The judgements on a request's head, each with the refusal it gives: what the proxy does and what `hudson explain`
+//! says are these same functions.
+
+use super::{Decision, GitOperation, decide, git_operation, is_ambiguous};
+use http::{HeaderMap, Method, StatusCode, header};
+use hudson_meter::{Catalogue, Endpoint};
+use hudson_schema::config::{Authority, MeterSetting, Route, Routes, Scheme, Unmetered};
+use hudson_schema::{Refusal, RefusalCode};
+
+/// A request's head, its path normalised.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// How the upstream is spoken to.
+    pub scheme: Scheme,
+    /// The one authority the request names.
+    pub authority: &'a Authority,
+    /// The method.
+    pub method: &'a Method,
+    /// The path, normalised.
+    pub path: &'a str,
+    /// The query as sent, without `?`.
+    pub query: Option<&'a str>,
+    /// The headers as sent.
+    pub headers: &'a HeaderMap,
+}
+
+/// A refusal and, where one decided, the route.
+#[derive(Debug)]
+pub struct Refused<'a> {
+    /// The refusal.
+    pub refusal: Refusal,
+    /// The route that decided.
+    pub route: Option<&'a Route>,
+}
+
+/// The route that allows the request.
+pub fn route<'a>(routes: &'a Routes, asked: &Asked<'_>) -> Result<&'a Route, Box<Refused<'a>>> {
+    let Asked { scheme, authority, method, path, headers, .. } = *asked;
+    match decide(routes, scheme, &authority.host, authority.port, method.as_str(), path, headers) {
+        Decision::Allowed(route) => Ok(route),
+        Decision::HostNotAllowed => {
+            Err(Box::new(Refused { refusal: host_not_allowed(scheme, authority), route: None }))
+        }
+        Decision::NotMatched(route) => {
+            let message = format!(
+                "{method} {path} matches no entry under `matches` of the route to {} (line {}).",
+                authority.host, route.line
+            );
+            let refusal = Refusal::new(RefusalCode::RequestNotMatched, message);
+            Err(Box::new(Refused { refusal, route: Some(route) }))
+        }
+    }
+}
+
+/// The refusal of a host that is on no route, with the line that would allow it.
+pub fn host_not_allowed(scheme: Scheme, authority: &Authority) -> Refusal {
+    let Authority { host, port } = authority;
+    let scheme_line = match scheme {
+        Scheme::Https => String::new(),
+        Scheme::Http => ", scheme: http".to_owned(),
+    };
+    let port_line = match *port == scheme.port() {
+        true => String::new(),
+        false => format!(", port: {port}"),
+    };
+    Refusal::new(
+        RefusalCode::HostNotAllowed,
+        format!(
+            "{}://{host}:{port} is not on this bottle's allowlist; `- {{host: \"{host}\"{scheme_line}{port_line}}}` \
+             under `routes` would allow it.",
+            scheme.name()
+        ),
+    )
+}
+
+/// git push over HTTPS never passes; fetch where the route says so.
+pub fn git(route: &Route, asked: &Asked<'_>) -> Result<(), Refusal> {
+    match git_operation(asked.path, asked.query) {
+        Some(GitOperation::Push) => Err(Refusal::new(
+            RefusalCode::GitPushBlocked,
+            "git push over HTTPS is not allowed through Hudson.",
+        )),
+        Some(GitOperation::Fetch) if !route.git_fetch => Err(Refusal::new(
+            RefusalCode::GitFetchBlocked,
+            "git fetch is not allowed on this route, and git push over HTTPS never is.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// No upgrade is let through yet: what is behind one could not be read. On 426 clients fall back to plain requests.
+pub fn protocol(asked: &Asked<'_>) -> Result<(), Refusal> {
+    match asked.headers.contains_key(header::UPGRADE) {
+        true => Err(Refusal::new(
+            RefusalCode::ProtocolNotAllowed,
+            "Upgrades (WebSocket) are not relayed; use plain HTTP requests.",
+        )
+        .with_status(StatusCode::UPGRADE_REQUIRED.as_u16())),
+        false => Ok(()),
+    }
+}
+
+/// Whether the route's credentials may be put on the request at all.
+pub fn credentials(route: &Route, asked: &Asked<'_>) -> Result<(), Refusal> {
+    let refuse = |why: &str| Err(Refusal::new(RefusalCode::CredentialUnavailable, why));
+    if route.credentials.is_empty() {
+        return Ok(());
+    }
+    if *asked.method == Method::TRACE {
+        return refuse("A TRACE response would echo the credential; none is put on it.");
+    }
+    if asked.scheme == Scheme::Http && route.scheme != Scheme::Http {
+        return refuse("Credentials go onto verified TLS only.");
+    }
+    Ok(())
+}
+
+/// What the request is to the meter: the route's word, else the catalogue's.
+pub fn endpoint(catalogue: &Catalogue, route: &Route, asked: &Asked<'_>) -> Result<Endpoint, Refusal> {
+    let host = asked.authority.host.to_string();
+    let classify =
+        |catalogue: &Catalogue| catalogue.classify(&host, asked.method.as_str(), asked.path, asked.query);
+    let endpoint = match &route.meter {
+        MeterSetting::Default => classify(catalogue),
+        MeterSetting::Off => Endpoint::Foreign,
+        MeterSetting::As { provider, format } => {
+            classify(&Catalogue::builtin().with_provider(provider.clone(), vec![host.clone()], *format))
+        }
+    };
+    // An ambiguous path could be a metered endpoint to the upstream, whatever it is called here.
+    let unmetered = match &endpoint {
+        Endpoint::Metered { .. } | Endpoint::Foreign => false,
+        Endpoint::Free { .. } => is_ambiguous(asked.path),
+        Endpoint::Unknown { .. } => route.unmetered == Unmetered::Deny || is_ambiguous(asked.path),
+    };
+    match unmetered {
+        true => Err(Refusal::new(
+            RefusalCode::UnmeteredEndpoint,
+            format!("{} {} is on a metered host, and Hudson cannot meter it.", asked.method, asked.path),
+        )),
+        false => Ok(endpoint),
+    }
+}

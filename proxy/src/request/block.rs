@@ -1,0 +1,19 @@
+//! Blocks: nothing passes for a run that is cut off, frozen or killed.
+
+use super::{block_refusal, clock};
+use crate::event::Event;
+use crate::run::Run;
+use crate::server::Shared;
+use hudson_schema::{Refusal, RefusalCode};
+
+/// The refusal that stands against a run, if one does. A ledger that cannot be asked blocks too.
+pub(crate) async fn block(shared: &Shared, run: &Run) -> Result<(), Refusal> {
+    match run.block(&shared.ledger, clock()).await {
+        Ok(None) => Ok(()),
+        Ok(Some(block)) => Err(block_refusal(&block, &run.policy().clock)),
+        Err(error) => {
+            shared.events.emit(Event::LedgerFailed { what: "reading blocks", error: error.to_string() });
+            Err(Refusal::new(RefusalCode::LedgerUnavailable, "The ledger cannot be read."))
+        }
+    }
+}
