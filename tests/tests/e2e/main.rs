@@ -7,12 +7,17 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 mod budgets;
+mod bypass;
 mod cases;
 mod clients;
 mod concurrency;
+mod conformance;
+mod corpus;
 mod crash;
 mod credentials;
 mod cut;
 mod direct;
+mod raw;
+mod reload;
 mod simulator;
 mod wire;
