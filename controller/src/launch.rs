@@ -226,15 +226,35 @@ impl Prepared {
             .filter(|value| !value.is_empty())
             .map(SecretString::from)
             .collect();
+        values.extend(self.presets.iter().flat_map(|preset| preset.secrets.values()).filter_map(current));
         for route in &self.resolved.policy.routes.routes {
             for credential in &route.credentials {
-                if let Source::File(path) = credential.source() {
-                    let text = std::fs::read_to_string(path).unwrap_or_default();
-                    values.push(SecretString::from(text.trim().to_owned()));
+                match credential.source() {
+                    // Its value is among the variables above.
+                    Source::Env(_) => {}
+                    Source::File(path) => {
+                        let text = std::fs::read_to_string(path).unwrap_or_default();
+                        values.push(SecretString::from(text.trim().to_owned()));
+                    }
+                    // Not known before a request asks for it: running it at the launch would have its effects (a
+                    // token issued, a person prompted) for nothing, and most give another value each time.
+                    Source::Command(_) => {}
                 }
             }
         }
         values
+    }
+}
+
+/// What a launch's secret is at this moment, if it can be read.
+fn current(secret: &LaunchSecret) -> Option<SecretString> {
+    match secret {
+        LaunchSecret::Value(value) => Some(value.clone()),
+        LaunchSecret::JsonFile { path, keys } => {
+            let root: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+            let member = keys.iter().try_fold(&root, |value, key| value.get(key))?.as_str()?;
+            Some(SecretString::from(member.trim().to_owned()))
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod events;
 pub mod exit;
 mod instance;
 mod launch;
+mod limits;
 mod network;
 pub mod presets;
 mod register;

@@ -6,11 +6,13 @@
 
 mod codex_home;
 
-use anyhow::{Context, Result, bail};
+use crate::exit::Exit;
+use anyhow::{Context, Result};
 pub use codex_home::CodexHome;
 use hudson_proxy::LaunchSecret;
 use hudson_schema::config::{Routes, parse_routes};
 use secrecy::SecretString;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -53,14 +55,14 @@ pub fn yaml(name: &str) -> Result<String> {
         "claude" => format!("{}\n{}", CLAUDE, commented(CLAUDE_LOGIN)),
         "codex" => format!("{}\n{}", CODEX, commented(CODEX_LOGIN)),
         "gemini" => GEMINI.to_owned(),
-        _ => bail!("there is no preset {name:?}; expected one of {}", NAMES.join(", ")),
+        _ => return Err(unknown(name).into()),
     })
 }
 
 /// The routes of a preset's variant.
 pub fn routes(variant: &str) -> Result<Routes> {
     let Some((_, yaml)) = VARIANTS.iter().find(|(name, _)| *name == variant) else {
-        bail!("there is no preset {variant:?}; expected one of {}", NAMES.join(", "));
+        return Err(unknown(variant).into());
     };
     Ok(parse_routes(Path::new(&format!("preset {variant}")), yaml)?)
 }
@@ -75,8 +77,20 @@ pub fn load(
         "claude" => claude(variable, user_home),
         "codex" => codex(variable, user_home),
         "gemini" => gemini(variable),
-        _ => bail!("there is no preset {name:?}; expected one of {}, or `none`", NAMES.join(", ")),
+        _ => Err(unknown(name).into()),
     }
+}
+
+/// What is wrong with the name of a preset, if anything is; `none` names none.
+pub fn check_name(name: &str) -> Result<(), Exit> {
+    match name == "none" || NAMES.contains(&name) {
+        true => Ok(()),
+        false => Err(unknown(name)),
+    }
+}
+
+fn unknown(name: &str) -> Exit {
+    Exit::usage(format!("there is no preset {name:?}; expected one of {}, or none", NAMES.join(", ")))
 }
 
 const CLAUDE: &str = include_str!("presets/claude.yaml");
@@ -107,6 +121,7 @@ fn claude(variable: &dyn Fn(&str) -> Option<String>, user_home: Option<&Path>) -
             plain("claude-login", "CLAUDE_CODE_OAUTH_TOKEN", value(token), name)
         }
         (None, None, Some(path)) => {
+            login_file(&path, "log in again with `claude`, or set ANTHROPIC_API_KEY")?;
             let found = path.display().to_string();
             let keys = ["claudeAiOauth", "accessToken"].map(str::to_owned).to_vec();
             plain("claude-login", "CLAUDE_CODE_OAUTH_TOKEN", LaunchSecret::JsonFile { path, keys }, &found)
@@ -145,7 +160,8 @@ fn codex(variable: &dyn Fn(&str) -> Option<String>, user_home: Option<&Path>) ->
 /// Codex reads its login file itself, so the child gets a home in which that file holds dummies.
 fn codex_login(home: &Path) -> Result<Preset> {
     let path = home.join("auth.json");
-    let private = CodexHome::make(home)
+    let login = login_file(&path, "log in again with `codex login`, or set OPENAI_API_KEY")?;
+    let private = CodexHome::make(home, &login)
         .with_context(|| format!("preparing a private CODEX_HOME from {}", home.display()))?;
     let found = path.display().to_string();
     let (variant, name, keys) = match private.has_api_key {
@@ -169,6 +185,13 @@ fn gemini(variable: &dyn Fn(&str) -> Option<String>) -> Result<Preset> {
     preset.environment.insert("GEMINI_API_KEY".to_owned(), DUMMY_GEMINI.to_owned());
     preset.removed = vec!["GEMINI_API_KEY", "GOOGLE_API_KEY"];
     Ok(preset)
+}
+
+/// A login file, or what to do about one that is none. serde_json's words could quote it: only where it fails is told.
+fn login_file(path: &Path, remedy: &str) -> Result<Value, Exit> {
+    let wrong = |why: String| Exit::usage(format!("{}: {why}; {remedy}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    serde_json::from_slice(&bytes).map_err(|error| wrong(format!("is not JSON at line {}", error.line())))
 }
 
 fn plain(variant: &'static str, variable: &str, secret: LaunchSecret, found: &str) -> Preset {
@@ -224,7 +247,25 @@ mod tests {
         for (variant, _) in VARIANTS {
             assert_eq!(routes(variant).unwrap().routes.len(), 1, "{variant}");
         }
-        assert!(load("nope", &none, None).is_err());
+    }
+
+    #[test]
+    fn a_wrong_name_or_login_file_is_wrong_input() {
+        let code = |error: &anyhow::Error| crate::exit::code_of(error);
+        assert_eq!(code(&load("nope", &none, None).unwrap_err()), crate::exit::USAGE);
+        assert_eq!(code(&routes("nope").unwrap_err()), crate::exit::USAGE);
+        assert!(check_name("none").is_ok() && check_name("codex").is_ok() && check_name("nope").is_err());
+        let home = tempfile::tempdir().unwrap();
+        for (name, file) in [("claude", ".claude/.credentials.json"), ("codex", ".codex/auth.json")] {
+            let path = home.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "{\n\"tok-s3cret").unwrap();
+            let error = load(name, &none, Some(home.path())).unwrap_err();
+            let text = format!("{error:#}");
+            assert_eq!(code(&error), crate::exit::USAGE, "{text}");
+            assert!(text.contains(file) && text.contains("line 2") && text.contains("log in again"), "{text}");
+            assert!(!text.contains("s3cret"), "{text}");
+        }
     }
 
     #[test]

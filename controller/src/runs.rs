@@ -6,11 +6,13 @@
 use crate::launch::{self, Launch};
 use anyhow::Result;
 use async_trait::async_trait;
+use hudson_proxy::identity::Presented;
 use hudson_proxy::{LaunchSecret, Run, RunPolicy, RunSource};
 use hudson_schema::config::Settings;
 use hudson_schema::home::Home;
 use hudson_schema::ledger::{LedgerError, RunRecord, SharedLedger};
 use hudson_schema::{AgentName, RunId};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,8 +78,14 @@ impl Runs {
             resolved.policy,
         ));
         let live = Live { run: run.clone(), agent: record.agent.clone(), launch, files: resolved.files };
-        self.lock().live.insert(record.id.clone(), live);
-        Ok(run)
+        match self.lock().live.entry(record.id.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(live);
+                Ok(run)
+            }
+            // Two of one run would mean one that nothing can stop: the first stays.
+            Entry::Occupied(place) => Ok(place.get().run.clone()),
+        }
     }
 
     /// What a run may do now; `None` when it is not served here.
@@ -145,9 +153,10 @@ impl Runs {
 
 #[async_trait]
 impl RunSource for Runs {
-    async fn run(&self, id: &RunId) -> Result<Option<Arc<Run>>, LedgerError> {
+    async fn run(&self, presented: &Presented) -> Result<Option<Arc<Run>>, LedgerError> {
+        let id = &presented.run;
         if let Some(live) = self.lock().live.get(id) {
-            return Ok(Some(live.run.clone()));
+            return Ok(presented.matches(&live.run.credential_hash).then(|| live.run.clone()));
         }
         if self.closed {
             return Ok(None);
@@ -155,7 +164,7 @@ impl RunSource for Runs {
         // Launched through the ledger, or before this process started.
         match self.ledger.run_fetch(id).await? {
             // A run whose files cannot be read has no policy, so nothing may pass for it.
-            Some(record) if record.finished_at.is_none() => Ok(self.insert(&record, HashMap::new()).ok()),
+            Some(record) if record.finished_at.is_none() && presented.matches(&record.credential_hash) => Ok(self.insert(&record, HashMap::new()).ok()),
             _ => Ok(None),
         }
     }

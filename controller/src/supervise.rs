@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use hudson_proxy::RunPolicy;
 use hudson_schema::ledger::{Enforcement, EnforcementState, SharedLedger};
 use hudson_schema::{Policy, RunId};
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -19,6 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+
+/// How often it is looked whether the command was stopped or its terminal changed hands.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A group that is not stopped by then will not be.
+const STOPS_WITHIN: Duration = Duration::from_millis(500);
 
 /// How a run's process ended.
 #[derive(Debug)]
@@ -37,6 +44,8 @@ pub struct Program<'a> {
     pub withheld: &'a [OsString],
     /// Variables that are set.
     pub variables: &'a BTreeMap<String, OsString>,
+    /// Whether SIGHUP is for the command. Where this process has a proxy of its own, it means the configuration.
+    pub hangup: bool,
 }
 
 /// Runs a program to its end. `policy` is what the run may do at the moment it is asked.
@@ -48,24 +57,31 @@ pub async fn run(
 ) -> Result<Ended> {
     // Daemons that leave their group become children of this process, where a kill finds them.
     nix::sys::prctl::set_child_subreaper(true).context("becoming the reaper of the bottle's processes")?;
+    // Before the command lives, so that no signal can end this process and leave the command behind.
+    let mut forwarded = Forwarded::new(program.hangup)?;
     let mut child = spawn(&program)?;
+    // After the command was started, which so has the limit that it would have without Hudson.
+    crate::limits::raise_open_files();
     let group = Pid::from_raw(i32::try_from(child.id().unwrap_or_default()).unwrap_or_default());
-    let terminal = Terminal::give(group);
+    let mut terminal = Terminal::lend(group);
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut changes = ledger.changes();
-    let mut forwarded = Forwarded::new()?;
-    let mut killed = false;
+    let mut killed = enforce(run, ledger, policy, group).await;
     let status = loop {
-        killed |= enforce(run, ledger, policy, group).await;
         tokio::select! {
             status = child.wait() => break status.context("waiting for the command")?,
-            changed = changes.changed() => {
-                if changed.is_err() {
-                    // The ledger is gone, and with it any word of a budget: fail closed.
-                    kill(group);
-                    killed = true;
+            changed = changes.changed() => killed |= match changed {
+                Ok(_) => enforce(run, ledger, policy, group).await,
+                // The ledger is gone, and with it any word of a budget: fail closed.
+                Err(_) => { kill(group).await; true }
+            },
+            signal = forwarded.next() => { let _ = killpg(group, signal); }
+            _ = look.tick(), if terminal.is_some() => {
+                if let Some(terminal) = &mut terminal {
+                    terminal.look().await;
                 }
             }
-            signal = forwarded.next() => { let _ = killpg(group, signal); }
         }
     };
     drop(terminal);
@@ -125,7 +141,7 @@ async fn enforce(
                 advance(ledger, &row, EnforcementState::Done, "egress is cut off; the process runs on").await;
             }
             Policy::Kill => {
-                let count = kill(group);
+                let count = kill(group).await;
                 killed = true;
                 let detail = format!("egress is cut off; {count} processes were killed");
                 advance(ledger, &row, EnforcementState::Done, &detail).await;
@@ -145,7 +161,7 @@ async fn advance(ledger: &SharedLedger, row: &Enforcement, to: EnforcementState,
 }
 
 /// Kills the group and every descendant; how many processes that were.
-fn kill(group: Pid) -> usize {
+async fn kill(group: Pid) -> usize {
     let mut count = 0;
     // A process can fork while the list is read, so it is read until nobody is left; bounded, should one be unkillable.
     for _ in 0..50 {
@@ -158,7 +174,7 @@ fn kill(group: Pid) -> usize {
             let _ = nix::sys::signal::kill(Pid::from_raw(*pid), Signal::SIGKILL);
         }
         count = count.max(found.len());
-        std::thread::sleep(Duration::from_millis(2));
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     count
 }
@@ -169,13 +185,9 @@ fn descendants(root: u32) -> Vec<i32> {
     let mut parents: Vec<(i32, i32)> = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The command's name stands in brackets and may hold anything: what follows the last one is fixed.
-        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
-        let mut fields = rest.split_ascii_whitespace();
-        let state = fields.next().unwrap_or("Z");
-        let parent = fields.next().and_then(|field| field.parse().ok());
-        if let (Some(parent), false) = (parent, matches!(state, "Z" | "X")) {
+        if let Some((state, parent)) = state_and_parent(pid)
+            && !matches!(state, 'Z' | 'X')
+        {
             parents.push((pid, parent));
         }
     }
@@ -188,56 +200,138 @@ fn descendants(root: u32) -> Vec<i32> {
     found.split_off(1)
 }
 
+/// A process's state letter and its parent, from /proc.
+fn state_and_parent(pid: i32) -> Option<(char, i32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name stands in brackets and may hold anything: what follows the last one is fixed.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
 /// 128 and the signal, as shells do.
 fn code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     u8::try_from(code & 0xff).unwrap_or(1)
 }
 
-/// Signals to this process that belong to the command. SIGHUP is not among them: a terminal that hangs up tells its
-/// foreground group itself, and anyone else means the configuration.
+/// Signals to this process that belong to the command.
 struct Forwarded {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hangup: Option<tokio::signal::unix::Signal>,
 }
 
 impl Forwarded {
-    fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    fn new(hangup: bool) -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: hangup.then(|| signal(SignalKind::hangup())).transpose()?,
+        })
     }
 
     async fn next(&mut self) -> Signal {
+        let Self { interrupt, terminate, hangup } = self;
+        let hung_up = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => Signal::SIGINT,
-            _ = self.terminate.recv() => Signal::SIGTERM,
+            _ = interrupt.recv() => Signal::SIGINT,
+            _ = terminate.recv() => Signal::SIGTERM,
+            _ = hung_up => Signal::SIGHUP,
         }
     }
 }
 
 /// The terminal, lent to the command's group so that interactive agents can read from it, and taken back at the end.
-struct Terminal;
+///
+/// The shell knows of this process's group only, so what it does with its job is passed on: a command that was stopped
+/// stops this group too, and where the shell puts this group in the foreground, the command's goes there.
+struct Terminal {
+    group: Pid,
+    hung_up: bool,
+}
 
 impl Terminal {
-    fn give(group: Pid) -> Option<Self> {
-        let stdin = io::stdin();
-        if !stdin.is_terminal() || nix::unistd::tcgetpgrp(&stdin) != Ok(nix::unistd::getpgrp()) {
-            return None;
+    /// `None` where standard input is not the terminal of this session.
+    fn lend(group: Pid) -> Option<Self> {
+        let foreground = io::stdin().is_terminal().then(foreground)?.ok()?;
+        let terminal = Self { group, hung_up: false };
+        if foreground == nix::unistd::getpgrp() {
+            terminal.give();
         }
-        nix::unistd::tcsetpgrp(&stdin, group).ok()?;
-        // It may have read before the terminal was its own, and been stopped for that.
-        let _ = killpg(group, Signal::SIGCONT);
-        Some(Self)
+        Some(terminal)
+    }
+
+    /// Passes on what became of the two groups since the last look.
+    async fn look(&mut self) {
+        match foreground() {
+            Ok(now) if state_and_parent(self.group.as_raw()).is_some_and(|(state, _)| state == 'T') => {
+                self.suspend(now).await;
+            }
+            Ok(now) if now == nix::unistd::getpgrp() => self.give(),
+            Ok(_) => {}
+            // The kernel tells the foreground group only, which a command in the background is not.
+            Err(_) if !self.hung_up => {
+                self.hung_up = true;
+                let _ = killpg(self.group, Signal::SIGHUP);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Stops this process's group, as the terminal would have done with the command in it, until the shell continues it.
+    async fn suspend(&self, now: Pid) {
+        self.take(now);
+        let Ok(mut continued) = signal(SignalKind::from_raw(Signal::SIGCONT as i32)) else { return };
+        // Not SIGSTOP: the kernel ignores this one where no shell is there to continue the group again.
+        let _ = killpg(nix::unistd::getpgrp(), Signal::SIGTSTP);
+        tokio::select! {
+            _ = continued.recv() => {}
+            () = tokio::time::sleep(STOPS_WITHIN) => {}
+        }
+        match foreground() {
+            Ok(now) if now == nix::unistd::getpgrp() => self.give(),
+            // Continued in the background. Should it want to read, it is stopped again.
+            _ => drop(killpg(self.group, Signal::SIGCONT)),
+        }
+    }
+
+    fn give(&self) {
+        if nix::unistd::tcsetpgrp(io::stdin(), self.group).is_ok() {
+            // It may have read before the terminal was its own, and been stopped for that.
+            let _ = killpg(self.group, Signal::SIGCONT);
+        }
+    }
+
+    /// Takes the terminal back from the command, or from a group that the command made and left; from nobody else.
+    fn take(&self, now: Pid) {
+        let lent = now == self.group
+            || killpg(now, None) == Err(Errno::ESRCH)
+            || descendants(std::process::id()).contains(&now.as_raw());
+        // Doing it from the background raises SIGTTOU, which would stop this process.
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGTTOU);
+        if lent && set.thread_block().is_ok() {
+            let _ = nix::unistd::tcsetpgrp(io::stdin(), nix::unistd::getpgrp());
+            let _ = set.thread_unblock();
+        }
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Taking the terminal back from the background raises SIGTTOU, which would stop this process.
-        let mut set = SigSet::empty();
-        set.add(Signal::SIGTTOU);
-        if set.thread_block().is_ok() {
-            let _ = nix::unistd::tcsetpgrp(io::stdin(), nix::unistd::getpgrp());
-            let _ = set.thread_unblock();
+        if let Ok(now) = foreground() {
+            self.take(now);
         }
     }
+}
+
+/// The group that has the terminal.
+fn foreground() -> nix::Result<Pid> {
+    nix::unistd::tcgetpgrp(io::stdin())
 }

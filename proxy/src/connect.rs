@@ -13,18 +13,21 @@ use crate::request::{self, Origin};
 use crate::run::Run;
 use crate::server::Shared;
 use crate::tls::{self, AcceptFault, Alpn};
-use crate::tunnel::{Tunnel, TunnelGuard};
+use crate::tunnel::{TooManyTunnels, Tunnel, TunnelGuard};
 use http::{Request, Response};
 use hudson_schema::config::{Authority, Scheme};
 use hudson_schema::{Refusal, RefusalCode};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::task::TaskTracker;
 
 /// Streams that one HTTP/2 client may have open at once, as in other servers.
 const HTTP2_STREAMS: u32 = 128;
@@ -77,9 +80,7 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
         port: authority.port,
         token: run.token.child_token(),
     };
-    let guard = shared.tunnels.register(tunnel).map_err(|fault| {
-        Refusal::new(RefusalCode::TooManyTunnels, format!("{fault}.")).with_retry_after(1)
-    })?;
+    let guard = shared.tunnels.register(tunnel).map_err(|fault| too_many(&fault))?;
     // Without a route, or cut off, nothing is dialled: the refusal is given to the request inside.
     let allowed =
         !policy::routes_to(&run.policy().routes, Scheme::Https, &authority.host, authority.port).is_empty();
@@ -104,6 +105,11 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
     }
 }
 
+/// The refusal of a full house.
+pub(crate) fn too_many(fault: &TooManyTunnels) -> Refusal {
+    Refusal::new(RefusalCode::TooManyTunnels, format!("{fault}.")).with_retry_after(1)
+}
+
 async fn serve(shared: Arc<Shared>, run: Arc<Run>, opening: Opening, upgrade: OnUpgrade) {
     let Ok(upgraded) = upgrade.await else { return };
     let Opening { guard, alpn, fixed } = opening;
@@ -121,6 +127,7 @@ async fn serve(shared: Arc<Shared>, run: Arc<Run>, opening: Opening, upgrade: On
         authority: Authority { host: tunnel.host.clone(), port: tunnel.port },
         token: tunnel.token.clone(),
         fixed,
+        place: None,
     });
     match client.http2 {
         true => serve_http2(&shared, origin, client.stream).await,
@@ -161,7 +168,7 @@ async fn serve_http2(
         let origin = origin.clone();
         async move { Ok::<_, Infallible>(request::answer(origin, request).await) }
     });
-    let serving = http2::Builder::new(TokioExecutor::new())
+    let serving = http2::Builder::new(Tracked(shared.tasks.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(HTTP2_STREAMS)
         .max_header_list_size(u32::try_from(shared.limits.header_bytes).unwrap_or(u32::MAX))
@@ -174,6 +181,19 @@ async fn serve_http2(
             serving.as_mut().graceful_shutdown();
             let _ = serving.await;
         }
+    }
+}
+
+/// Spawns the streams of an HTTP/2 connection where shutting down waits for them: they own settlements.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> Executor<F> for Tracked
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
     }
 }
 

@@ -19,6 +19,7 @@ use crate::event::Event;
 use crate::policy::{self, judge};
 use crate::run::Run;
 use crate::server::{Shared, now};
+use crate::tunnel::TunnelGuard;
 use crate::upstream::UpstreamClient;
 pub(crate) use block::block;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -30,6 +31,9 @@ use std::sync::Arc;
 pub(crate) use target::Target;
 use tokio_util::sync::CancellationToken;
 
+/// How much of a path is logged, in characters.
+const LOGGED_PATH: usize = 256;
+
 /// Where a request comes from: the run, and the one authority its requests may name.
 pub(crate) struct Origin {
     pub(crate) shared: Arc<Shared>,
@@ -40,6 +44,9 @@ pub(crate) struct Origin {
     pub(crate) token: CancellationToken,
     /// A refusal that stands for every request.
     pub(crate) fixed: Option<Refusal>,
+    /// The place of a plain request in the registry; a tunnel holds its own.
+    #[allow(dead_code, reason = "held for its drop")]
+    pub(crate) place: Option<TunnelGuard>,
 }
 
 /// Answers a request: the upstream's response, or a refusal in the shape its client reads.
@@ -196,13 +203,15 @@ fn emit(
     status: Option<StatusCode>,
     refusal: &Refusal,
 ) {
+    // An agent chooses the path: it must not choose how large the log grows.
+    let path: String = path.chars().take(LOGGED_PATH).collect();
     let logged = run.is_some_and(|run| run.policy().routes.log >= LogLevel::Blocks);
     if let (true, Some(status)) = (logged, status) {
         shared.events.emit(Event::EgressBlock {
             reason: refusal.message.clone(),
             host: host.clone(),
             method: method.to_string(),
-            path: path.to_owned(),
+            path: path.clone(),
             response_status: status.as_u16(),
         });
     }
@@ -213,7 +222,7 @@ fn emit(
         reason: refusal.message.clone(),
         method: method.to_string(),
         host,
-        path: path.to_owned(),
+        path,
         response_status: status.map(|status| status.as_u16()),
     });
 }

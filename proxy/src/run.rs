@@ -3,6 +3,7 @@
 //! Invariant: everything that can change while a run lives (routes, limits, blocks) is read at each request from the
 //! value that is current then; a run that ended or was stopped lets nothing more through.
 
+use crate::identity::Presented;
 use crate::upstream::UpstreamClient;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -19,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 /// Finds runs; handed to the proxy by the control plane.
 #[async_trait]
 pub trait RunSource: Send + Sync + 'static {
-    /// The live run of this id; `None` when there is none.
-    async fn run(&self, id: &RunId) -> Result<Option<Arc<Run>>, LedgerError>;
+    /// The live run whose credentials these are; `None` when there is none.
+    async fn run(&self, presented: &Presented) -> Result<Option<Arc<Run>>, LedgerError>;
 }
 
 /// What a run is allowed, as its files and flags say at this moment.
@@ -78,6 +79,8 @@ pub struct Run {
 /// A block as of one state of the ledger.
 struct SeenBlock {
     change: u64,
+    /// By which policy it was looked up.
+    policy: Arc<RunPolicy>,
     until: Option<i64>,
     block: Option<Block>,
 }
@@ -111,8 +114,6 @@ impl Run {
     /// Changes what it is allowed. Pooled connections are dropped, so that none outlives the route it was made for.
     pub fn set_policy(&self, policy: RunPolicy) {
         self.policy.store(Arc::new(policy));
-        // Other limits may govern now.
-        *self.block.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.upstream.store(Arc::new(None));
     }
 
@@ -129,20 +130,24 @@ impl Run {
     /// The block that stands against it. The ledger is asked only when it changed since the last time.
     pub(crate) async fn block(&self, ledger: &SharedLedger, now: i64) -> Result<Option<Block>, LedgerError> {
         let change = *ledger.changes().borrow();
+        let policy = self.policy();
         {
             let seen = self.block.lock().unwrap_or_else(PoisonError::into_inner);
-            let current =
-                |seen: &&SeenBlock| seen.change == change && seen.until.is_none_or(|until| now < until);
+            let current = |seen: &&SeenBlock| {
+                seen.change == change
+                    && Arc::ptr_eq(&seen.policy, &policy)
+                    && seen.until.is_none_or(|until| now < until)
+            };
             if let Some(seen) = seen.as_ref().filter(current) {
                 return Ok(seen.block.clone());
             }
         }
-        let governing = self.policy().governing(now);
+        let governing = policy.governing(now);
         let block = ledger.block_fetch(&self.id, &governing, now).await?;
         // A block of a window ends with it, and so does the window it was looked up by.
         let until = governing.iter().filter_map(|limit| limit.window_end).min();
         *self.block.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(SeenBlock { change, until, block: block.clone() });
+            Some(SeenBlock { change, policy, until, block: block.clone() });
         Ok(block)
     }
 }

@@ -12,7 +12,7 @@ use crate::local;
 use crate::request::{self, Origin};
 use crate::run::{Run, RunSource};
 use crate::tls::LeafCache;
-use crate::tunnel::{TunnelLimits, Tunnels};
+use crate::tunnel::{Tunnel, TunnelLimits, Tunnels};
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Method, Request, Response, Uri, header};
 use hudson_meter::Catalogue;
@@ -35,6 +35,8 @@ use tokio_util::task::TaskTracker;
 
 /// How long accepting rests after it failed, doubled up to the second value while it goes on failing.
 const ACCEPT_REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// What bodies that are read whole may take together, in KiB: many of any size, a few dozen of the largest.
+pub(crate) const BODIES_KIB: usize = 1 << 20;
 /// Connections beyond the tunnels: clients that have not opened theirs yet, and plain HTTP.
 const UNIDENTIFIED: usize = 1024;
 /// Refusals of unidentified clients that are reported, at most one in this many milliseconds.
@@ -101,6 +103,8 @@ pub(crate) struct Shared {
     pub(crate) tunnels: Arc<Tunnels>,
     /// Responses being read on without a client.
     pub(crate) detached: Arc<Semaphore>,
+    /// KiB of bodies that are being read whole, over all bottles.
+    pub(crate) bodies: Arc<Semaphore>,
     /// Work that must end before the process does: settlements and detached reading.
     pub(crate) tasks: TaskTracker,
     /// Ends listening and idle connections.
@@ -126,6 +130,7 @@ impl Proxy {
             limits,
             tunnels: Tunnels::new(limits.tunnels),
             detached: Arc::new(Semaphore::new(limits.detached)),
+            bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             abort: CancellationToken::new(),
@@ -182,10 +187,11 @@ impl Proxy {
             }
         })
         .await;
-        tunnels.end(|_| true);
         abort.cancel();
         // Ended tunnels drop their responses, and each of these becomes a task that settles.
+        tunnels.close();
         while !tunnels.is_empty() {
+            tunnels.end(|_| true);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         tasks.close();
@@ -257,14 +263,14 @@ async fn identify(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Ru
     let presented = Presented::read(request.headers()).ok_or_else(|| {
         Refusal::new(RefusalCode::IdentityRequired, "No proxy credentials were sent, or they cannot be read.")
     })?;
-    let run = match shared.runs.run(&presented.run).await {
+    let run = match shared.runs.run(&presented).await {
         Ok(run) => run,
         Err(error) => {
             shared.events.emit(Event::LedgerFailed { what: "looking a run up", error: error.to_string() });
             return Err(Refusal::new(RefusalCode::LedgerUnavailable, "The ledger cannot be read."));
         }
     };
-    run.filter(|run| presented.matches(&run.credential_hash) && !run.token.is_cancelled()).ok_or_else(|| {
+    run.filter(|run| !run.token.is_cancelled()).ok_or_else(|| {
         Refusal::new(
             RefusalCode::IdentityRequired,
             "The proxy credentials are wrong, or of a run that has ended.",
@@ -297,9 +303,27 @@ async fn plain(shared: Arc<Shared>, run: Arc<Run>, request: Request<Incoming>) -
     }
     match authority(request.uri()) {
         Ok(authority) => {
-            let token = run.token.clone();
-            let origin = Origin { shared, run, scheme: Scheme::Http, authority, token, fixed: None };
-            request::answer(Arc::new(origin), request).await
+            let tunnel = Tunnel {
+                run: run.id.clone(),
+                bottle: run.bottle.clone(),
+                scheme: Scheme::Http,
+                host: authority.host.clone(),
+                port: authority.port,
+                token: run.token.child_token(),
+            };
+            let token = tunnel.token.clone();
+            // A request counts and is ended like a tunnel: its place is kept until its usage is settled.
+            match shared.tunnels.register(tunnel) {
+                Ok(guard) => {
+                    let place = Some(guard);
+                    let origin =
+                        Origin { shared, run, scheme: Scheme::Http, authority, token, fixed: None, place };
+                    request::answer(Arc::new(origin), request).await
+                }
+                Err(fault) => {
+                    request::refused(&shared, Some(&run), &request, None, connect::too_many(&fault))
+                }
+            }
         }
         Err(refusal) => request::refused(&shared, Some(&run), &request, None, refusal),
     }

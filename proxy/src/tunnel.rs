@@ -6,7 +6,7 @@
 use hudson_schema::config::{Host, Scheme};
 use hudson_schema::{BottleName, RunId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +43,7 @@ pub struct Tunnels {
     next: AtomicU64,
     // A std mutex: never held over an await, and the critical sections are map operations.
     open: Mutex<HashMap<u64, Tunnel>>,
+    closed: AtomicBool,
 }
 
 /// A place in the registry; dropping it gives the place back.
@@ -66,13 +67,21 @@ pub struct TooManyTunnels {
 impl Tunnels {
     /// An empty registry.
     pub fn new(limits: TunnelLimits) -> Arc<Self> {
-        Arc::new(Self { limits, next: AtomicU64::new(0), open: Mutex::new(HashMap::new()) })
+        Arc::new(Self {
+            limits,
+            next: AtomicU64::new(0),
+            open: Mutex::default(),
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// Takes a place for a tunnel.
     pub fn register(self: &Arc<Self>, tunnel: Tunnel) -> Result<TunnelGuard, TooManyTunnels> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(TooManyTunnels { open: open.len(), of: "while shutting down", limit: 0 });
+        }
         if open.len() >= self.limits.total {
             return Err(TooManyTunnels { open: open.len(), of: "of the proxy", limit: self.limits.total });
         }
@@ -83,6 +92,11 @@ impl Tunnels {
         open.insert(id, tunnel.clone());
         drop(open);
         Ok(TunnelGuard { tunnels: self.clone(), id, tunnel })
+    }
+
+    /// Takes no more tunnels: the proxy is shutting down.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
     }
 
     /// Ends every tunnel for which `which` says so; how many.

@@ -24,8 +24,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tower_service::Service;
 
-/// How long a parked or idle connection may still be used.
+/// How long an idle connection may still be used.
 const IDLE: Duration = Duration::from_secs(30);
+/// How long a connection waits for the first request of the tunnel it was dialled for. Short: upstreams close what says
+/// nothing, and a request on a closed connection is lost.
+const PARKED: Duration = Duration::from_secs(5);
+/// Connections of a run that wait so, over all hosts.
+const PARKED_AT_ONCE: usize = 32;
 /// Connections a run keeps idle for one host.
 const IDLE_PER_HOST: usize = 16;
 
@@ -107,6 +112,21 @@ pub(crate) fn dial_fault(error: &Error) -> Option<&DialFault> {
     None
 }
 
+/// Whether a failed request provably never started: its connection closed before anything of it was written.
+pub(crate) fn is_unsent(error: &Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        if error.downcast_ref::<h2::Error>().and_then(h2::Error::reason) == Some(h2::Reason::REFUSED_STREAM) {
+            return true;
+        }
+        source = error.source();
+    }
+    error.is_connect()
+}
+
 impl Connector {
     fn lock(&self) -> std::sync::MutexGuard<'_, Parked> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
@@ -132,7 +152,10 @@ impl Connector {
                 connect_to,
             })
             .await?;
-        self.lock().http2.insert(key.clone(), (Instant::now(), stream.is_http2()));
+        let mut parked = self.lock();
+        parked.sweep();
+        parked.http2.insert(key.clone(), (Instant::now(), stream.is_http2()));
+        drop(parked);
         Ok(stream)
     }
 
@@ -149,20 +172,30 @@ impl Connector {
 
 impl Parked {
     fn recent(&self, key: &Key) -> Option<bool> {
-        self.http2.get(key).filter(|(when, _)| when.elapsed() < IDLE / 2).map(|(_, http2)| *http2)
+        self.http2.get(key).filter(|(when, _)| when.elapsed() < PARKED).map(|(_, http2)| *http2)
     }
 
     fn park(&mut self, key: Key, stream: UpstreamStream) {
+        self.sweep();
+        if self.streams.values().map(Vec::len).sum::<usize>() >= PARKED_AT_ONCE {
+            // Dropped, not kept: the request dials anew.
+            return;
+        }
+        self.streams.entry(key).or_default().push((Instant::now(), stream));
+    }
+
+    /// Forgets what is too old, so that an agent that walks through names leaves nothing behind.
+    fn sweep(&mut self) {
         self.streams.retain(|_, streams| {
-            streams.retain(|(when, _)| when.elapsed() < IDLE);
+            streams.retain(|(when, _)| when.elapsed() < PARKED);
             !streams.is_empty()
         });
-        self.streams.entry(key).or_default().push((Instant::now(), stream));
+        self.http2.retain(|_, (when, _)| when.elapsed() < IDLE);
     }
 
     fn take(&mut self, key: &Key) -> Option<UpstreamStream> {
         let streams = self.streams.get_mut(key)?;
-        streams.retain(|(when, _)| when.elapsed() < IDLE);
+        streams.retain(|(when, _)| when.elapsed() < PARKED);
         streams.pop().map(|(_, stream)| stream)
     }
 }

@@ -8,7 +8,7 @@ mod kind;
 use super::Context;
 use super::output;
 use crate::cli::CheckArgs;
-use crate::exit;
+use crate::{exit, presets};
 use anyhow::Result;
 use hudson_schema::config::{
     ConfigError, Problem, load_bottle, load_bottle_file, load_manifest, load_routes, load_settings,
@@ -109,18 +109,39 @@ fn check(path: &Path) -> Checked {
 
 /// Checks one file of a known kind.
 fn check_as(path: &Path, kind: Kind) -> Checked {
+    let mut preset = None;
     let result = match kind {
         Kind::Settings => load_settings(path).map(|settings| settings.unsupported()),
         Kind::Routes => load_routes(path).map(|routes| routes.unsupported()),
-        Kind::Bottle => load_bottle_file(path).map(|_| Vec::new()),
+        Kind::Bottle => load_bottle_file(path).map(|file| {
+            preset = file.agent_provider.and_then(|provider| unknown_preset(path, &provider.template));
+            Vec::new()
+        }),
         Kind::Manifest => load_manifest(path)
             .map(|manifest| manifest.and_then(|manifest| manifest.egress).unwrap_or_default().unsupported()),
     };
     let faults = match result {
-        Ok(unsupported) => unsupported.iter().map(Fault::from).collect(),
+        Ok(unsupported) => unsupported.iter().map(Fault::from).chain(preset).collect(),
         Err(error) => faults(&Some(error)),
     };
     Checked { path: path.to_owned(), kind: Some(kind), faults }
+}
+
+/// An `agent_provider` that no run could start with.
+fn unknown_preset(path: &Path, name: &str) -> Option<Fault> {
+    let message = format!("agent_provider: {}", presets::check_name(name).err()?);
+    // In a mapping of one line, or a key in quotes, the file as a whole is meant.
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    Some(match text.lines().position(|line| line.starts_with("agent_provider:")) {
+        Some(before) => Fault {
+            line: before + 1,
+            column: 1,
+            rendered: format!("{}:{}:1: {message}", path.display(), before + 1),
+            message,
+            help: None,
+        },
+        None => Fault::of_file(path, &message),
+    })
 }
 
 fn faults(error: &Option<ConfigError>) -> Vec<Fault> {

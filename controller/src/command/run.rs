@@ -55,7 +55,7 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
     let code = outcome.as_ref().map_or(None, |ended| Some(i32::from(ended.code)));
     proxy.ledger().run_finish(run, now(), code).await?;
     let ended = outcome?;
-    let stopped = ended.killed || proxy.budget_stopped(run).await?;
+    let stopped = ended.killed || proxy.budget_stopped(run, &ended).await?;
     let report = report(proxy.ledger(), &prepared, run, &ended, stopped).await?;
     finish(context, &arguments, &report)?;
     Ok(if stopped { exit::BUDGET } else { ended.code })
@@ -89,7 +89,8 @@ async fn supervised(
     variables.extend(registered.variables(address, &context.home));
     let withheld =
         environment::withheld(std::env::vars_os(), &prepared.secret_names(), &prepared.secret_values());
-    let program = Program { argv: &arguments.command, withheld: &withheld, variables: &variables };
+    let hangup = matches!(proxy, Proxy::Shared(_));
+    let program = Program { argv: &arguments.command, withheld: &withheld, variables: &variables, hangup };
     supervise::run(program, run, proxy.ledger(), &*policy).await
 }
 
@@ -174,12 +175,15 @@ impl Proxy {
         }
     }
 
-    /// Whether a budget refused the run something.
-    async fn budget_stopped(&self, run: &RunId) -> Result<bool> {
+    /// Whether a budget stopped the run: it was spent, or it refused something and the command failed.
+    async fn budget_stopped(&self, run: &RunId, ended: &Ended) -> Result<bool> {
+        if !self.ledger().enforcement_list(Some(run)).await?.is_empty() {
+            return Ok(true);
+        }
         Ok(match self {
-            Self::Embedded(instance) => instance.events.budget_refusal(run).is_some(),
-            // The refusals were given in another process: what it journalled tells.
-            Self::Shared(ledger) => !ledger.enforcement_list(Some(run)).await?.is_empty(),
+            Self::Embedded(instance) => ended.code != 0 && instance.events.budget_refusal(run).is_some(),
+            // The refusals were given in another process, and only what it journalled can be told.
+            Self::Shared(_) => false,
         })
     }
 

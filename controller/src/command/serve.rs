@@ -6,7 +6,7 @@ use crate::control::{self, Place};
 use crate::events::EventLog;
 use crate::exit::{self, Exit};
 use crate::instance::{self, Instance, Options};
-use crate::{enforce, network, sidecar};
+use crate::{enforce, limits, network, sidecar};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use std::sync::Arc;
@@ -46,6 +46,7 @@ async fn start(
     arguments: &ServeArgs,
     settings: hudson_schema::config::Settings,
 ) -> Result<Arc<Instance>> {
+    limits::raise_open_files();
     let listen = match arguments.listen.is_empty() {
         true => settings.proxy.listen.clone(),
         false => arguments.listen.clone(),

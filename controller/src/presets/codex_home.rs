@@ -20,13 +20,8 @@ pub struct CodexHome {
 }
 
 impl CodexHome {
-    /// Makes one from the person's own.
-    pub fn make(home: &Path) -> Result<Self> {
-        let auth = home.join("auth.json");
-        let text = fs::read_to_string(&auth).with_context(|| format!("reading {}", auth.display()))?;
-        let login: Value = serde_json::from_str(&text).map_err(|error| {
-            anyhow::anyhow!("{} is not JSON at line {}; log in again", auth.display(), error.line())
-        })?;
+    /// Makes one from the person's own and what its auth.json says.
+    pub fn make(home: &Path, login: &Value) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("hudson-codex-{}", uuid::Uuid::now_v7()));
         DirBuilder::new()
             .mode(0o700)
@@ -39,7 +34,7 @@ impl CodexHome {
                 symlink(entry.path(), made.folder.join(entry.file_name()))?;
             }
         }
-        fs::write(made.folder.join("auth.json"), dummy(&login).to_string())?;
+        fs::write(made.folder.join("auth.json"), dummy(login).to_string())?;
         Ok(made)
     }
 
@@ -105,7 +100,7 @@ mod tests {
             "id_token": format!("h.{claims}.REAL-SIGNATURE"), "access_token": "REAL-ACCESS",
             "refresh_token": "REAL-REFRESH", "account_id": "acc"}});
         fs::write(folder.path().join("auth.json"), login.to_string()).unwrap();
-        let home = CodexHome::make(folder.path()).unwrap();
+        let home = CodexHome::make(folder.path(), &login).unwrap();
         let path = home.path().to_owned();
         let written = fs::read_to_string(path.join("auth.json")).unwrap();
         assert!(!written.contains("REAL") && written.contains(&claims) && written.contains("acc"));

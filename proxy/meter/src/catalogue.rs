@@ -60,14 +60,22 @@ enum HostPattern {
 const BUILTIN: &[(&str, &str, Api)] = &[
     ("api.anthropic.com", "claude", Api::Anthropic),
     ("api.openai.com", "codex", Api::Openai),
+    // Data residency: eu. and us.
+    ("*.api.openai.com", "codex", Api::Openai),
     ("chatgpt.com", "codex", Api::Chatgpt),
     ("auth.openai.com", "codex", Api::SignIn),
     ("generativelanguage.googleapis.com", "gemini", Api::Gemini),
+    ("generativelanguage.mtls.googleapis.com", "gemini", Api::Gemini),
     ("aiplatform.googleapis.com", "gemini", Api::Gemini),
     ("*-aiplatform.googleapis.com", "gemini", Api::Gemini),
+    ("aiplatform.mtls.googleapis.com", "gemini", Api::Gemini),
+    ("*-aiplatform.mtls.googleapis.com", "gemini", Api::Gemini),
+    // Vertex in one jurisdiction (`aiplatform.eu.rep.googleapis.com`); other services have such hosts too.
+    ("aiplatform.*.rep.googleapis.com", "gemini", Api::Gemini),
     ("cloudcode-pa.googleapis.com", "gemini", Api::Gemini),
     ("daily-cloudcode-pa.googleapis.com", "gemini", Api::Gemini),
     ("*.openai.azure.com", "azure", Api::Compatible),
+    ("*.openai.azure.us", "azure", Api::Compatible),
     ("*.services.ai.azure.com", "azure", Api::Compatible),
     ("*.cognitiveservices.azure.com", "azure", Api::Compatible),
     ("models.inference.ai.azure.com", "azure", Api::Compatible),
@@ -104,11 +112,16 @@ const BUILTIN: &[(&str, &str, Api)] = &[
     ("api.writer.com", "writer", Api::Compatible),
     ("ai-gateway.vercel.sh", "vercel", Api::Compatible),
     ("ollama.com", "ollama", Api::Compatible),
+    // Below `/openai/v1` and `/anthropic/v1`, and on Mantle below `/v1`; `converse` and `invoke` are not read yet.
+    ("bedrock-runtime.*.amazonaws.com", "bedrock", Api::Compatible),
+    ("bedrock-runtime-fips.*.amazonaws.com", "bedrock", Api::Compatible),
+    ("bedrock-runtime.*.api.aws", "bedrock", Api::Compatible),
+    ("bedrock-runtime-fips.*.api.aws", "bedrock", Api::Compatible),
+    ("bedrock-mantle.*.api.aws", "bedrock", Api::Compatible),
     // Hosts whose formats are not read yet: known, so that nothing on them passes as foreign.
+    ("bedrock-agent-runtime.*.amazonaws.com", "bedrock", Api::Compatible),
     ("api.cohere.com", "cohere", Api::Compatible),
     ("api.cohere.ai", "cohere", Api::Compatible),
-    ("bedrock-runtime.*.amazonaws.com", "bedrock", Api::Compatible),
-    ("bedrock-agent-runtime.*.amazonaws.com", "bedrock", Api::Compatible),
 ];
 
 impl Catalogue {
@@ -145,13 +158,18 @@ impl Catalogue {
         names
     }
 
-    /// What a request is. `path` is normalised and has no query; `query` is the text behind `?`.
+    /// What a request is. `path` is normalised and has no query; `query` is the text behind `?`. A model call on a Google
+    /// API whose query could hide the usage from its response is [`Endpoint::Unknown`].
     pub fn classify(&self, host: &str, method: &str, path: &str, query: Option<&str>) -> Endpoint {
-        // No query changes what an endpoint is today; it is asked for so that one that does needs no new contract.
-        let _ = query;
         let Some(entry) = self.entry(host) else { return Endpoint::Foreign };
         let provider = entry.provider.clone();
         match endpoints::classify(entry.api, method, path) {
+            endpoints::Kind::Metered(format)
+                if (entry.api == Api::Gemini || format == Format::Gemini)
+                    && query.is_some_and(query_masks) =>
+            {
+                Endpoint::Unknown { provider }
+            }
             endpoints::Kind::Metered(format) => Endpoint::Metered { provider, format },
             endpoints::Kind::Free => Endpoint::Free { provider },
             endpoints::Kind::Unknown => Endpoint::Unknown { provider },
@@ -191,6 +209,34 @@ impl HostPattern {
             },
         }
     }
+}
+
+/// Whether a request header leaves the usage out of the response, so that a request with it cannot be metered. The query
+/// parameters that do the same are judged by [`Catalogue::classify`].
+pub fn masks_usage(format: Format, header_name: &str) -> bool {
+    format == Format::Gemini && header_name.eq_ignore_ascii_case("x-goog-fieldmask")
+}
+
+/// Whether a query asks a Google API for a response without usage or in a form that is not read. Source: the system
+/// parameters of Google's APIs.
+fn query_masks(query: &str) -> bool {
+    // Some readers part parameters at semicolons, too.
+    query.split(['&', ';']).any(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let [name, value] = [name, value].map(plain);
+        match name.strip_prefix('$').unwrap_or(&name) {
+            "alt" => value != "sse" && value != "json",
+            // A mask; a function call around the JSON; the type of the body, which the response takes on.
+            "fields" | "callback" => true,
+            "ct" => name.starts_with('$'),
+            _ => false,
+        }
+    })
+}
+
+/// A part of a query with its encoding undone, in lower case.
+fn plain(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().to_ascii_lowercase()
 }
 
 /// A host as it is compared: lower case, without a port and a trailing dot.

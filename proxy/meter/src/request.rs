@@ -5,6 +5,7 @@
 //! two spellings of one field, a wrong type where a number decides) is an error, never a guess; a rewrite changes the
 //! bytes of the values it names and no other byte.
 
+mod cap;
 mod estimate;
 mod facts;
 mod fields;
@@ -22,8 +23,10 @@ pub struct RequestFacts {
     pub model: Option<String>,
     /// Whether the answer is asked for as a stream.
     pub stream: bool,
-    /// The request's own limit on output tokens, per choice, under whatever name the format has for it. `Some(0)` for
-    /// an endpoint that generates nothing (embeddings).
+    /// The request's own limit on output tokens, per choice: the largest that the host may heed. `None` when there is
+    /// none, when it is 0 (which only Anthropic takes at its word), and when it stands only under a name that the host
+    /// may not know (`max_completion_tokens` on a compatible server). `Some(0)` for an endpoint that generates nothing
+    /// (embeddings).
     pub output_cap: Option<u64>,
     /// How many answers are generated (`n`, `candidateCount`), at least 1. Output may reach `output_cap × choices`.
     pub choices: u64,
@@ -35,7 +38,7 @@ pub struct RequestFacts {
     /// api-version 2024-10-21 on.
     pub include_usage_supported: bool,
     /// Work the provider does by itself in between, each by the request's own name for it: web search, code
-    /// execution, MCP, compaction. Its tokens cannot be seen in the request. Tools that run on the client are not
+    /// execution, MCP, compaction, a stored prompt that may bring any of them. Its tokens cannot be seen in the request. Tools that run on the client are not
     /// listed; a type nobody knows is.
     pub server_tools: Vec<String>,
     /// Whether the work goes on after the client has gone (`background: true`).
@@ -53,7 +56,9 @@ pub struct RequestFacts {
 /// What to change in a request's body.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Rewrite {
-    /// The output cap to set, in tokens per choice. A cap that is already lower stays.
+    /// The output cap to set, in tokens per choice. A cap that is already lower stays. Where the only one stands under
+    /// a name that the host may not know, the host's own name is put in beside it. Outside Anthropic at least 1 is set,
+    /// since 0 is no cap there.
     pub output_cap: Option<u64>,
     /// Whether to set `stream_options.include_usage` to true, also when it is false. Changes nothing in a request that
     /// is no stream or whose format does not know the field, nor on the hosts of Mistral and Perplexity, which state
@@ -96,22 +101,35 @@ pub enum RequestError {
     CapNotSupported,
 }
 
-/// Reads a request's body. `path` is normalised, `query` is the text behind `?`.
-///
-/// # Estimate
-/// Every byte of the body counts a third of a token, rounded up, JSON and white space included; base64 media counts by
-/// what it is instead (see the module `estimate`); a constant stands for the system text that the format adds.
+/// [`read_at`] for a host that is not known: a cap is only believed under the name that compatible servers take, so that
+/// `output_cap` is `None` for some requests whose cap OpenAI or Azure would heed.
 pub fn read(
     format: Format,
     path: &str,
     query: Option<&str>,
     body: &[u8],
 ) -> Result<RequestFacts, RequestError> {
-    facts::read(format, path, query, body)
+    facts::read(format, None, path, query, body)
+}
+
+/// Reads a request's body. `host` is where it goes (it decides which caps are heeded), `path` is normalised, `query` is
+/// the text behind `?`.
+///
+/// # Estimate
+/// Every byte of the body counts a third of a token, rounded up, JSON and white space included; base64 media counts by
+/// what it is instead (see the module `estimate`); a constant stands for the system text that the format adds.
+pub fn read_at(
+    format: Format,
+    host: &str,
+    path: &str,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<RequestFacts, RequestError> {
+    facts::read(format, Some(host), path, query, body)
 }
 
 /// The body with `change` made to it; every byte that is not part of a changed value stays as it is. `facts` are those
-/// [`read`] gave for this body, `host` is where it goes (it decides the name of a cap that has to be put in).
+/// [`read_at`] gave for this body, `host` is where it goes (it decides the name of a cap that has to be put in).
 pub fn rewrite(
     format: Format,
     facts: &RequestFacts,

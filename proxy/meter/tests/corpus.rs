@@ -21,6 +21,9 @@ const DISPUTED: &[(&str, &str)] = &[];
 /// The chunk sizes every stream is fed at; 0 stands for the whole body.
 const SIZES: [usize; 5] = [1, 7, 1400, 16_384, 0];
 
+/// Where the recorded requests go when they are read and rewritten.
+const HOST: &str = "api.openai.com";
+
 struct Entry {
     family: String,
     id: String,
@@ -237,7 +240,7 @@ fn recorded_requests_are_read_and_estimated_high() {
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         // Anthropic and others in the family of streams without usage are not chat requests.
-        let read = hudson_meter::request::read(entry.format, path, query, &body);
+        let read = hudson_meter::request::read_at(entry.format, HOST, path, query, &body);
         if entry.family == "no-usage" {
             continue;
         }
@@ -291,10 +294,10 @@ fn recorded_requests_are_read_and_estimated_high() {
 /// Lowering the cap and asking for usage must hold when read again, and change nothing else.
 fn check_rewrite(entry: &Entry, facts: &RequestFacts, body: &[u8]) {
     let change = Rewrite { output_cap: facts.cap_supported.then_some(7), include_usage: true };
-    let changed =
-        hudson_meter::request::rewrite(entry.format, facts, "api.openai.com", body, &change).unwrap();
+    let changed = hudson_meter::request::rewrite(entry.format, facts, HOST, body, &change).unwrap();
     let again =
-        hudson_meter::request::read(entry.format, "/v1/x:streamGenerateContent", None, &changed).unwrap();
+        hudson_meter::request::read_at(entry.format, HOST, "/v1/x:streamGenerateContent", None, &changed)
+            .unwrap();
     if facts.cap_supported {
         assert_eq!(again.output_cap, Some(facts.output_cap.map_or(7, |old| old.min(7))), "{}", entry.id);
     }

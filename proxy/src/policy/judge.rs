@@ -127,6 +127,15 @@ pub fn endpoint(catalogue: &Catalogue, route: &Route, asked: &Asked<'_>) -> Resu
             classify(&Catalogue::builtin().with_provider(provider.clone(), vec![host.clone()], *format))
         }
     };
+    if let Endpoint::Metered { format, .. } = &endpoint {
+        let mask = asked.headers.keys().find(|name| hudson_meter::masks_usage(*format, name.as_str()));
+        if let Some(name) = mask {
+            return Err(Refusal::new(
+                RefusalCode::UnmeteredEndpoint,
+                format!("The header {name} would take the token usage out of the response."),
+            ));
+        }
+    }
     // An ambiguous path could be a metered endpoint to the upstream, whatever it is called here.
     let unmetered = match &endpoint {
         Endpoint::Metered { .. } | Endpoint::Foreign => false,

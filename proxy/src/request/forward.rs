@@ -4,16 +4,18 @@ use super::credential::Credentials;
 use super::echo::{self, Redacted};
 use super::{Origin, Target, dial_refusal, head, upstream};
 use crate::body::{self, Body};
-use crate::upstream::dial_fault;
+use crate::upstream::{dial_fault, is_unsent};
 use bytes::Bytes;
 use http::{Request, Response, Version, header};
 use http_body::{Frame, SizeHint};
 use hudson_dlp::Redactor;
 use hudson_schema::{Refusal, RefusalCode};
 use hyper::body::Incoming;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// Relays a request that is not metered: both bodies stream.
 pub(super) async fn relay(
@@ -31,7 +33,7 @@ pub(super) async fn relay(
     let response = send(origin, outbound).await.map_err(|unsent| unsent.refusal)?;
     let (mut parts, incoming) = response.into_parts();
     head::inbound(&mut parts.headers);
-    let body = body::boxed(Ended { inner: incoming, origin: origin.clone() });
+    let body = body::boxed(Ended::new(incoming, origin.clone()));
     let Some(redactor) = Redactor::new(credentials.values()) else {
         return Ok(Response::from_parts(parts, body));
     };
@@ -78,6 +80,8 @@ pub(super) struct Unsent {
     pub(super) refusal: Refusal,
     /// Whether no byte of it can have reached the upstream.
     pub(super) provably: bool,
+    /// Whether it was the connection that was too old, so that another one helps.
+    pub(super) stale: bool,
 }
 
 /// Sends a request and waits for the head of its response.
@@ -89,13 +93,14 @@ pub(super) async fn send(origin: &Origin, request: Request<Body>) -> Result<Resp
         match tokio::time::timeout(limit, client.send(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => match dial_fault(&error) {
-                Some(fault) => Err(Unsent { refusal: dial_refusal(fault), provably: true }),
+                Some(fault) => Err(Unsent { refusal: dial_refusal(fault), provably: true, stale: false }),
                 None => Err(Unsent {
                     refusal: Refusal::new(
                         RefusalCode::UpstreamUnreachable,
                         format!("{host}: the connection broke before a response came: {}.", chain(&error)),
                     ),
-                    provably: error.is_connect(),
+                    provably: is_unsent(&error),
+                    stale: is_unsent(&error),
                 }),
             },
             Err(_) => Err(Unsent {
@@ -104,14 +109,22 @@ pub(super) async fn send(origin: &Origin, request: Request<Body>) -> Result<Resp
                     format!("{host}: no response within {limit:?}."),
                 ),
                 provably: false,
+                stale: false,
             }),
+        }
+    };
+    let ended = async {
+        tokio::select! {
+            () = origin.token.cancelled() => {}
+            () = origin.shared.abort.cancelled() => {}
         }
     };
     tokio::select! {
         result = sending => result,
-        () = origin.token.cancelled() => Err(Unsent {
+        () = ended => Err(Unsent {
             refusal: Refusal::new(RefusalCode::BottleCutOff, "This tunnel was ended."),
             provably: false,
+            stale: false,
         }),
     }
 }
@@ -129,7 +142,15 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// A body that ends, with an error, when its tunnel is ended.
 struct Ended {
     inner: Incoming,
-    origin: Arc<Origin>,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Keeps what counts the request in the registry.
+    _origin: Arc<Origin>,
+}
+
+impl Ended {
+    fn new(inner: Incoming, origin: Arc<Origin>) -> Self {
+        Self { inner, ended: Box::pin(origin.token.clone().cancelled_owned()), _origin: origin }
+    }
 }
 
 impl http_body::Body for Ended {
@@ -140,7 +161,7 @@ impl http_body::Body for Ended {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, body::BodyError>>> {
-        if self.origin.token.is_cancelled() {
+        if self.ended.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err("the tunnel was ended".into())));
         }
         Pin::new(&mut self.inner).poll_frame(cx).map_err(Into::into)

@@ -12,8 +12,10 @@ use super::{Origin, Target, block_refusal, clock, head};
 use crate::body::{self, Body};
 use crate::event::Event;
 use crate::run::RunPolicy;
+use crate::server::BODIES_KIB;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hudson_meter::request::{self as facts, output_maximum};
 use hudson_meter::{DecodeError, Meter, RequestFacts, ResponseHead, Rewrite, decode_body};
@@ -24,9 +26,16 @@ use hudson_schema::refusal::BudgetFacts;
 use hudson_schema::{Format, Provider, Refusal, RefusalCode};
 use hyper::body::Incoming;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// How far the live count may be above the truth: nineteen of twenty recorded chat streams are within five times.
 const OVERCOUNT: u64 = 8;
+
+/// How long a client may take to send a body that has to be read whole.
+const BODY_TIME: Duration = Duration::from_secs(60);
+/// How often a request is sent whose connection turned out closed before anything of it was written.
+const ATTEMPTS: usize = 2;
 
 /// Admits, sends and meters one request.
 pub(super) async fn exchange(
@@ -39,6 +48,7 @@ pub(super) async fn exchange(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
+    let room = room(origin, &incoming).await?;
     let sent = readable(origin, &parts.headers, read_whole(origin, incoming).await?)?;
     let facts = facts::read(format, &target.path, target.query.as_deref(), &sent)
         .map_err(|error| Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")))?;
@@ -47,62 +57,155 @@ pub(super) async fn exchange(
     let hard = policy.mode == Mode::Hard && !limits.is_empty();
     let allowance = if hard { allowance(route, &facts)? } else { 0 };
     let (hold, wanted) = place(origin, &policy, &provider, &limits, &facts, format, allowance).await?;
-    let settler = Settler::new(
-        origin.clone(),
-        Placed {
-            hold: hold.clone(),
-            provider,
-            weights: policy.weights,
-            limits,
-            input: facts.input_estimate,
-            model: facts.model.clone(),
-            stream: facts.stream,
-        },
-    );
+    let placed = Placed {
+        hold: hold.clone(),
+        provider,
+        weights: policy.weights,
+        limits,
+        input: facts.input_estimate,
+        model: facts.model.clone(),
+        stream: facts.stream,
+    };
+    let settler = Settler::new(origin.clone(), placed);
 
     let change = Rewrite {
         output_cap: (hard && facts.cap_supported).then(|| hold.output / facts.choices.max(1)),
         include_usage: facts.stream,
     };
     let host = origin.authority.host.to_string();
-    let rewritten = match facts::rewrite(format, &facts, &host, &sent, &change) {
-        Ok(body) => body,
+    let body = match facts::rewrite(format, &facts, &host, &sent, &change) {
+        Ok(body) => Bytes::from(body),
         Err(error) => {
             settler.release().await;
             return Err(Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")));
         }
     };
-    // Usage that the client did not ask for is taken out of the stream again, which needs it in clear.
+    // Usage that the client did not ask for is taken out of the stream again, which needs it in clear; so does the
+    // error event with which a stream under a hard budget may have to be ended.
     let strip = format == Format::OpenaiChat && facts.stream && facts.include_usage != Some(true);
-    // So does the error event with which a stream under a hard budget may have to be ended.
     head::readable_encodings(&mut parts.headers, strip || (hard && facts.stream));
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
-    let outbound = match forward::build(origin, target, &credentials, parts.headers, body::full(rewritten)) {
-        Ok(outbound) => outbound,
-        Err(refusal) => {
-            settler.release().await;
-            return Err(refusal);
-        }
+    let outbound = Outbound {
+        origin: origin.clone(),
+        target: target.clone(),
+        credentials,
+        headers: parts.headers,
+        body,
+        format,
+        strip,
+        cut_at: hard.then(|| cut_at(&policy, &facts, &hold, wanted)),
     };
-    let response = match forward::send(origin, outbound).await {
-        Ok(response) => response,
-        Err(Unsent { refusal, provably }) => {
-            match provably {
-                true => settler.release().await,
-                false => settler.lost("no response came").await,
+    // From here on a task of its own: a client that leaves does not end what it has set going, and what the provider
+    // charges for is read to its end.
+    let (answer, answered) = oneshot::channel();
+    origin.shared.tasks.spawn(async move {
+        let response = outbound.send(settler).await;
+        drop(room);
+        // Without a client the response is dropped here, and its tap reads on.
+        let _ = answer.send(response);
+    });
+    answered
+        .await
+        .unwrap_or_else(|_| Err(Refusal::new(RefusalCode::UpstreamUnreachable, "The exchange was ended.")))
+}
+
+/// An admitted request, ready to leave.
+struct Outbound {
+    origin: Arc<Origin>,
+    target: Target,
+    credentials: Credentials,
+    headers: HeaderMap,
+    body: Bytes,
+    format: Format,
+    strip: bool,
+    cut_at: Option<u64>,
+}
+
+impl Outbound {
+    /// Sends it; what comes back is tapped.
+    async fn send(self, settler: Settler) -> Result<Response<Body>, Refusal> {
+        for attempt in 1..=ATTEMPTS {
+            let Self { origin, target, credentials, .. } = &self;
+            let body = body::full(self.body.clone());
+            let request = match forward::build(origin, target, credentials, self.headers.clone(), body) {
+                Ok(request) => request,
+                Err(refusal) => {
+                    settler.release().await;
+                    return Err(refusal);
+                }
+            };
+            match forward::send(origin, request).await {
+                Ok(response) => return Ok(self.tapped(response, settler)),
+                Err(Unsent { stale: true, .. }) if attempt < ATTEMPTS => {}
+                Err(Unsent { refusal, provably: true, .. }) => {
+                    settler.release().await;
+                    return Err(refusal);
+                }
+                Err(Unsent { refusal, .. }) => {
+                    settler.lost("no response came").await;
+                    return Err(refusal);
+                }
             }
-            return Err(refusal);
         }
-    };
-    let cut_at = hard.then(|| cut_at(&policy, &facts, &hold, wanted));
-    Ok(tapped(response, settler, &credentials, format, strip, cut_at))
+        // Not reached: the last attempt returns.
+        settler.release().await;
+        Err(Refusal::new(RefusalCode::UpstreamUnreachable, "The request could not be sent."))
+    }
+
+    fn tapped(&self, response: Response<Incoming>, settler: Settler) -> Response<Body> {
+        let (mut parts, incoming) = response.into_parts();
+        let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let encoding = text(header::CONTENT_ENCODING).map(str::to_owned);
+        let content_type = text(header::CONTENT_TYPE).map(str::to_owned);
+        let head = ResponseHead {
+            status: parts.status.as_u16(),
+            content_type: content_type.as_deref(),
+            content_encoding: encoding.as_deref(),
+        };
+        let meter = Meter::new(self.format, &head);
+        let kind = content_type.as_deref().unwrap_or_default().trim_start();
+        let events = kind.starts_with("text/event-stream");
+        let strip = self.strip && events && parts.status.is_success();
+        let tap = Tap::new(incoming, meter, settler, parts.status)
+            .cut(self.cut_at, (events && encoding.is_none()).then_some(self.format))
+            .strip(strip, encoding.as_deref());
+        head::inbound(&mut parts.headers);
+        self.credentials.redact_headers(&mut parts.headers);
+        if strip {
+            parts.headers.remove(header::CONTENT_LENGTH);
+            parts.headers.remove(header::CONTENT_ENCODING);
+        }
+        Response::from_parts(parts, body::boxed(tap))
+    }
+}
+
+/// Room in memory for a body that is read whole; waits for it, so that bottles together cannot fill the memory.
+async fn room(origin: &Origin, incoming: &Incoming) -> Result<OwnedSemaphorePermit, Refusal> {
+    let limit = origin.shared.limits.body_bytes;
+    let size =
+        incoming.size_hint().upper().and_then(|size| usize::try_from(size).ok()).unwrap_or(limit).min(limit);
+    // As sent, in clear and rewritten.
+    let kib = u32::try_from(size.saturating_mul(3).div_ceil(1024)).unwrap_or(u32::MAX);
+    let waiting = origin.shared.bodies.clone().acquire_many_owned(kib.min(BODIES_KIB as u32));
+    match tokio::time::timeout(BODY_TIME, waiting).await {
+        Ok(Ok(room)) => Ok(room),
+        _ => {
+            Err(Refusal::new(RefusalCode::TooManyTunnels, "Too many large requests at once.")
+                .with_retry_after(5))
+        }
+    }
 }
 
 /// The body, whole, within its limit.
 async fn read_whole(origin: &Origin, incoming: Incoming) -> Result<Bytes, Refusal> {
     let limit = origin.shared.limits.body_bytes;
-    match Limited::new(incoming, limit).collect().await {
+    let reading = tokio::time::timeout(BODY_TIME, Limited::new(incoming, limit).collect());
+    let Ok(read) = reading.await else {
+        let message = format!("The body was not sent within {BODY_TIME:?}.");
+        return Err(Refusal::new(RefusalCode::MalformedRequest, message));
+    };
+    match read {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
             Err(Refusal::new(RefusalCode::BodyTooLarge, format!("The body is over {limit} bytes.")))
@@ -177,8 +280,6 @@ async fn place(
     let cap = facts.output_cap.unwrap_or_else(|| output_maximum(format, facts.model.as_deref()));
     let least =
         policy.min_output.max(facts.thinking_budget.map_or(0, |budget| budget.saturating_add(1))).min(cap);
-    // Without a cap the cut guards a stream; a whole answer cannot be cut, so all of it has to fit.
-    let lowerable = facts.cap_supported || facts.stream;
     let wanted = cap.saturating_mul(choices);
     let request = HoldRequest {
         run: origin.run.id.clone(),
@@ -188,7 +289,8 @@ async fn place(
         stream: facts.stream,
         input: facts.input_estimate.saturating_add(allowance),
         output: wanted,
-        min_output: if lowerable { least.saturating_mul(choices) } else { wanted },
+        // Where no cap is accepted nothing can be lowered: all of the model's maximum has to fit.
+        min_output: if facts.cap_supported { least.saturating_mul(choices) } else { wanted },
         weights: policy.weights,
         mode: policy.mode,
         limits: limits.to_vec(),
@@ -253,37 +355,4 @@ fn cut_at(policy: &RunPolicy, facts: &RequestFacts, hold: &Hold, wanted: u64) ->
         true => granted,
         false => granted.saturating_add(left),
     }
-}
-
-fn tapped(
-    response: Response<Incoming>,
-    settler: Settler,
-    credentials: &Credentials,
-    format: Format,
-    strip: bool,
-    cut_at: Option<u64>,
-) -> Response<Body> {
-    let (mut parts, incoming) = response.into_parts();
-    let text = |name| parts.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-    let encoding = text(header::CONTENT_ENCODING).map(str::to_owned);
-    let content_type = text(header::CONTENT_TYPE).map(str::to_owned);
-    let head = ResponseHead {
-        status: parts.status.as_u16(),
-        content_type: content_type.as_deref(),
-        content_encoding: encoding.as_deref(),
-    };
-    let meter = Meter::new(format, &head);
-    let events =
-        content_type.as_deref().is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
-    let strip = strip && events && parts.status.is_success();
-    let tap = Tap::new(incoming, meter, settler, parts.status)
-        .cut(cut_at, (events && encoding.is_none()).then_some(format))
-        .strip(strip, encoding.as_deref());
-    head::inbound(&mut parts.headers);
-    credentials.redact_headers(&mut parts.headers);
-    if strip {
-        parts.headers.remove(header::CONTENT_LENGTH);
-        parts.headers.remove(header::CONTENT_ENCODING);
-    }
-    Response::from_parts(parts, body::boxed(tap))
 }

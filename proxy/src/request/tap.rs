@@ -18,7 +18,11 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
+
+/// How an event ends.
+const EMPTY_LINES: [&[u8]; 3] = [b"\n\n", b"\r\r", b"\r\n\r\n"];
 
 /// A metered response's body.
 pub(super) struct Tap {
@@ -27,6 +31,8 @@ pub(super) struct Tap {
     settling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Where settling goes on when the client leaves in the midst of it.
     tasks: TaskTracker,
+    /// The tunnel's end is the response's end.
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
     /// What the client gets after the settlement.
     last: VecDeque<Result<Frame<Bytes>, BodyError>>,
 }
@@ -39,6 +45,15 @@ struct Open {
     /// The live count at which the stream is ended, and the format of the event that says so.
     cut: Option<(u64, Option<Format>)>,
     stripper: Option<Stripper>,
+    boundary: Boundary,
+}
+
+/// Where the stream stands between events: an event ends with an empty line (WHATWG HTML, server-sent events).
+#[derive(Default)]
+struct Boundary {
+    /// The last bytes, at most three: what an empty line may begin in.
+    tail: Vec<u8>,
+    begun: bool,
 }
 
 /// Takes the forced usage chunk out again, decoding first where the upstream encoded against what it was asked.
@@ -51,8 +66,10 @@ struct Stripper {
 impl Tap {
     pub(super) fn new(inner: Incoming, meter: Meter, settler: Settler, status: StatusCode) -> Self {
         let tasks = settler.origin.shared.tasks.clone();
-        let open = Open { inner, meter, settler, status, cut: None, stripper: None };
-        Self { open: Some(open), settling: None, tasks, last: VecDeque::new() }
+        let ended = Box::pin(settler.origin.token.clone().cancelled_owned());
+        let open =
+            Open { inner, meter, settler, status, cut: None, stripper: None, boundary: Boundary::default() };
+        Self { open: Some(open), settling: None, tasks, ended, last: VecDeque::new() }
     }
 
     /// Ends the stream at this live count, with the format's own error event where it has one.
@@ -89,14 +106,10 @@ impl Tap {
         };
         open.meter.feed(&data);
         if let Some(refusal) = open.passed_cut() {
-            let format = open.cut.and_then(|(_, format)| format);
-            self.last.push_back(match format {
-                Some(format) => Ok(Frame::data(Bytes::from(refusal.stream_event(format)))),
-                None => Err(refusal.message.into()),
-            });
-            self.settle(End::Interrupted);
+            self.cut_off(&data, &refusal);
             return None;
         }
+        open.boundary.pass(&data);
         let out = match &mut open.stripper {
             Some(stripper) => match stripper.feed(&data) {
                 Ok(out) => out,
@@ -110,6 +123,31 @@ impl Tap {
             return None;
         }
         (!out.is_empty()).then(|| Ok(Frame::data(out)))
+    }
+
+    /// Ends the stream: with the format's error event behind the event that was under way, or with an error where there
+    /// is no such event or its end is not at hand.
+    fn cut_off(&mut self, data: &Bytes, refusal: &Refusal) {
+        let Some(open) = &mut self.open else { return };
+        let rest = match open.boundary.is_at() {
+            true => Some(Bytes::new()),
+            false => open.boundary.end_in(data).map(|end| data.slice(..end)),
+        };
+        let rest = rest.map(|rest| match &mut open.stripper {
+            Some(stripper) => stripper.feed(&rest),
+            None => Ok(rest),
+        });
+        match (open.cut.and_then(|(_, format)| format), rest) {
+            (Some(format), Some(Ok(rest))) => {
+                let held = open.stripper.take().map(Stripper::finish);
+                for data in [Some(rest), held].into_iter().flatten().filter(|data| !data.is_empty()) {
+                    self.last.push_back(Ok(Frame::data(data)));
+                }
+                self.last.push_back(Ok(Frame::data(Bytes::from(refusal.stream_event(format)))));
+            }
+            _ => self.last.push_back(Err(refusal.message.clone().into())),
+        }
+        self.settle(End::Interrupted);
     }
 
     fn finish(&mut self, out: Bytes) {
@@ -136,6 +174,11 @@ impl Body for Tap {
                 this.settling = None;
             }
             let Some(open) = &mut this.open else { return Poll::Ready(this.last.pop_front()) };
+            if this.ended.as_mut().poll(cx).is_ready() {
+                this.last.push_back(Err("the tunnel was ended".into()));
+                this.settle(End::Interrupted);
+                continue;
+            }
             match std::task::ready!(Pin::new(&mut open.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     if let Some(frame) = this.frame(frame) {
@@ -229,6 +272,30 @@ impl Open {
     }
 }
 
+impl Boundary {
+    fn pass(&mut self, data: &[u8]) {
+        self.begun |= !data.is_empty();
+        self.tail.extend_from_slice(data.get(data.len().saturating_sub(4)..).unwrap_or_default());
+        let surplus = self.tail.len().saturating_sub(4);
+        self.tail.drain(..surplus);
+    }
+
+    /// Whether no event is under way.
+    fn is_at(&self) -> bool {
+        !self.begun || EMPTY_LINES.iter().any(|end| self.tail.ends_with(end))
+    }
+
+    /// Where in `data` the event under way ends, if it does.
+    fn end_in(&self, data: &[u8]) -> Option<usize> {
+        let seen = [self.tail.as_slice(), data].concat();
+        (self.tail.len() + 1..=seen.len())
+            .find(|end| {
+                seen.get(..*end).is_some_and(|seen| EMPTY_LINES.iter().any(|line| seen.ends_with(line)))
+            })
+            .map(|end| end - self.tail.len())
+    }
+}
+
 impl Stripper {
     fn feed(&mut self, data: &[u8]) -> Result<Bytes, BodyError> {
         let mut out = Vec::with_capacity(data.len());
@@ -247,5 +314,36 @@ impl Stripper {
         let mut out = Vec::new();
         self.stripper.finish(&mut out);
         Bytes::from(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_event_under_way_is_found_at_every_split() {
+        for (event, more) in
+            [("data: {}\n\n", "data: x"), ("data: {}\r\n\r\n", "data"), ("data: {}\r\r", "d")]
+        {
+            let text = format!("{event}{more}");
+            for at in 1..event.len() {
+                let mut boundary = Boundary::default();
+                assert!(boundary.is_at(), "nothing has begun");
+                boundary.pass(&text.as_bytes()[..at]);
+                assert!(!boundary.is_at());
+                assert_eq!(
+                    boundary.end_in(&text.as_bytes()[at..]),
+                    Some(event.len() - at),
+                    "{event:?} at {at}"
+                );
+            }
+            let mut boundary = Boundary::default();
+            boundary.pass(event.as_bytes());
+            assert!(boundary.is_at());
+        }
+        let mut boundary = Boundary::default();
+        boundary.pass(b"data: {");
+        assert_eq!(boundary.end_in(b"\"a\":1"), None);
     }
 }

@@ -32,14 +32,14 @@ pub struct CertificateAuthority {
 #[non_exhaustive]
 pub enum AuthorityError {
     /// A file of the CA cannot be read or written.
-    #[error("{}: {what}: {source}", path.display())]
+    #[error("{}: {what}: {error}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What was being done.
         what: &'static str,
-        /// The system's words.
-        source: io::Error,
+        /// The system's words; not the error's source, or a printed chain would say them twice.
+        error: io::Error,
     },
     /// A file of the CA is not what it should be.
     #[error("{}: {why}; `hudson ca rotate` makes a new CA", path.display())]
@@ -52,18 +52,23 @@ pub enum AuthorityError {
 }
 
 impl CertificateAuthority {
-    /// Loads the CA of a home, making it and the client bundle where they are missing.
+    /// Loads the CA of a home, making it where there is none, and the client bundle where it does not hold this CA.
     pub fn open(home: &Home) -> Result<Self, AuthorityError> {
         let _lock = lock(home)?;
-        match home.ca_key().exists() || home.ca_certificate().exists() {
-            true => {
+        let (key, certificate) = (home.ca_key(), home.ca_certificate());
+        match (key.exists(), certificate.exists()) {
+            (true, true) => {
                 let authority = load(home)?;
-                if !home.ca_bundle().exists() {
+                // A crash between the steps of `rotate` leaves the old CA's bundle, or none.
+                let bundle = fs::read(home.ca_bundle()).unwrap_or_default();
+                if !bundle.ends_with(authority.certificate_pem.as_bytes()) {
                     write_bundle(home, &authority.certificate_pem)?;
                 }
                 Ok(authority)
             }
-            false => make(home),
+            (false, false) => make(home),
+            (true, false) => Err(half(certificate, "ca.key")),
+            (false, true) => Err(half(key, "ca.pem")),
         }
     }
 
@@ -72,8 +77,8 @@ impl CertificateAuthority {
         let _lock = lock(home)?;
         for path in [home.ca_key(), home.ca_certificate()] {
             match fs::remove_file(&path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(AuthorityError::Io { path, what: "cannot remove the old CA", source });
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(AuthorityError::Io { path, what: "cannot remove the old CA", error });
                 }
                 _ => {}
             }
@@ -91,12 +96,16 @@ impl CertificateAuthority {
     }
 }
 
+/// One of the two files without the other: what is left of a CA that somebody moved, or of a crash while it was made.
+fn half(path: PathBuf, other: &str) -> AuthorityError {
+    AuthorityError::Invalid { path, why: format!("the file is missing beside {other}") }
+}
+
 fn load(home: &Home) -> Result<CertificateAuthority, AuthorityError> {
     let read = |path: PathBuf| {
-        fs::read_to_string(&path).map_err(|source| AuthorityError::Io {
-            path,
-            what: "cannot read the CA",
-            source,
+        fs::read_to_string(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => AuthorityError::Invalid { path, why: "no PEM file".to_owned() },
+            _ => AuthorityError::Io { path, what: "cannot read the CA", error },
         })
     };
     let key_path = home.ca_key();
@@ -166,10 +175,10 @@ fn write_bundle(home: &Home, certificate_pem: &str) -> Result<(), AuthorityError
     let fresh = path.with_extension("pem.new");
     let _ = fs::remove_file(&fresh);
     write_new(&fresh, bundle.as_bytes(), 0o644)?;
-    fs::rename(&fresh, &path).map_err(|source| AuthorityError::Io {
+    fs::rename(&fresh, &path).map_err(|error| AuthorityError::Io {
         path,
         what: "cannot write the bundle",
-        source,
+        error,
     })
 }
 
@@ -179,10 +188,10 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AuthorityError>
         file.write_all(bytes)?;
         file.sync_all()
     };
-    write().map_err(|source| AuthorityError::Io {
+    write().map_err(|error| AuthorityError::Io {
         path: path.to_owned(),
         what: "cannot create the file",
-        source,
+        error,
     })
 }
 
@@ -190,7 +199,7 @@ fn lock(home: &Home) -> Result<File, AuthorityError> {
     let folder = home.ca();
     let io = |path: &Path, what| {
         let path = path.to_owned();
-        move |source: io::Error| AuthorityError::Io { path, what, source }
+        move |error: io::Error| AuthorityError::Io { path, what, error }
     };
     fs::DirBuilder::new()
         .recursive(true)
@@ -248,5 +257,48 @@ mod tests {
         let before = fs::read_to_string(home.ca_certificate()).unwrap();
         CertificateAuthority::rotate(&home).unwrap();
         assert_ne!(fs::read_to_string(home.ca_certificate()).unwrap(), before);
+    }
+
+    #[test]
+    fn half_a_ca_and_a_file_that_is_none_are_named_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        CertificateAuthority::open(&home).unwrap();
+        let (key, certificate) = (home.ca_key(), home.ca_certificate());
+        let invalid = |named: &Path| {
+            let error = CertificateAuthority::open(&home).err().unwrap();
+            assert!(matches!(&error, AuthorityError::Invalid { path, .. } if path == named), "{error}");
+            assert!(error.to_string().contains("hudson ca rotate"), "{error}");
+            assert!(std::error::Error::source(&error).is_none(), "{error}");
+        };
+        for path in [&key, &certificate] {
+            let kept = fs::read(path).unwrap();
+            fs::remove_file(path).unwrap();
+            invalid(path);
+            assert!(!path.exists(), "a new half would not belong to the old one");
+            for bytes in [&b"\xff\xfe"[..], b"words", b""] {
+                write_new(path, bytes, 0o600).unwrap();
+                invalid(path);
+                fs::remove_file(path).unwrap();
+            }
+            write_new(path, &kept, 0o600).unwrap();
+        }
+        CertificateAuthority::open(&home).unwrap();
+    }
+
+    #[test]
+    fn the_bundle_always_ends_in_the_present_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        CertificateAuthority::open(&home).unwrap();
+        let old = fs::read(home.ca_bundle()).unwrap();
+        let present = CertificateAuthority::rotate(&home).unwrap().certificate_pem;
+        // As if the rotation had ended before its last step.
+        fs::write(home.ca_bundle(), &old).unwrap();
+        CertificateAuthority::open(&home).unwrap();
+        assert!(fs::read_to_string(home.ca_bundle()).unwrap().ends_with(&present));
+        fs::remove_file(home.ca_bundle()).unwrap();
+        CertificateAuthority::open(&home).unwrap();
+        assert!(fs::read_to_string(home.ca_bundle()).unwrap().ends_with(&present));
     }
 }

@@ -61,7 +61,7 @@ registry! {
     BodyTooLarge = "body_too_large", 413,
         when: "A body that Hudson has to read whole is over its limit.",
         agent: "Send less in one request.",
-        operator: "raise `proxy.max_body` in settings.yml if such bodies are meant.";
+        operator: "raise `proxy.max_body_bytes` in settings.yml if such bodies are meant.";
     /// The body is encoded in a way Hudson cannot read.
     BodyUnreadable = "body_unreadable", 415,
         when: "A body on a metered endpoint is encoded in a way that Hudson cannot read.",

@@ -7,7 +7,7 @@ use super::Context;
 use crate::cli::BottleAddArgs;
 use crate::exit::{self, Exit};
 use crate::launch::{Prepared, Request};
-use crate::{control, register};
+use crate::{control, environment, register};
 use anyhow::{Context as _, Result};
 use hudson_schema::ledger::SharedLedger;
 use hudson_schema::ledger::sqlite::SqliteLedger;
@@ -32,6 +32,10 @@ pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Resu
         supervised: false,
     };
     let prepared = Prepared::new(home, request)?;
+    refuse_private_home(&prepared)?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let own = environment::expanded(&prepared.resolved.bottle.env, &variable, &prepared.secret_values())
+        .map_err(|error| Exit::usage(format!("bottle {}: {error}", prepared.bottle)))?;
     // Asked before anything is recorded: a run that nobody serves would stay on the books.
     if control::status(home).await?.is_none() {
         return Err(Exit {
@@ -55,10 +59,12 @@ pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Resu
         }
     };
     let address = *answer.addresses.first().context("the running `hudson up` listens nowhere")?;
-    let mut environment: BTreeMap<String, String> = prepared.resolved.bottle.env.clone();
-    environment.extend(prepared.environment().into_iter().map(|(name, value)| (name, lossy(&value))));
-    environment
-        .extend(registered.variables(address, home).into_iter().map(|(name, value)| (name, lossy(&value))));
+    let mut environment = own;
+    environment.extend(prepared.environment());
+    // What makes the traffic go through the proxy has the last word.
+    environment.extend(registered.variables(address, home));
+    let environment: BTreeMap<String, String> =
+        environment.into_iter().map(|(name, value)| (name, lossy(&value))).collect();
     let url = registered.proxy_url(address);
     if context.json {
         output::json(&json!({
@@ -72,6 +78,18 @@ pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Resu
         output::text(&exports(&environment))?;
     }
     Ok(exit::OK)
+}
+
+/// The private home of a Codex login is this process's, and ends with it; the bottle would find none.
+fn refuse_private_home(prepared: &Prepared) -> Result<(), Exit> {
+    match prepared.presets.iter().find(|preset| preset.codex_home.is_some()) {
+        Some(preset) => Err(Exit::usage(format!(
+            "the preset codex has a login only ({}), which serves `hudson run` alone, as it needs a private CODEX_HOME \
+             that ends with the command; set OPENAI_API_KEY for this command and for `hudson up` instead",
+            preset.found
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn lossy(value: &std::ffi::OsStr) -> String {

@@ -1,7 +1,11 @@
 use super::*;
 
 fn kind(host: &str, method: &str, path: &str) -> String {
-    match Catalogue::builtin().classify(host, method, path, None) {
+    kind_of(host, method, path, None)
+}
+
+fn kind_of(host: &str, method: &str, path: &str, query: Option<&str>) -> String {
+    match Catalogue::builtin().classify(host, method, path, query) {
         Endpoint::Metered { provider, format } => format!("{provider} {format}"),
         Endpoint::Free { provider } => format!("{provider} free"),
         Endpoint::Unknown { provider } => format!("{provider} unknown"),
@@ -43,9 +47,88 @@ fn model_calls_are_metered() {
         ("openrouter.ai", "/api/v1/messages", "openrouter anthropic"),
         ("api.groq.com", "/openai/v1/chat/completions", "groq openai-chat"),
         ("x.openai.azure.com", "/openai/deployments/d/chat/completions", "azure openai-chat"),
+        ("x.openai.azure.us", "/openai/deployments/d/chat/completions", "azure openai-chat"),
+        ("eu.api.openai.com", "/v1/responses", "codex openai-responses"),
+        ("us.api.openai.com", "/v1/chat/completions", "codex openai-chat"),
+        ("bedrock-mantle.us-east-1.api.aws", "/v1/responses", "bedrock openai-responses"),
+        ("bedrock-mantle.us-east-1.api.aws", "/anthropic/v1/messages", "bedrock anthropic"),
+        ("bedrock-runtime.us-east-1.amazonaws.com", "/openai/v1/chat/completions", "bedrock openai-chat"),
+        ("bedrock-runtime-fips.us-east-1.amazonaws.com", "/openai/v1/responses", "bedrock openai-responses"),
+        ("bedrock-runtime.us-east-1.api.aws", "/openai/v1/chat/completions", "bedrock openai-chat"),
     ] {
         assert_eq!(kind(host, "POST", path), expected, "{host}{path}");
     }
+}
+
+#[test]
+fn every_vertex_host_is_known() {
+    let path = "/v1/projects/p/locations/l/publishers/google/models/g:generateContent";
+    for host in [
+        "aiplatform.googleapis.com",
+        "us-central1-aiplatform.googleapis.com",
+        "aiplatform.eu.rep.googleapis.com",
+        "aiplatform.us.rep.googleapis.com",
+        "aiplatform.mtls.googleapis.com",
+        "us-central1-aiplatform.mtls.googleapis.com",
+    ] {
+        assert_eq!(kind(host, "POST", path), "gemini gemini", "{host}");
+    }
+    for host in ["storage.eu.rep.googleapis.com", "storage.googleapis.com", "evilaiplatform.googleapis.com"] {
+        assert_eq!(kind(host, "POST", path), "foreign", "{host}");
+    }
+}
+
+#[test]
+fn a_query_that_hides_usage_makes_a_model_call_unknown() {
+    let google = "generativelanguage.googleapis.com";
+    let path = "/v1beta/models/g:streamGenerateContent";
+    for query in [
+        "fields=candidates",
+        "$fields=candidates",
+        "%24fields=candidates",
+        "%66ields=candidates",
+        "FIELDS=candidates",
+        "alt=sse&fields",
+        "key=k;fields=candidates",
+        "alt=proto",
+        "$alt=proto",
+        "%24ALT=Media",
+        "alt=",
+        "alt",
+        "alt=sse&alt=proto",
+        "alt=sse%26x",
+        "callback=f",
+        "$callback=f",
+        "$ct=application/x-protobuf",
+    ] {
+        assert_eq!(kind_of(google, "POST", path, Some(query)), "gemini unknown", "{query}");
+        let own = Catalogue::builtin().with_provider(
+            "lab".parse().unwrap(),
+            vec!["lab.internal".into()],
+            Format::Gemini,
+        );
+        let unknown = Endpoint::Unknown { provider: "lab".parse().unwrap() };
+        assert_eq!(own.classify("lab.internal", "POST", path, Some(query)), unknown, "{query}");
+    }
+    for query in ["", "alt=sse", "ALT=SSE", "$alt=json", "alt=%73se&key=k", "key=fields", "fieldsx=1", "ct=1"]
+    {
+        assert_eq!(kind_of(google, "POST", path, Some(query)), "gemini gemini", "{query}");
+    }
+    let claude = "/v1/projects/p/locations/l/publishers/anthropic/models/c:rawPredict";
+    let vertex = "us-east5-aiplatform.googleapis.com";
+    assert_eq!(kind_of(vertex, "POST", claude, Some("fields=content")), "gemini unknown");
+    let free = "/v1beta/models/g:countTokens";
+    assert_eq!(kind_of(google, "POST", free, Some("fields=totalTokens")), "gemini free");
+    let elsewhere = kind_of("api.openai.com", "POST", "/v1/responses", Some("fields=x&alt=y"));
+    assert_eq!(elsewhere, "codex openai-responses", "only Google has these parameters");
+}
+
+#[test]
+fn a_field_mask_in_a_header_hides_usage() {
+    assert!(masks_usage(Format::Gemini, "x-goog-fieldmask"));
+    assert!(masks_usage(Format::Gemini, "X-Goog-FieldMask"));
+    assert!(!masks_usage(Format::Gemini, "x-goog-api-key"));
+    assert!(!masks_usage(Format::Anthropic, "x-goog-fieldmask"));
 }
 
 #[test]

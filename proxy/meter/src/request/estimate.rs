@@ -7,7 +7,7 @@
 //!
 //! Media are only taken out where the provider reads media (a content part of a message); base64 elsewhere is text.
 
-use super::walk::Scalar;
+use super::walk::{Scalar, reads, starts_with, unescaped_until};
 use hudson_schema::Format;
 use std::borrow::Cow;
 
@@ -18,13 +18,20 @@ const BYTES_PER_TOKEN: u64 = 3;
 const IMAGE: u64 = 4_800;
 /// One image on gpt-4o-mini: 2,833 and 8 tiles of 5,667.
 const IMAGE_4O_MINI: u64 = 48_200;
-/// A PDF has at least this many tokens, and one for every two bytes of it: a page is text and an image.
-const PDF_LEAST: u64 = 4_800;
+/// A PDF has at least this many tokens, and one for every two bytes of it: a page is text and an image. How many pages
+/// it has cannot be counted while its objects are compressed: 100 of them fit into 20 KB.
+const PDF_LEAST: u64 = 16_000;
+/// One below [`PDF_SMALL`] bytes has at least this many.
+const PDF_SMALL_LEAST: u64 = 4_800;
+/// Below 4 KB there is no room for many pages.
+const PDF_SMALL: u64 = 4_096;
 /// And at most so many: 100 pages of [`IMAGE`].
 const PDF_MOST: u64 = 480_000;
 /// Audio and video: bytes for one token. Speech is coded with 1,000 bytes a second and up, and counts 32 (Gemini) to 75
 /// (Mistral) tokens a second.
 const BYTES_PER_AUDIO_TOKEN: u64 = 8;
+/// How much of a URL is read to tell a link from a `data:` URL and what that holds.
+const MAX_URL_HEAD: usize = 256;
 /// What a format adds to any request: roles, separators, a provider's own system text. Measured: below 10 for most,
 /// up to 320 on xAI, 1,500 on Venice.
 const FRAME: u64 = 320;
@@ -114,7 +121,7 @@ impl Estimate {
     pub(super) fn scalar(&mut self, path: &[Cow<'_, str>], value: Scalar<'_>) {
         let (Scalar::Text(raw), Some((name, parents))) = (value, path.split_last()) else { return };
         match name.as_ref() {
-            "type" if raw == "text" => self.update(|object| object.text = true),
+            "type" if reads(raw, "text") => self.update(|object| object.text = true),
             "media_type" | "mimeType" | "mime_type" => {
                 let kind = media_type(raw);
                 self.update(|object| object.kind = kind);
@@ -123,7 +130,9 @@ impl Estimate {
                 self.update(|object| object.kind = Media::Timed);
             }
             "data" if is_base64(raw) => self.update(|object| object.data = Some(raw.len() as u64)),
-            "url" | "image_url" | "file_data" if holds_media(self.format, parents) => self.data_url(raw),
+            "url" | "image_url" | "file_url" | "file_data" if holds_media(self.format, parents) => {
+                self.data_url(raw)
+            }
             // A file that is only named: at least what an image counts.
             "file_id" | "fileUri" | "file_uri" if holds_media(self.format, parents) => {
                 self.images = self.images.saturating_add(1);
@@ -132,15 +141,20 @@ impl Estimate {
         }
     }
 
-    /// A `data:` URL (RFC 2397), or a link to an image.
+    /// A `data:` URL (RFC 2397), or a link to an image or a file, which counts as an image.
     fn data_url(&mut self, raw: &str) {
-        let Some((head, data)) = raw.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"))
-        else {
-            self.images = self.images.saturating_add(u64::from(raw.starts_with("http")));
-            return;
-        };
-        if is_base64(data) {
-            self.media(media_type(head), data.len() as u64);
+        let (head, data) = unescaped_until(raw, ',', MAX_URL_HEAD);
+        let head = head.trim_start().to_ascii_lowercase();
+        match head.strip_prefix("data:") {
+            Some(head) if head.ends_with(";base64,") && is_base64(data) => {
+                self.media(media_type(head), data.len() as u64);
+            }
+            Some(_) => {}
+            // `gs://` and the like are read by some hosts.
+            None => {
+                let link = head.starts_with("http") || head.contains("://");
+                self.images = self.images.saturating_add(u64::from(link));
+            }
         }
     }
 
@@ -150,7 +164,10 @@ impl Estimate {
         match kind {
             Media::Unknown => return,
             Media::Image => self.images = self.images.saturating_add(1),
-            Media::Pdf => self.extra((decoded / 2).clamp(PDF_LEAST, PDF_MOST)),
+            Media::Pdf => {
+                let least = if decoded < PDF_SMALL { PDF_SMALL_LEAST } else { PDF_LEAST };
+                self.extra((decoded / 2).clamp(least, PDF_MOST));
+            }
             Media::Timed => self.extra(decoded.div_ceil(BYTES_PER_AUDIO_TOKEN)),
         }
         self.media_bytes = self.media_bytes.saturating_add(bytes);
@@ -187,11 +204,10 @@ fn holds_media(format: Format, path: &[Cow<'_, str>]) -> bool {
 }
 
 fn media_type(text: &str) -> Media {
-    let text = text.to_ascii_lowercase();
     match text {
-        _ if text.starts_with("image/") || text.starts_with(r"image\/") => Media::Image,
-        _ if text.starts_with("audio/") || text.starts_with("video/") => Media::Timed,
-        _ if text.starts_with("application/pdf") || text.starts_with(r"application\/pdf") => Media::Pdf,
+        _ if starts_with(text, "image/") => Media::Image,
+        _ if starts_with(text, "audio/") || starts_with(text, "video/") => Media::Timed,
+        _ if starts_with(text, "application/pdf") => Media::Pdf,
         _ => Media::Unknown,
     }
 }

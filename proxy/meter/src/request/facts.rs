@@ -3,6 +3,7 @@
 //! `read` and `rewrite` share this walk, so that what is admitted and what is rewritten cannot differ. The fields of
 //! each format are in `fields`; what is common to all is here.
 
+use super::cap;
 use super::estimate::Estimate;
 use super::fields;
 use super::walk::{self, Scalar, Visitor, unescaped};
@@ -41,6 +42,7 @@ const DECIDING: &[&str] = &[
 
 pub(super) fn read(
     format: Format,
+    host: Option<&str>,
     path: &str,
     query: Option<&str>,
     body: &[u8],
@@ -53,14 +55,13 @@ pub(super) fn read(
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let generates = last != "embeddings";
     let chat = draft.format == Format::OpenaiChat && generates && draft.has_prompt;
+    let stated = cap::stated(&draft, model.as_deref(), host);
     let mut facts = draft.facts;
+    facts.output_cap = if generates { stated } else { Some(0) };
     facts.choices = draft.choices.max(1).saturating_mul(draft.prompts.max(1));
     facts.stream |= last.ends_with(":streamGenerateContent") || last.ends_with(":streamRawPredict");
     facts.include_usage_supported = chat && fields::takes_stream_options(query);
     facts.cap_supported = generates && last != "compact" && !path.contains("/backend-api/codex/");
-    if !generates {
-        facts.output_cap = Some(0);
-    }
     facts.input_estimate = draft.estimate.total(format, body.len(), model.as_deref(), draft.tools);
     facts.model = model;
     Ok(facts)
@@ -94,12 +95,22 @@ pub(super) struct Draft {
 pub(super) struct Places {
     /// The object that holds the cap or its parent: the root, or `request` of Code Assist.
     pub(super) base: Slot,
-    /// Every value that is an output cap, and the tokens it states.
-    pub(super) caps: Vec<(Range<usize>, Option<u64>)>,
+    /// Every value that is an output cap.
+    pub(super) caps: Vec<Cap>,
     /// `generationConfig`.
     pub(super) config: Option<Slot>,
     pub(super) stream_options: Option<Slot>,
     pub(super) include_usage: Option<Range<usize>>,
+}
+
+/// A value that caps the output.
+#[derive(Clone, Debug)]
+pub(super) struct Cap {
+    /// The field's own name, without its parents.
+    pub(super) name: &'static str,
+    pub(super) span: Range<usize>,
+    /// The tokens it states; `None` when it is `null` or, but for Anthropic, 0.
+    pub(super) tokens: Option<u64>,
 }
 
 /// An object a member can be put into.
@@ -155,16 +166,18 @@ impl Draft {
         }
     }
 
-    /// Notes a value that caps the output; where two do, the larger one is believed.
+    /// Notes a value that caps the output. Only Anthropic takes 0 for what it says; elsewhere it is the same as no cap
+    /// (proto3 JSON) or refused.
     pub(super) fn cap(
         &mut self,
         field: &'static str,
         value: Scalar<'_>,
         span: Range<usize>,
     ) -> Result<(), RequestError> {
-        let cap = count(field, value, self.format)?;
-        self.facts.output_cap = self.facts.output_cap.max(cap);
-        self.places.caps.push((span, cap));
+        let stated = count(field, value, self.format)?;
+        let tokens = stated.filter(|tokens| *tokens > 0 || self.format == Format::Anthropic);
+        let name = field.rsplit('.').next().unwrap_or(field);
+        self.places.caps.push(Cap { name, span, tokens });
         Ok(())
     }
 }

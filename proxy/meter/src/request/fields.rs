@@ -5,7 +5,7 @@
 
 use super::RequestError;
 use super::facts::{Draft, Slot, count, flag, text};
-use super::walk::Scalar;
+use super::walk::{Scalar, reads, starts_with};
 use hudson_schema::Format;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -91,7 +91,7 @@ pub(super) fn open(draft: &mut Draft, path: &[&str], array: bool) -> Result<(), 
         (Format::OpenaiChat, ["web_search_options"]) => draft.server_tool("web_search_options"),
         (Format::OpenaiChat, ["search_parameters"]) => draft.server_tool("search_parameters"),
         (Format::OpenaiResponses, ["conversation"]) => draft.unseen("conversation"),
-        (Format::OpenaiResponses, ["prompt"]) => draft.unseen("prompt"),
+        (Format::OpenaiResponses, ["prompt"]) => stored_prompt(draft),
         (Format::Gemini, ["request"]) if array => return wrong("request", "an object"),
         (Format::Gemini, ["request"]) => draft.wrapped = true,
         (Format::Gemini, path) => {
@@ -232,6 +232,7 @@ fn responses(
     match path {
         ["max_output_tokens"] => draft.cap("max_output_tokens", value, span)?,
         ["background"] => draft.facts.background = flag("background", value)?.unwrap_or(false),
+        ["prompt"] if value != Scalar::Null => stored_prompt(draft),
         ["previous_response_id"] if value != Scalar::Null => draft.unseen("previous_response_id"),
         ["conversation"] if value != Scalar::Null => draft.unseen("conversation"),
         ["tools", "[]", "type"] | ["tools", "[]", "tools", "[]", "type"] => {
@@ -243,7 +244,7 @@ fn responses(
                 draft.server_tool(&kind);
             }
         }
-        ["reasoning", "mode"] if value == Scalar::Text("pro") => {
+        ["reasoning", "mode"] if matches!(value, Scalar::Text(raw) if reads(raw, "pro")) => {
             draft.estimate.extra(super::estimate::PRO_MODE)
         }
         ["input", .., "file_id"] => draft.unseen("file_id"),
@@ -251,6 +252,12 @@ fn responses(
         _ => {}
     }
     Ok(())
+}
+
+/// A prompt stored at the provider brings its own text, model and tools.
+fn stored_prompt(draft: &mut Draft) {
+    draft.unseen("prompt");
+    draft.server_tool("prompt");
 }
 
 fn gemini(
@@ -355,5 +362,5 @@ pub(super) fn works_by_itself(format: Format, model: &str) -> bool {
 
 /// Whether a value points at something outside the body.
 fn is_link(value: Scalar<'_>) -> bool {
-    matches!(value, Scalar::Text(raw) if !raw.starts_with("data:"))
+    matches!(value, Scalar::Text(raw) if !starts_with(raw, "data:"))
 }

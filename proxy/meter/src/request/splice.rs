@@ -4,7 +4,8 @@
 //! body is never parsed and written again (key order, number spelling and white space feed the provider's cache and
 //! signatures).
 
-use super::facts::{self, Draft, Slot};
+use super::cap;
+use super::facts::{self, Cap, Draft, Slot};
 use super::{RequestError, RequestFacts, Rewrite};
 use crate::catalogue;
 use hudson_schema::Format;
@@ -39,14 +40,21 @@ pub(super) fn rewrite(
 
 fn set_cap(draft: &Draft, facts: &RequestFacts, host: &str, cap: u64, edits: &mut Vec<Edit>) {
     let places = &draft.places;
-    for (span, old) in &places.caps {
-        if old.is_none_or(|old| old > cap) {
+    // Elsewhere a cap of 0 is none at all.
+    let cap = if draft.format == Format::Anthropic { cap } else { cap.max(1) };
+    for Cap { span, tokens, .. } in &places.caps {
+        if tokens.is_none_or(|old| old > cap) {
             edits.push(Edit { span: span.clone(), text: cap.to_string() });
         }
     }
-    if !places.caps.is_empty() {
+    let host = Some(host);
+    let own = cap::own_name(draft, facts.model.as_deref(), host);
+    let either = cap::takes_either(draft, host) && !places.caps.is_empty();
+    if either || places.caps.iter().any(|cap| cap.name == own) {
         return;
     }
+    // A cap stands under a name that this host may not know: the client's wish, under the name that counts.
+    let cap = places.caps.iter().filter_map(|cap| cap.tokens).max().map_or(cap, |asked| asked.min(cap));
     match draft.format {
         Format::Gemini => match &places.config {
             Some(config) => edits.push(member(config, &format!("\"maxOutputTokens\":{cap}"))),
@@ -57,12 +65,7 @@ fn set_cap(draft: &Draft, facts: &RequestFacts, host: &str, cap: u64, edits: &mu
                 ));
             }
         },
-        Format::Anthropic => edits.push(member(&places.base, &format!("\"max_tokens\":{cap}"))),
-        Format::OpenaiResponses => edits.push(member(&places.base, &format!("\"max_output_tokens\":{cap}"))),
-        _ => {
-            let name = chat_cap_name(draft, facts, host);
-            edits.push(member(&places.base, &format!("\"{name}\":{cap}")));
-        }
+        _ => edits.push(member(&places.base, &format!("\"{own}\":{cap}"))),
     }
 }
 
@@ -71,21 +74,6 @@ fn set_cap(draft: &Draft, facts: &RequestFacts, host: &str, cap: u64, edits: &mu
 fn tells_unasked(host: &str) -> bool {
     let host = catalogue::bare(host);
     ["mistral.ai", "perplexity.ai"].iter().any(|name| host == *name || host.ends_with(&format!(".{name}")))
-}
-
-/// `max_tokens` is refused by OpenAI's reasoning models and deprecated by OpenAI and Azure for chat; compatible servers
-/// and the older completions endpoint know no other.
-fn chat_cap_name(draft: &Draft, facts: &RequestFacts, host: &str) -> &'static str {
-    let host = catalogue::bare(host);
-    let model = facts.model.as_deref().unwrap_or_default();
-    let name = model.rsplit('/').next().unwrap_or(model);
-    let reasoning =
-        ["o1", "o3", "o4", "gpt-5", "gpt-6", "codex-"].iter().any(|prefix| name.starts_with(prefix));
-    let openai = host == "api.openai.com" || host.ends_with(".openai.azure.com");
-    match (openai || reasoning) && !draft.has_completion_prompt {
-        true => "max_completion_tokens",
-        false => "max_tokens",
-    }
 }
 
 fn set_include_usage(draft: &Draft, edits: &mut Vec<Edit>) {

@@ -252,6 +252,7 @@ fn rewrites_put_the_cap_where_the_model_takes_it() {
             9,
             r#"{"max_tokens":9,"model":"gpt-3.5-turbo-instruct","prompt":"x"}"#,
         ),
+        (Anthropic, "api.anthropic.com", r#"{"max_tokens":0}"#, 100, r#"{"max_tokens":0}"#),
         (
             OpenaiChat,
             "x",
@@ -286,6 +287,161 @@ fn rewrites_put_the_cap_where_the_model_takes_it() {
     ] {
         assert_eq!(change(format, host, body, Some(cap), false), expected);
     }
+}
+
+#[test]
+fn a_cap_under_a_name_that_the_host_may_not_know_holds_nobody_back() {
+    let at = |host: &str, body: &str| {
+        read_at(OpenaiChat, host, "/v1/chat/completions", None, body.as_bytes()).unwrap().output_cap
+    };
+    let alias = r#"{"messages":[],"max_completion_tokens":1}"#;
+    let old = r#"{"messages":[],"max_tokens":1}"#;
+    let reasoning = r#"{"model":"openai/gpt-5","messages":[],"max_tokens":1}"#;
+    let both = r#"{"messages":[],"max_tokens":7,"max_completion_tokens":30}"#;
+    let gone = r#"{"messages":[],"max_tokens":null,"max_completion_tokens":30}"#;
+    let prompt = r#"{"prompt":"x","max_completion_tokens":1}"#;
+    for (host, body, cap, rewritten) in [
+        // The host's own name goes in beside the other, with what the client asked for.
+        ("api.groq.com", alias, None, r#"{"max_tokens":1,"messages":[],"max_completion_tokens":1}"#),
+        ("api.groq.com", old, Some(1), old),
+        (
+            "openrouter.ai",
+            reasoning,
+            None,
+            r#"{"max_completion_tokens":1,"model":"openai/gpt-5","messages":[],"max_tokens":1}"#,
+        ),
+        ("api.groq.com", both, Some(30), r#"{"messages":[],"max_tokens":7,"max_completion_tokens":9}"#),
+        ("api.groq.com", gone, None, r#"{"messages":[],"max_tokens":9,"max_completion_tokens":9}"#),
+        (
+            "api.openai.com.evil.test",
+            alias,
+            None,
+            r#"{"max_tokens":1,"messages":[],"max_completion_tokens":1}"#,
+        ),
+        // These refuse both names at once, so they know both.
+        ("api.openai.com", alias, Some(1), alias),
+        ("api.openai.com", old, Some(1), old),
+        ("EU.api.openai.com:443", old, Some(1), old),
+        ("x.openai.azure.com", old, Some(1), old),
+        ("x.openai.azure.us", old, Some(1), old),
+        ("x.cognitiveservices.azure.com", old, Some(1), old),
+        ("generativelanguage.googleapis.com", alias, Some(1), alias),
+        ("api.openai.com", both, Some(30), r#"{"messages":[],"max_tokens":7,"max_completion_tokens":9}"#),
+        // The completions endpoint knows one only.
+        ("api.openai.com", prompt, None, r#"{"max_tokens":1,"prompt":"x","max_completion_tokens":1}"#),
+    ] {
+        assert_eq!(at(host, body), cap, "{host} {body}");
+        let facts = read_at(OpenaiChat, host, "/v1/chat/completions", None, body.as_bytes()).unwrap();
+        let change = Rewrite { output_cap: Some(9), include_usage: false };
+        let changed = rewrite(OpenaiChat, &facts, host, body.as_bytes(), &change).unwrap();
+        assert_eq!(String::from_utf8(changed).unwrap(), rewritten, "{host} {body}");
+    }
+    assert_eq!(facts(OpenaiChat, alias).output_cap, None, "an unknown host");
+    assert_eq!(facts(OpenaiChat, old).output_cap, Some(1));
+    let large = r#"{"messages":[],"max_completion_tokens":5000}"#;
+    assert_eq!(
+        change(OpenaiChat, "api.groq.com", large, Some(9), false),
+        r#"{"max_tokens":9,"messages":[],"max_completion_tokens":9}"#
+    );
+}
+
+#[test]
+fn a_cap_of_nothing_is_no_cap_but_for_anthropic() {
+    assert_eq!(facts(Anthropic, r#"{"max_tokens":0}"#).output_cap, Some(0));
+    for (format, body, rewritten) in [
+        (OpenaiChat, r#"{"messages":[],"max_tokens":0}"#, r#"{"messages":[],"max_tokens":9}"#),
+        (OpenaiChat, r#"{"messages":[],"max_tokens":0.0}"#, r#"{"messages":[],"max_tokens":9}"#),
+        (OpenaiResponses, r#"{"max_output_tokens":0}"#, r#"{"max_output_tokens":9}"#),
+        (
+            Gemini,
+            r#"{"generationConfig":{"maxOutputTokens":"0"}}"#,
+            r#"{"generationConfig":{"maxOutputTokens":9}}"#,
+        ),
+    ] {
+        assert_eq!(facts(format, body).output_cap, None, "{body}");
+        assert_eq!(change(format, "x", body, Some(9), false), rewritten);
+        let least = change(format, "x", body, Some(0), false);
+        assert_eq!(facts(format, &least).output_cap, Some(1), "0 would be no cap");
+    }
+    let alias = r#"{"messages":[],"max_tokens":0,"max_completion_tokens":0}"#;
+    assert_eq!(facts(OpenaiChat, alias).output_cap, None);
+    assert_eq!(
+        change(OpenaiChat, "api.openai.com", alias, Some(9), false),
+        r#"{"messages":[],"max_tokens":9,"max_completion_tokens":9}"#
+    );
+}
+
+#[test]
+fn a_stored_prompt_may_bring_tools() {
+    for body in [r#"{"prompt":{"id":"pmpt_1","version":"2"}}"#, r#"{"prompt":{}}"#, r#"{"prompt":"pmpt_1"}"#]
+    {
+        let found = facts(OpenaiResponses, body);
+        assert_eq!(found.server_tools, ["prompt"], "{body}");
+        assert_eq!(found.unseen_input, ["prompt"], "{body}");
+    }
+    assert_eq!(facts(OpenaiResponses, r#"{"prompt":null}"#).server_tools, Vec::<String>::new());
+    assert_eq!(facts(OpenaiChat, r#"{"prompt":"words"}"#).server_tools, Vec::<String>::new());
+}
+
+#[test]
+fn an_escaped_url_is_still_a_url() {
+    let chat = |url: &str| {
+        facts(
+            OpenaiChat,
+            &format!(
+                r#"{{"messages":[{{"content":[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}]}}"#
+            ),
+        )
+    };
+    for url in [
+        "https://x.test/a.png",
+        r"\u0068ttps://x.test/a.png",
+        r"\u0068\u0074\u0074\u0070s:\/\/x.test\/a.png",
+        "HTTPS://x.test/a.png",
+        " https://x.test/a.png",
+        "gs://bucket/a.png",
+    ] {
+        let found = chat(url);
+        assert!((4_800..6_000).contains(&found.input_estimate), "{url}: {}", found.input_estimate);
+        assert_eq!(found.unseen_input, ["url"], "{url}");
+    }
+    let data = "A".repeat(400_000);
+    for head in ["data:image/png;base64,", r"\u0064ata:image\/png;base64\u002c", "DATA:Image/PNG;Base64,"] {
+        let found = chat(&format!("{head}{data}"));
+        assert!((4_800..6_000).contains(&found.input_estimate), "{head}: {}", found.input_estimate);
+        assert_eq!(found.unseen_input, Vec::<&str>::new(), "{head}");
+    }
+    // A text that poses as a source by its escapes, and a file by its link.
+    let text = format!(
+        r#"{{"messages":[{{"content":[{{"source":{{"type":"te\u0078t","media_type":"image\u002fpng","data":"{data}"}}}}]}}]}}"#
+    );
+    assert!(facts(Anthropic, &text).input_estimate > 130_000);
+    let file = r#"{"input":[{"content":[{"type":"input_file","file_url":"\u0068ttps://x.test/a.pdf"}]}]}"#;
+    assert!(facts(OpenaiResponses, file).input_estimate > 4_800);
+    let plain = facts(OpenaiResponses, r#"{"reasoning":{"mode":"xyz"}}"#).input_estimate;
+    assert!(facts(OpenaiResponses, r#"{"reasoning":{"mode":"p\u0072o"}}"#).input_estimate > plain + 2_000);
+    // The head is read over a bounded length, whatever stands there.
+    for odd in [r"\u0068".repeat(100_000), r"\ud83d\ude00,".to_owned(), "é,".to_owned(), "data:".repeat(100)]
+    {
+        chat(&odd);
+    }
+}
+
+#[test]
+fn a_small_pdf_may_have_many_pages() {
+    let estimate = |bytes: usize| {
+        let data = "A".repeat(bytes / 3 * 4);
+        let body = format!(
+            r#"{{"messages":[{{"content":[{{"type":"document","source":{{"type":"base64","media_type":"application/pdf","data":"{data}"}}}}]}}]}}"#
+        );
+        facts(Anthropic, &body).input_estimate
+    };
+    assert!((4_800..5_000).contains(&estimate(3_000)));
+    assert!((4_800..5_000).contains(&estimate(4_095)));
+    assert!((16_000..16_200).contains(&estimate(4_098)));
+    assert!((16_000..16_200).contains(&estimate(20_000)));
+    assert!((30_000..30_200).contains(&estimate(60_000)));
+    assert!((480_000..480_200).contains(&estimate(1_200_000)));
 }
 
 #[test]
@@ -433,7 +589,7 @@ proptest! {
 
     #[test]
     fn a_rewrite_changes_what_it_says_and_nothing_else(
-        extra in any_json(), old in prop::option::of(0u64..5000), cap in 0u64..5000, usage in 0usize..4, pretty in any::<bool>(), which in 0usize..4,
+        extra in any_json(), old in prop::option::of(1u64..5000), cap in 1u64..5000, usage in 0usize..4, pretty in any::<bool>(), which in 0usize..4,
     ) {
         let format = Format::ALL[which];
         let mut body = json!({"extra": extra, "stream": true, "messages": [], "model": "m"});

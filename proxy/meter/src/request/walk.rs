@@ -92,6 +92,37 @@ pub(super) fn unescaped(raw: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf16_lossy(&units))
 }
 
+/// The head of a string with its escapes undone, up to and with the first `end` and over no more than `most` bytes;
+/// and the rest, escapes and all.
+pub(super) fn unescaped_until(raw: &str, end: char, most: usize) -> (String, &str) {
+    let mut head = String::new();
+    let mut rest = raw;
+    while head.len() < most && !head.ends_with(end) {
+        let length = match rest.as_bytes() {
+            [] => break,
+            [b'\\', b'u', ..] => 6,
+            [b'\\', ..] => 2,
+            _ => rest.chars().next().map_or(1, char::len_utf8),
+        };
+        let (piece, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        head.push_str(&unescaped(piece));
+        rest = behind;
+    }
+    (head, rest)
+}
+
+/// Whether a string starts with the ASCII text `prefix`, after its escapes are undone and in any case.
+pub(super) fn starts_with(raw: &str, prefix: &str) -> bool {
+    let (head, _) = unescaped_until(raw, '\0', prefix.len());
+    head.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether a string is `text`, after its escapes are undone.
+pub(super) fn reads(raw: &str, text: &str) -> bool {
+    // The longest escape of a character of one byte has six.
+    raw.len() <= text.len() * 6 && unescaped(raw) == text
+}
+
 struct Walker<'a, 'v, V> {
     text: &'a str,
     at: usize,

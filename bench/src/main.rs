@@ -1,0 +1,5 @@
+//! The `hudson-bench` program.
+
+fn main() -> anyhow::Result<()> {
+    hudson_bench::main()
+}

@@ -1,0 +1,84 @@
+//! An HTTP/1.1 upstream without TLS that keeps what arrived, for what the simulator does not do.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Runs until it is dropped.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Vec<String>>>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Upstream {
+    /// Answers each request, head and body in one text, with what `answer` makes of it.
+    pub(crate) fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let upstream = Self { address, seen: Arc::default(), stopped: Arc::default() };
+        let (seen, stopped, answer) = (upstream.seen.clone(), upstream.stopped.clone(), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (seen, answer) = (seen.clone(), answer.clone());
+                std::thread::spawn(move || serve(stream, &seen, &*answer));
+            }
+        });
+        upstream
+    }
+
+    /// Answers 200 with the request itself.
+    pub(crate) fn echo() -> Self {
+        Self::start(|request| ok("content-type: text/plain\r\n", request.as_bytes()))
+    }
+
+    /// Every request so far.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.seen.lock().expect("no holder panics").clone()
+    }
+}
+
+impl Drop for Upstream {
+    #[allow(clippy::disallowed_methods, reason = "it wakes its own listener")]
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+/// An answer of known length, with these header lines.
+pub(crate) fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    [format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{headers}\r\n").as_bytes(), body].concat()
+}
+
+fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Vec<u8>) {
+    stream.set_read_timeout(Some(Duration::from_secs(20))).ok();
+    while let Some(request) = read_request(&mut stream) {
+        seen.lock().expect("no holder panics").push(request.clone());
+        if stream.write_all(&answer(&request)).is_err() {
+            return;
+        }
+    }
+    stream.shutdown(Shutdown::Both).ok();
+}
+
+fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !seen.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).ok()?;
+        seen.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&seen).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).ok()?;
+    seen.append(&mut body);
+    Some(String::from_utf8_lossy(&seen).into_owned())
+}
