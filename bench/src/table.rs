@@ -3,12 +3,12 @@
 use crate::case::Unit;
 use crate::report::{Comparison, Report, Row};
 use crate::stats::Spread;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// The whole report as text.
 pub(crate) fn of(report: &Report) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN);
+    table.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
     let mut header = vec!["case".to_owned(), "figure".to_owned(), "unit".to_owned()];
     for peer in &report.peers {
         header.push(format!("{peer} (min–max)"));
@@ -16,12 +16,11 @@ pub(crate) fn of(report: &Report) -> String {
             header.push(format!("{peer} against direct"));
         }
     }
-    let columns = header.len();
     table.set_header(header);
     for row in &report.rows {
         table.add_row(cells(report, row));
     }
-    for column in table.column_iter_mut().skip(3).take(columns) {
+    for column in table.column_iter_mut().skip(3) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!("{}\nMedians of {} rounds.\n\n{table}\n", report.machine, report.rounds)

@@ -33,7 +33,12 @@ pub(crate) struct Context {
 
 /// Runs a command; its exit code.
 pub async fn execute(cli: Cli) -> Result<u8> {
-    let context = Context { home: instance::home(cli.home)?, json: cli.json };
+    let home = match instance::home(cli.home) {
+        // These read only what they are given, and have to work where there is no home at all.
+        Err(_) if is_homeless(&cli.command) => Home::new(""),
+        home => home?,
+    };
+    let context = Context { home, json: cli.json };
     match cli.command {
         Command::Run(arguments) => run::execute(&context, arguments).await,
         Command::Up(arguments) => serve::up(&context, arguments).await,
@@ -51,4 +56,16 @@ pub async fn execute(cli: Cli) -> Result<u8> {
         Command::Completions { shell } => completions::execute(shell),
         Command::Man { directory } => man::execute(&directory),
     }
+}
+
+/// Whether a command never looks at the home.
+fn is_homeless(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Completions { .. }
+            | Command::Man { .. }
+            | Command::Meter(_)
+            | Command::Presets(_)
+            | Command::Replay(_)
+    )
 }

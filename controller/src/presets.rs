@@ -263,7 +263,10 @@ mod tests {
             let error = load(name, &none, Some(home.path())).unwrap_err();
             let text = format!("{error:#}");
             assert_eq!(code(&error), crate::exit::USAGE, "{text}");
-            assert!(text.contains(file) && text.contains("line 2") && text.contains("log in again"), "{text}");
+            assert!(
+                text.contains(file) && text.contains("line 2") && text.contains("log in again"),
+                "{text}"
+            );
             assert!(!text.contains("s3cret"), "{text}");
         }
     }

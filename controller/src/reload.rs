@@ -6,7 +6,7 @@ use crate::runs::Runs;
 use hudson_proxy::{Proxy, policy};
 use notify::{RecursiveMode, Watcher};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -43,11 +43,8 @@ pub async fn watch(runs: Arc<Runs>, proxy: Proxy, events: Arc<EventLog>) {
             _ = hangup.recv() => true,
         };
         let current = stamps(&runs);
-        // A file that a new run brought along was read with it.
-        let changed =
-            current.iter().any(|(path, stamp)| seen.get(path).is_some_and(|before| before != stamp));
-        seen = current;
-        if forced || changed {
+        if forced || current != seen {
+            seen = current;
             reload(&runs, &proxy, &events);
         }
     }
@@ -82,8 +79,9 @@ fn watch_folders(watcher: &mut impl Watcher, runs: &Runs, watched: &mut BTreeSet
     }
 }
 
-/// What each file looks like: a change of any of these is a change of the file.
-fn stamps(runs: &Runs) -> BTreeMap<PathBuf, Option<(SystemTime, u64)>> {
+/// What each file looks like: a change of any of these is a change of the file. A file that a new run brought along is
+/// one too: it may have changed since the run read it.
+fn stamps(runs: &Runs) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
     runs.files()
         .into_iter()
         .map(|path| {

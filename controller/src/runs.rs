@@ -164,7 +164,9 @@ impl RunSource for Runs {
         // Launched through the ledger, or before this process started.
         match self.ledger.run_fetch(id).await? {
             // A run whose files cannot be read has no policy, so nothing may pass for it.
-            Some(record) if record.finished_at.is_none() && presented.matches(&record.credential_hash) => Ok(self.insert(&record, HashMap::new()).ok()),
+            Some(record) if record.finished_at.is_none() && presented.matches(&record.credential_hash) => {
+                Ok(self.insert(&record, HashMap::new()).ok())
+            }
             _ => Ok(None),
         }
     }

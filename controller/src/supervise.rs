@@ -270,10 +270,11 @@ impl Terminal {
     /// Passes on what became of the two groups since the last look.
     async fn look(&mut self) {
         match foreground() {
+            // Also where the command is stopped: it wanted the terminal before the shell put this group there.
+            Ok(now) if now == nix::unistd::getpgrp() => self.give(),
             Ok(now) if state_and_parent(self.group.as_raw()).is_some_and(|(state, _)| state == 'T') => {
                 self.suspend(now).await;
             }
-            Ok(now) if now == nix::unistd::getpgrp() => self.give(),
             Ok(_) => {}
             // The kernel tells the foreground group only, which a command in the background is not.
             Err(_) if !self.hung_up => {

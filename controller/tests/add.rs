@@ -86,3 +86,39 @@ fn a_bottle_is_added_to_a_running_up_only() {
     drop(up);
     assert_eq!(ended(home, &["ca", "rotate"]).status.code(), Some(0));
 }
+
+#[test]
+fn the_bottles_own_environment_is_expanded_and_holds_no_credential() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let _up = Up::start(home);
+    fs::create_dir_all(home.join("h/bottles/ci")).unwrap();
+    fs::write(home.join("h/bottles/ci/bottle.yml"), "env: {GREETING: \"hello ${WHO}\"}\n").unwrap();
+    let add = ["bottle", "add", "ci", "--provider", "claude", "--json"];
+    let added = hudson(home, &add).env("WHO", "ci").output().unwrap();
+    let json: Value = serde_json::from_slice(&added.stdout).unwrap();
+    assert_eq!(json["environment"]["GREETING"], "hello ci");
+
+    let unset = ended(home, &add);
+    assert_eq!(unset.status.code(), Some(2), "{unset:?}");
+    assert!(String::from_utf8_lossy(&unset.stderr).contains("WHO is not set"), "{unset:?}");
+    let key = "sk-ant-the-real-one";
+    let secret = hudson(home, &add).env("WHO", key).env("ANTHROPIC_API_KEY", key).output().unwrap();
+    assert_eq!(secret.status.code(), Some(2), "{secret:?}");
+    assert!(!String::from_utf8_lossy(&secret.stderr).contains(key), "{secret:?}");
+}
+
+#[test]
+fn a_codex_login_is_refused_for_a_bottle_that_outlives_the_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    fs::create_dir(home.join(".codex")).unwrap();
+    fs::write(home.join(".codex/auth.json"), r#"{"tokens": {"access_token": "the-real-one"}}"#).unwrap();
+    let _up = Up::start(home);
+    let add = ["bottle", "add", "ci", "--provider", "codex"];
+    let login = ended(home, &add);
+    assert_eq!(login.status.code(), Some(2), "{login:?}");
+    assert!(String::from_utf8_lossy(&login.stderr).contains("OPENAI_API_KEY"), "{login:?}");
+    let key = hudson(home, &add).env("OPENAI_API_KEY", "sk-the-real-one").output().unwrap();
+    assert!(key.status.success(), "{key:?}");
+}

@@ -110,6 +110,19 @@ fn check_names_the_place_of_every_fault() {
 }
 
 #[test]
+fn check_knows_the_presets() {
+    let home = Home::new();
+    home.write("bottles/ci/bottle.yml", "budget: {any: 5}\nagent_provider: cluade\n");
+    home.write("bottles/dev/bottle.yml", "agent_provider: {template: codex}\n");
+    home.write("bottles/bare/bottle.yml", "agent_provider: none\n");
+    let ran = home.run(&["check"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("ci/bottle.yml:2:1: agent_provider: there is no preset \"cluade\""), "{ran:?}");
+    assert!(ran.err.contains("claude, codex, gemini"), "{ran:?}");
+    assert_eq!((ran.err.lines().count(), ran.out.lines().count()), (1, 2), "{ran:?}");
+}
+
+#[test]
 fn check_takes_files() {
     let home = Home::new();
     let good = home.write("x/one.yaml", ROUTES);

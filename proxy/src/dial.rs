@@ -91,22 +91,22 @@ pub enum DialFault {
         limit: Duration,
     },
     /// The name does not resolve, or nothing answers.
-    #[error("{host}: {what}: {source}")]
+    #[error("{host}: {what}: {error}")]
     Unreachable {
         /// The name.
         host: String,
         /// What was being done.
         what: &'static str,
         /// The system's words.
-        source: io::Error,
+        error: io::Error,
     },
     /// The handshake failed.
-    #[error("{host}: TLS: {source}")]
+    #[error("{host}: TLS: {error}")]
     Tls {
         /// The name.
         host: String,
         /// rustls' words.
-        source: io::Error,
+        error: io::Error,
     },
     /// There is no route to this host any more.
     #[error("{host}: not on the bottle's allowlist any more")]
@@ -130,7 +130,7 @@ impl Dialer {
         if target.scheme == Scheme::Http {
             return Ok(UpstreamStream::Plain(stream));
         }
-        let tls = |source| DialFault::Tls { host: host.clone(), source };
+        let tls = |error| DialFault::Tls { host: host.clone(), error };
         let name = server_name(target.host).map_err(tls)?;
         let limit = self.limits.tls;
         match timeout(limit, target.tls.unwrap_or(&self.tls).connect(name, stream)).await {
@@ -140,8 +140,7 @@ impl Dialer {
     }
 
     async fn connect(&self, target: &Target<'_>) -> Result<TcpStream, DialFault> {
-        let unreachable =
-            |what, source| DialFault::Unreachable { host: target.host.to_string(), what, source };
+        let unreachable = |what, error| DialFault::Unreachable { host: target.host.to_string(), what, error };
         let addresses =
             self.resolve(target).await.map_err(|error| unreachable("cannot resolve the name", error))?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");

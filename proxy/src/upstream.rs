@@ -164,7 +164,7 @@ impl Connector {
             return Ok(tls.clone());
         }
         let tls = UpstreamTls::only(path)
-            .map_err(|error| DialFault::Tls { host: host.to_string(), source: io::Error::other(error) })?;
+            .map_err(|error| DialFault::Tls { host: host.to_string(), error: io::Error::other(error) })?;
         self.lock().tls.insert(path.clone(), tls.clone());
         Ok(tls)
     }

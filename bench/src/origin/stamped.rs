@@ -85,8 +85,7 @@ async fn stream(mut sender: Sender<Bytes>) {
     first += &event(&json!({ "type": "content_block_start", "index": 0, "content_block": block }));
     let delta = json!({ "stop_reason": "end_turn", "stop_sequence": null });
     let mut last = event(&json!({ "type": "content_block_stop", "index": 0 }));
-    last +=
-        &event(&json!({ "type": "message_delta", "delta": delta, "usage": { "output_tokens": EVENTS } }));
+    last += &event(&json!({ "type": "message_delta", "delta": delta, "usage": { "output_tokens": EVENTS } }));
     last += &event(&json!({ "type": "message_stop" }));
 
     let mut gone = sender.send_data(first.into()).await.is_err();

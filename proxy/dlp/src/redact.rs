@@ -23,6 +23,13 @@ impl Redactor {
         (!values.is_empty()).then_some(Self { values, held: Vec::new() })
     }
 
+    /// Whether a value stands in these bytes.
+    pub fn finds(&self, bytes: &[u8]) -> bool {
+        self.values
+            .iter()
+            .any(|value| memchr::memmem::find(bytes, value.expose_secret().as_bytes()).is_some())
+    }
+
     /// What may pass after these bytes came.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut seen = std::mem::take(&mut self.held);

@@ -5,6 +5,7 @@
 
 use crate::body::{Body, BodyError};
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use hudson_dlp::Redactor;
@@ -17,6 +18,8 @@ pub(super) struct Redacted {
     inner: Body,
     decoder: Option<StreamDecoder>,
     redactor: Redactor,
+    /// Trailers that wait for the end of the body.
+    trailers: Option<HeaderMap>,
     ended: bool,
 }
 
@@ -24,7 +27,7 @@ impl Redacted {
     /// A body that is redacted. An encoding that cannot be read ends the response rather than letting it pass unseen.
     pub(super) fn new(inner: Body, redactor: Redactor, encoding: Option<&str>) -> Result<Self, BodyError> {
         let decoder = encoding.map(StreamDecoder::new).transpose()?;
-        Ok(Self { inner, decoder, redactor, ended: false })
+        Ok(Self { inner, decoder, redactor, trailers: None, ended: false })
     }
 
     fn pass(&mut self, data: &[u8]) -> Result<Bytes, BodyError> {
@@ -68,7 +71,11 @@ impl http_body::Body for Redacted {
                         Ok(Bytes::from([passed, rest].concat()))
                     }),
                     Ok(data) => this.pass(&data),
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    Err(frame) => {
+                        this.trailers =
+                            frame.into_trailers().ok().map(|trailers| this.redactor.redacted(trailers));
+                        this.rest()
+                    }
                 },
                 Some(Err(error)) => Err(error),
                 None => this.rest(),
@@ -78,11 +85,26 @@ impl http_body::Body for Redacted {
                 out => return Poll::Ready(Some(out.map(Frame::data))),
             }
         }
-        Poll::Ready(None)
+        Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended
+        self.ended && self.trailers.is_none()
+    }
+}
+
+/// Takes values out of header values.
+pub(super) trait RedactHeaders {
+    /// The map with every value that holds one replaced.
+    fn redacted(&self, headers: HeaderMap) -> HeaderMap;
+}
+
+impl RedactHeaders for Redactor {
+    fn redacted(&self, mut headers: HeaderMap) -> HeaderMap {
+        for value in headers.values_mut().filter(|value| self.finds(value.as_bytes())) {
+            *value = HeaderValue::from_static("[redacted]");
+        }
+        headers
     }
 }
 

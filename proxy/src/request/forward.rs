@@ -1,12 +1,12 @@
 //! Sending a request on and relaying what comes back, untouched but for hygiene and credentials.
 
 use super::credential::Credentials;
-use super::echo::{self, Redacted};
+use super::echo::{self, RedactHeaders, Redacted};
 use super::{Origin, Target, dial_refusal, head, upstream};
 use crate::body::{self, Body};
 use crate::upstream::{dial_fault, is_unsent};
 use bytes::Bytes;
-use http::{Request, Response, Version, header};
+use http::{Request, Response, Version, header, response};
 use http_body::{Frame, SizeHint};
 use hudson_dlp::Redactor;
 use hudson_schema::{Refusal, RefusalCode};
@@ -34,10 +34,20 @@ pub(super) async fn relay(
     let (mut parts, incoming) = response.into_parts();
     head::inbound(&mut parts.headers);
     let body = body::boxed(Ended::new(incoming, origin.clone()));
+    redacted(origin, &credentials, parts, body)
+}
+
+/// A response in which the credentials that were put on do not come back.
+pub(super) fn redacted(
+    origin: &Origin,
+    credentials: &Credentials,
+    mut parts: response::Parts,
+    body: Body,
+) -> Result<Response<Body>, Refusal> {
     let Some(redactor) = Redactor::new(credentials.values()) else {
         return Ok(Response::from_parts(parts, body));
     };
-    credentials.redact_headers(&mut parts.headers);
+    parts.headers = redactor.redacted(parts.headers);
     let encoding = parts.headers.remove(header::CONTENT_ENCODING);
     if encoding.is_some() {
         parts.headers.remove(header::CONTENT_LENGTH);

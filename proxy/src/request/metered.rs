@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hudson_meter::request::{self as facts, output_maximum};
+use hudson_meter::request::{self as facts, known_output_maximum, output_maximum};
 use hudson_meter::{DecodeError, Meter, RequestFacts, ResponseHead, Rewrite, decode_body};
 use hudson_schema::budget::Mode;
 use hudson_schema::config::Route;
@@ -50,7 +50,8 @@ pub(super) async fn exchange(
     let (mut parts, incoming) = request.into_parts();
     let room = room(origin, &incoming).await?;
     let sent = readable(origin, &parts.headers, read_whole(origin, incoming).await?)?;
-    let facts = facts::read(format, &target.path, target.query.as_deref(), &sent)
+    let host = origin.authority.host.to_string();
+    let facts = facts::read_at(format, &host, &target.path, target.query.as_deref(), &sent)
         .map_err(|error| Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")))?;
     let policy = origin.run.policy();
     let limits = policy.limits(&provider, clock());
@@ -69,10 +70,9 @@ pub(super) async fn exchange(
     let settler = Settler::new(origin.clone(), placed);
 
     let change = Rewrite {
-        output_cap: (hard && facts.cap_supported).then(|| hold.output / facts.choices.max(1)),
+        output_cap: if hard { cap(&facts, format, &hold, wanted) } else { None },
         include_usage: facts.stream,
     };
-    let host = origin.authority.host.to_string();
     let body = match facts::rewrite(format, &facts, &host, &sent, &change) {
         Ok(body) => Bytes::from(body),
         Err(error) => {
@@ -136,7 +136,7 @@ impl Outbound {
                 }
             };
             match forward::send(origin, request).await {
-                Ok(response) => return Ok(self.tapped(response, settler)),
+                Ok(response) => return self.tapped(response, settler),
                 Err(Unsent { stale: true, .. }) if attempt < ATTEMPTS => {}
                 Err(Unsent { refusal, provably: true, .. }) => {
                     settler.release().await;
@@ -153,7 +153,7 @@ impl Outbound {
         Err(Refusal::new(RefusalCode::UpstreamUnreachable, "The request could not be sent."))
     }
 
-    fn tapped(&self, response: Response<Incoming>, settler: Settler) -> Response<Body> {
+    fn tapped(&self, response: Response<Incoming>, settler: Settler) -> Result<Response<Body>, Refusal> {
         let (mut parts, incoming) = response.into_parts();
         let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let encoding = text(header::CONTENT_ENCODING).map(str::to_owned);
@@ -171,12 +171,11 @@ impl Outbound {
             .cut(self.cut_at, (events && encoding.is_none()).then_some(self.format))
             .strip(strip, encoding.as_deref());
         head::inbound(&mut parts.headers);
-        self.credentials.redact_headers(&mut parts.headers);
         if strip {
             parts.headers.remove(header::CONTENT_LENGTH);
             parts.headers.remove(header::CONTENT_ENCODING);
         }
-        Response::from_parts(parts, body::boxed(tap))
+        forward::redacted(&self.origin, &self.credentials, parts, body::boxed(tap))
     }
 }
 
@@ -280,6 +279,9 @@ async fn place(
     let cap = facts.output_cap.unwrap_or_else(|| output_maximum(format, facts.model.as_deref()));
     let least =
         policy.min_output.max(facts.thinking_budget.map_or(0, |budget| budget.saturating_add(1))).min(cap);
+    // Without a cap a stream takes all that is left, and the cut guards it (docs/decisions/0006); a whole answer cannot
+    // be cut, so all of the model's maximum has to fit.
+    let lowerable = facts.cap_supported || facts.stream;
     let wanted = cap.saturating_mul(choices);
     let request = HoldRequest {
         run: origin.run.id.clone(),
@@ -289,8 +291,7 @@ async fn place(
         stream: facts.stream,
         input: facts.input_estimate.saturating_add(allowance),
         output: wanted,
-        // Where no cap is accepted nothing can be lowered: all of the model's maximum has to fit.
-        min_output: if facts.cap_supported { least.saturating_mul(choices) } else { wanted },
+        min_output: if lowerable { least.saturating_mul(choices) } else { wanted },
         weights: policy.weights,
         mode: policy.mode,
         limits: limits.to_vec(),
@@ -338,6 +339,15 @@ fn exhausted_refusal(policy: &RunPolicy, exhausted: &Exhausted, needed: u64) -> 
         spent: *spent,
         reset,
     })
+}
+
+/// The cap to write into the request, per choice: what was granted where that is less than was wanted, and where the
+/// request carries none of its own. The maximum of a model that is not known is no cap to send: its host may refuse it.
+fn cap(facts: &RequestFacts, format: Format, hold: &Hold, wanted: u64) -> Option<u64> {
+    let lowered = hold.output < wanted;
+    let known = || facts.model.as_deref().and_then(|model| known_output_maximum(format, model)).is_some();
+    let needed = facts.cap_supported && (lowered || (facts.output_cap.is_none() && known()));
+    needed.then(|| hold.output / facts.choices.max(1))
 }
 
 /// The live count at which a stream is ended.

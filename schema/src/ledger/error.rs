@@ -25,14 +25,14 @@ pub enum LedgerError {
         known: i64,
     },
     /// The file cannot be opened, read or written.
-    #[error("{}: {what}: {source}", path.display())]
+    #[error("{}: {what}: {error}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What was being done.
         what: &'static str,
         /// The system's or SQLite's own words.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The writer has stopped.
     #[error("the ledger is closed")]

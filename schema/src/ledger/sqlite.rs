@@ -75,7 +75,7 @@ impl SqliteLedger {
         self.writer.as_ref().ok_or_else(|| LedgerError::Io {
             path: self.path.clone(),
             what: "cannot write to the ledger",
-            source: "it was opened for reading only".into(),
+            error: "it was opened for reading only".into(),
         })
     }
 

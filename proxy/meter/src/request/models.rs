@@ -60,20 +60,26 @@ const GEMINI: &[(&str, u64)] = &[
 /// The most output tokens one answer of `model` can have, thinking included. Unknown models and `None` give the
 /// largest value of the format: 128,000 for Anthropic, 272,000 for the OpenAI formats, 65,536 for Gemini.
 pub fn output_maximum(format: Format, model: Option<&str>) -> u64 {
-    let (table, default) = match format {
-        Format::Anthropic => (ANTHROPIC, 128_000),
-        Format::Gemini => (GEMINI, 65_536),
-        _ => (OPENAI, 272_000),
+    let largest = match format {
+        Format::Anthropic => 128_000,
+        Format::Gemini => 65_536,
+        _ => 272_000,
     };
-    let Some(model) = model else { return default };
+    model.and_then(|model| known_output_maximum(format, model)).unwrap_or(largest)
+}
+
+/// The same for a model of the table; `None` for one that is not known.
+pub fn known_output_maximum(format: Format, model: &str) -> Option<u64> {
+    let table = match format {
+        Format::Anthropic => ANTHROPIC,
+        Format::Gemini => GEMINI,
+        _ => OPENAI,
+    };
     // `openai/gpt-5`, `models/gemini-2.5-pro`, `anthropic.claude-…`: the vendor's prefix says nothing about output.
     let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
     let name = name.strip_prefix("anthropic.").unwrap_or(&name);
-    table
-        .iter()
-        .filter(|(prefix, _)| starts(name, prefix))
-        .max_by_key(|(prefix, _)| prefix.len())
-        .map_or(default, |(_, most)| *most)
+    let families = table.iter().filter(|(prefix, _)| starts(name, prefix));
+    families.max_by_key(|(prefix, _)| prefix.len()).map(|(_, most)| *most)
 }
 
 /// Whether `name` is of the family `prefix`: `gpt-4` is `gpt-4-0613` but not `gpt-4.2` or `gpt-40`.

@@ -27,8 +27,8 @@ impl Fail {
         match self {
             Self::Sql(error) => sql(path, error),
             Self::Missing(what, id) => LedgerError::Missing { what, id },
-            Self::Other(source) => {
-                LedgerError::Io { path: path.to_owned(), what: "the ledger refused", source }
+            Self::Other(error) => {
+                LedgerError::Io { path: path.to_owned(), what: "the ledger refused", error }
             }
         }
     }
@@ -63,5 +63,5 @@ pub(super) fn sql(path: &Path, error: rusqlite::Error) -> LedgerError {
         Some(ErrorCode::SystemIoFailure) => "the disk failed; look at the system's log",
         _ => "the ledger failed",
     };
-    LedgerError::Io { path: path.to_owned(), what, source: Box::new(error) }
+    LedgerError::Io { path: path.to_owned(), what, error: Box::new(error) }
 }

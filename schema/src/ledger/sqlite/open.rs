@@ -50,7 +50,7 @@ pub(super) fn for_writing(path: &Path) -> Result<Connection, LedgerError> {
         return Err(LedgerError::Io {
             path: path.to_owned(),
             what: "cannot open the ledger",
-            source: why.into(),
+            error: why.into(),
         });
     }
     connection.execute_batch("PRAGMA synchronous = NORMAL").map_err(|error| sql(path, error))?;
@@ -211,6 +211,6 @@ fn apply(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(at)
 }
 
-fn io(path: &Path, what: &'static str, source: impl Into<std::io::Error>) -> LedgerError {
-    LedgerError::Io { path: path.to_owned(), what, source: Box::new(source.into()) }
+fn io(path: &Path, what: &'static str, error: impl Into<std::io::Error>) -> LedgerError {
+    LedgerError::Io { path: path.to_owned(), what, error: Box::new(error.into()) }
 }

@@ -27,7 +27,7 @@ impl Owner {
         let error = |source: io::Error| LedgerError::Io {
             path: dir.to_owned(),
             what: "cannot keep a lock file in this folder; make it writable for this user",
-            source: Box::new(source),
+            error: Box::new(source),
         };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(error)?;
         let id = Uuid::now_v7().to_string();

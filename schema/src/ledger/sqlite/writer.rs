@@ -54,7 +54,7 @@ impl Writer {
             .map_err(|error| LedgerError::Io {
                 path: path.to_owned(),
                 what: "cannot start the ledger's thread",
-                source: Box::new(error),
+                error: Box::new(error),
             })?;
         Ok(Self { path: path.to_owned(), owner: id, orphans, queue: Some(queue), thread: Some(thread) })
     }

@@ -11,13 +11,12 @@ fn route(credential: &str) -> String {
 
 /// Puts `credential` on a request of an agent that tries with its own; the request as it arrived.
 fn arrives(credential: &str) -> hudson_tests::simulator::Entry {
-    let stage = raw::routes(&route(credential)).env("THE_KEY", SECRET).start();
+    let stage = raw::stage().env("THE_KEY", SECRET).start();
     let file = stage.world.scratch().join("key");
     std::fs::write(&file, format!("{SECRET}\n")).expect("the scratch directory takes files");
     let named = route(&credential.replace("KEY_FILE", &file.display().to_string()));
-    let told = raw::Stage::agent_in;
     stage.world.configure("bottles/named/routes.yaml", &named);
-    let agent = told(&stage, "named", &[]);
+    let agent = stage.agent_in("named", &[]);
     let own = "Authorization: Bearer own\r\nX-Key: own\r\nX-Key: own-too\r\nX-Api-Key: own\r\n";
     agent.get_with(HOST, "/hello.txt?key=own&a=b&%6bey=own", own).passed();
     stage.world.simulator.journal().entries().remove(0)
@@ -125,5 +124,5 @@ fn a_wildcard_gets_no_credential_unasked() {
     let routes = "routes:\n  - host: \"*.example.com\"\n    auth_scheme: Bearer\n    token_env: THE_KEY\n";
     let stage = raw::routes(routes).start();
     let outcome = stage.hudson(&["check"]);
-    assert_eq!(outcome.exited(2).stderr.matches("wildcard_credentials").count().min(1), 1, "{outcome}");
+    assert!(outcome.exited(2).stderr.contains("wildcard_credentials"), "{outcome}");
 }
