@@ -1,7 +1,7 @@
 //! Hudson as a peer: the built binary, `hudson up` in a home of its own, and one bottle under a hard budget.
 
 use crate::client::Way;
-use crate::origin::{Origin, PACED, PLAIN, PROVIDER};
+use crate::origin::{Origin, PACED, PLAIN};
 use crate::process::Process;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -43,7 +43,12 @@ impl Hudson {
         let (process, _) = started.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
 
         let mut add = quiet(&binary, &home);
-        let told = json_of(add.args(["bottle", "add", "bench", "--json", "--budget", BUDGET]))?;
+        let told = json_of(add.args(["bottle", "add", "bench", "--json"]).args([
+            "--provider",
+            "claude",
+            "--budget",
+            BUDGET,
+        ]))?;
         let text = |key: &str| {
             // What was told holds a password.
             told.get(key)
@@ -77,8 +82,9 @@ fn total(told: &Value) -> u64 {
 
 fn write_home(home: &Path) -> Result<()> {
     let bottle = home.join("bottles/bench");
+    // The provider's own host comes with the preset, and with it the credential that Hudson puts on.
     let routes = format!(
-        "routes:\n  - host: {PROVIDER}\n  - host: {PLAIN}\n  - host: {PACED}\n    meter: {{provider: claude, format: anthropic}}\n"
+        "routes:\n  - host: {PLAIN}\n  - host: {PACED}\n    meter: {{provider: claude, format: anthropic}}\n"
     );
     std::fs::create_dir_all(&bottle)
         .and_then(|()| std::fs::write(bottle.join("routes.yaml"), routes))
@@ -90,6 +96,7 @@ fn write_home(home: &Path) -> Result<()> {
 fn quiet(binary: &Path, home: &Path) -> Command {
     let mut command = Command::new(binary);
     command.env_clear().env("HOME", home).env("BOT_BOTTLE_HOME", home).stdin(Stdio::null());
+    command.env("ANTHROPIC_API_KEY", "sk-ant-the-operators-own");
     command
 }
 

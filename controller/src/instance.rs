@@ -3,12 +3,11 @@
 use crate::cli::NetworkArgs;
 use crate::events::EventLog;
 use crate::runs::Runs;
-use crate::{launch, network, reload};
+use crate::{network, reload};
 use anyhow::{Context, Result};
-use hudson_meter::Catalogue;
 use hudson_proxy::tls::{CertificateAuthority, LeafCache};
 use hudson_proxy::{Proxy, ProxyParts};
-use hudson_schema::config::{Settings, load_settings};
+use hudson_schema::config::Settings;
 use hudson_schema::home::Home;
 use hudson_schema::ledger::SharedLedger;
 use hudson_schema::ledger::sqlite::SqliteLedger;
@@ -62,7 +61,7 @@ impl Instance {
         let (listeners, addresses) = network::listen(&options.listen).await?;
         let dialer = network::dialer(options.network, &settings.proxy, addresses.clone())?;
         let limits = network::limits(&settings);
-        let catalogue = catalogue(&settings);
+        let catalogue = crate::settings::catalogue(&settings);
         let runs = Runs::new(home.clone(), ledger.clone(), settings, options.closed);
         let events = Arc::new(events);
         let proxy = Proxy::new(ProxyParts {
@@ -139,29 +138,6 @@ pub fn make_home(home: &Home) -> Result<()> {
         .mode(0o700)
         .create(home.path())
         .with_context(|| format!("cannot create the home {}", home.path().display()))
-}
-
-/// settings.yml, refused when it asks for what this version does not enforce.
-pub fn read_settings(home: &Home) -> Result<Settings> {
-    let settings = load_settings(&home.settings())?;
-    launch::refuse_unsupported(settings.unsupported())?;
-    let place = home.settings().display().to_string();
-    launch::check_providers(&settings, &settings.budget, &format!("{place}: budget"))?;
-    for (name, scope) in &settings.agents {
-        launch::check_providers(&settings, &scope.budget, &format!("{place}: agents.{name}.budget"))?;
-    }
-    for (name, scope) in &settings.bottles {
-        launch::check_providers(&settings, &scope.budget, &format!("{place}: bottles.{name}.budget"))?;
-    }
-    Ok(settings)
-}
-
-/// The built-in providers and the operator's own.
-pub fn catalogue(settings: &Settings) -> Catalogue {
-    settings.providers.iter().fold(Catalogue::builtin(), |catalogue, (name, provider)| {
-        let hosts = provider.hosts.iter().map(ToString::to_string).collect();
-        catalogue.with_provider(name.clone(), hosts, provider.format)
-    })
 }
 
 /// The clock, in unix milliseconds.

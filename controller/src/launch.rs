@@ -5,11 +5,9 @@ use crate::presets::{self, Preset};
 use anyhow::{Context, Result};
 use hudson_proxy::{LaunchSecret, RunPolicy};
 use hudson_schema::budget::BudgetMap;
-use hudson_schema::config::{
-    BottleConfig, ConfigError, Problem, Routes, Settings, Source, load_bottle, load_routes,
-};
+use hudson_schema::config::{BottleConfig, Routes, Settings, Source, load_bottle, load_routes};
 use hudson_schema::home::Home;
-use hudson_schema::{AgentName, BottleName, Policy, Provider, RunId};
+use hudson_schema::{AgentName, BottleName, Policy, RunId};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -55,9 +53,13 @@ pub fn resolve(
     launch: &Launch,
 ) -> Result<Resolved> {
     let bottle = load_bottle(home, name, launch.parent.as_ref())?;
-    check_providers(settings, &bottle.own.budget, &format!("the budget of bottle {name}"))?;
+    crate::settings::check_providers(settings, &bottle.own.budget, &format!("the budget of bottle {name}"))?;
     for ancestor in &bottle.ancestors {
-        check_providers(settings, &ancestor.own.budget, &format!("the budget of bottle {}", ancestor.name))?;
+        crate::settings::check_providers(
+            settings,
+            &ancestor.own.budget,
+            &format!("the budget of bottle {}", ancestor.name),
+        )?;
     }
     let mut files = bottle.files.clone();
     let own = match &launch.routes {
@@ -67,7 +69,7 @@ pub fn resolve(
         }
         None => bottle.routes.clone(),
     };
-    refuse_unsupported(own.unsupported())?;
+    crate::settings::refuse_unsupported(own.unsupported())?;
     let mut routes = Routes::new(own.log, Vec::new());
     for preset in &launch.presets {
         // Only the routes matter here; where the credentials come from was decided at the launch.
@@ -85,11 +87,6 @@ pub fn resolve(
         routes,
     };
     Ok(Resolved { bottle, policy, files })
-}
-
-/// A key whose enforcement does not exist must not be taken for one that protects.
-pub fn refuse_unsupported(problems: Vec<Problem>) -> Result<(), ConfigError> {
-    ConfigError::check(problems)
 }
 
 /// The presets of a launch: named, guessed from the command, or from the providers that its budget names.
@@ -163,9 +160,9 @@ pub struct Prepared {
 impl Prepared {
     /// Reads and checks everything that a launch depends on.
     pub fn new(home: &Home, request: Request) -> Result<Self> {
-        let settings = crate::instance::read_settings(home)?;
+        let settings = crate::settings::read(home)?;
         let budget = merge(request.budget)?;
-        check_providers(&settings, &budget, "--budget")?;
+        crate::settings::check_providers(&settings, &budget, "--budget")?;
         // The bottle's own word comes before the guess: its agent_provider names a preset too.
         let named = request.provider.or_else(|| {
             let bottle = request.bottle.as_ref()?;
@@ -267,22 +264,6 @@ fn merge(budgets: Vec<BudgetMap>) -> Result<BudgetMap> {
         }
     }
     Ok(merged)
-}
-
-/// A budget for a provider that no host belongs to would never be asked: most likely a slip of the pen.
-pub fn check_providers(settings: &Settings, budget: &BudgetMap, place: &str) -> Result<()> {
-    let catalogue = crate::instance::catalogue(settings);
-    let known: BTreeSet<&str> =
-        catalogue.providers().iter().map(|name| name.as_str()).chain([Provider::ANY]).collect();
-    match budget.keys().find(|provider| !known.contains(provider.as_str())) {
-        Some(provider) => {
-            let known: Vec<&str> = known.into_iter().collect();
-            let known = known.join(", ");
-            Err(Exit::usage(format!("{place}: there is no provider {provider}; expected one of {known}"))
-                .into())
-        }
-        None => Ok(()),
-    }
 }
 
 /// A routes file that is named has to be there; only a bottle's own may be missing.

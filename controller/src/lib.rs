@@ -18,6 +18,7 @@ pub mod presets;
 mod register;
 mod reload;
 mod runs;
+mod settings;
 mod sidecar;
 mod supervise;
 

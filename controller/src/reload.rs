@@ -1,8 +1,8 @@
 //! Keeping the configuration current: changed files and SIGHUP are read anew; a bad file keeps the old configuration.
 
 use crate::events::EventLog;
-use crate::instance::catalogue;
 use crate::runs::Runs;
+use crate::settings::catalogue;
 use hudson_proxy::{Proxy, policy};
 use notify::{RecursiveMode, Watcher};
 use serde_json::json;

@@ -122,7 +122,7 @@ impl Runs {
 
     /// All or nothing: no run changes when one of the files is wrong.
     fn try_reload(&self) -> Result<()> {
-        let settings = crate::instance::read_settings(&self.home)?;
+        let settings = crate::settings::read(&self.home)?;
         let live: Vec<Live> = self.lock().live.values().cloned().collect();
         let mut resolved = Vec::with_capacity(live.len());
         for live in &live {

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::policy;
 use crate::request::{self, Origin};
 use crate::run::Run;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::tls::{self, AcceptFault, Alpn};
 use crate::tunnel::{TooManyTunnels, Tunnel, TunnelGuard};
 use http::{Request, Response};

@@ -14,10 +14,12 @@ pub mod policy;
 mod request;
 pub mod run;
 pub mod server;
+mod shared;
 pub mod tls;
 pub mod tunnel;
 mod upstream;
 
 pub use event::{Event, EventSink};
 pub use run::{LaunchSecret, Run, RunPolicy, RunSource};
-pub use server::{Proxy, ProxyLimits, ProxyParts};
+pub use server::Proxy;
+pub use shared::{ProxyLimits, ProxyParts};

@@ -5,7 +5,7 @@ use crate::body::{self, Body};
 use crate::event::Event;
 use crate::request;
 use crate::run::Run;
-use crate::server::{Shared, now};
+use crate::shared::{Shared, now};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hudson_schema::budget::{Precedence, asked};
 use hudson_schema::ledger::LedgerError;

@@ -18,7 +18,7 @@ use crate::dial::DialFault;
 use crate::event::Event;
 use crate::policy::{self, judge};
 use crate::run::Run;
-use crate::server::{Shared, now};
+use crate::shared::{Shared, now};
 use crate::tunnel::TunnelGuard;
 use crate::upstream::UpstreamClient;
 pub(crate) use block::block;

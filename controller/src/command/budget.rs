@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// Shows budgets.
 pub(super) async fn execute(context: &Context, command: BudgetCommand) -> Result<u8> {
     let BudgetCommand::Show { bottle } = command;
-    let settings = instance::read_settings(&context.home)?;
+    let settings = crate::settings::read(&context.home)?;
     let ledger = ledger::open(context)?;
     if let Some(name) = &bottle {
         bottle::refuse_unknown(context, ledger.as_ref(), name).await?;

@@ -8,7 +8,6 @@ mod reading;
 use super::{Context, output};
 use crate::cli::MeterArgs;
 use crate::exit::{self, Exit};
-use crate::instance;
 use anyhow::Result;
 use hudson_meter::{Endpoint, Report};
 use hudson_proxy::policy;
@@ -77,7 +76,7 @@ impl Kind {
         };
         let normal = policy::normalise_path(path)
             .map_err(|fault| Exit::usage(format!("--target {target:?} cannot be a path: {fault}")))?;
-        let catalogue = instance::catalogue(&load_settings(&context.home.settings())?);
+        let catalogue = crate::settings::catalogue(&load_settings(&context.home.settings())?);
         let unmetered = |why: &str| {
             Exit::usage(format!("POST {host}{normal} {why}; name the --format if it carries usage"))
         };

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves every bottle of this host, and the control socket by which they are added.
 pub async fn up(context: &Context, arguments: ServeArgs) -> Result<u8> {
-    let settings = instance::read_settings(&context.home)?;
+    let settings = crate::settings::read(&context.home)?;
     instance::make_home(&context.home)?;
     let place = Place::take(&context.home)?.ok_or_else(|| {
         Exit::conflict(format!("another `hudson up` serves {}; stop it first", context.home.path().display()))
@@ -30,7 +30,7 @@ pub async fn up(context: &Context, arguments: ServeArgs) -> Result<u8> {
 
 /// Serves one bottle as a sidecar: `EGRESS_ROUTES` names its routes, the ledger is shared.
 pub async fn proxy(context: &Context, arguments: ServeArgs) -> Result<u8> {
-    let settings = instance::read_settings(&context.home)?;
+    let settings = crate::settings::read(&context.home)?;
     let sidecar = sidecar::from_environment()?;
     instance::make_home(&context.home)?;
     let instance = start(context, &arguments, settings).await?;

@@ -3,7 +3,7 @@
 use super::{block_refusal, clock};
 use crate::event::Event;
 use crate::run::Run;
-use crate::server::Shared;
+use crate::shared::Shared;
 use hudson_schema::{Refusal, RefusalCode};
 
 /// The refusal that stands against a run, if one does. A ledger that cannot be asked blocks too.

@@ -12,7 +12,7 @@ use super::{Origin, Target, block_refusal, clock, head};
 use crate::body::{self, Body};
 use crate::event::Event;
 use crate::run::RunPolicy;
-use crate::server::BODIES_KIB;
+use crate::shared::BODIES_KIB;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body as _;

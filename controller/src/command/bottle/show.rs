@@ -3,7 +3,7 @@
 
 use super::super::{credential, output};
 use super::{Context, ledger, refuse_unknown};
-use crate::{exit, instance};
+use crate::exit;
 use anyhow::Result;
 use hudson_schema::BottleName;
 use hudson_schema::config::{BottleConfig, Route, Settings, load_bottle};
@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 pub(super) async fn execute(context: &Context, name: &BottleName) -> Result<u8> {
     let ledger = ledger::open(context)?;
     refuse_unknown(context, ledger.as_ref(), name).await?;
-    let settings = instance::read_settings(&context.home)?;
+    let settings = crate::settings::read(&context.home)?;
     let bottle = load_bottle(&context.home, name, None)?;
     let object = object(&settings, &bottle, ledger.as_ref()).await?;
     match context.json {

@@ -2,7 +2,7 @@
 //! metering, budgets.
 
 use super::asked::Asked;
-use crate::instance::{self, now};
+use crate::instance::now;
 use crate::launch::Prepared;
 use crate::presets;
 use http::Method;
@@ -93,7 +93,7 @@ fn stages<'a>(
     judge::git(route, &request)?;
     judge::protocol(&request)?;
     judge::credentials(route, &request)?;
-    let endpoint = judge::endpoint(&instance::catalogue(&prepared.settings), route, &request)?;
+    let endpoint = judge::endpoint(&crate::settings::catalogue(&prepared.settings), route, &request)?;
     if let Endpoint::Metered { provider, .. } = &endpoint {
         explained.limits = policy.limits(provider, now());
     }

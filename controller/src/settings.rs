@@ -1,0 +1,55 @@
+//! settings.yml as this version may use it: read, refused where it asks for what is not enforced, and checked for
+//! providers that do not exist.
+
+use crate::exit::Exit;
+use anyhow::Result;
+use hudson_meter::Catalogue;
+use hudson_schema::Provider;
+use hudson_schema::budget::BudgetMap;
+use hudson_schema::config::{ConfigError, Problem, Settings, load_settings};
+use hudson_schema::home::Home;
+use std::collections::BTreeSet;
+
+/// settings.yml, refused when it asks for what this version does not enforce.
+pub fn read(home: &Home) -> Result<Settings> {
+    let settings = load_settings(&home.settings())?;
+    refuse_unsupported(settings.unsupported())?;
+    let place = home.settings().display().to_string();
+    check_providers(&settings, &settings.budget, &format!("{place}: budget"))?;
+    for (name, scope) in &settings.agents {
+        check_providers(&settings, &scope.budget, &format!("{place}: agents.{name}.budget"))?;
+    }
+    for (name, scope) in &settings.bottles {
+        check_providers(&settings, &scope.budget, &format!("{place}: bottles.{name}.budget"))?;
+    }
+    Ok(settings)
+}
+
+/// The built-in providers and the operator's own.
+pub fn catalogue(settings: &Settings) -> Catalogue {
+    settings.providers.iter().fold(Catalogue::builtin(), |catalogue, (name, provider)| {
+        let hosts = provider.hosts.iter().map(ToString::to_string).collect();
+        catalogue.with_provider(name.clone(), hosts, provider.format)
+    })
+}
+
+/// A key whose enforcement does not exist must not be taken for one that protects.
+pub fn refuse_unsupported(problems: Vec<Problem>) -> Result<(), ConfigError> {
+    ConfigError::check(problems)
+}
+
+/// A budget for a provider that no host belongs to would never be asked: most likely a slip of the pen.
+pub fn check_providers(settings: &Settings, budget: &BudgetMap, place: &str) -> Result<()> {
+    let catalogue = catalogue(settings);
+    let known: BTreeSet<&str> =
+        catalogue.providers().iter().map(|name| name.as_str()).chain([Provider::ANY]).collect();
+    match budget.keys().find(|provider| !known.contains(provider.as_str())) {
+        Some(provider) => {
+            let known: Vec<&str> = known.into_iter().collect();
+            let known = known.join(", ");
+            Err(Exit::usage(format!("{place}: there is no provider {provider}; expected one of {known}"))
+                .into())
+        }
+        None => Ok(()),
+    }
+}
