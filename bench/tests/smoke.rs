@@ -4,15 +4,16 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn bench(arguments: &[&str], hudson: &Path) -> Output {
+fn bench(arguments: &[&str], hudson: &Path) -> std::io::Result<Output> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hudson-bench"));
-    command.args(arguments).env("HUDSON_BIN", hudson).output().expect("the benchmark starts")
+    command.args(arguments).env("HUDSON_BIN", hudson).output()
 }
 
 #[test]
 fn every_figure_of_two_quick_cases_is_a_positive_number() {
     let hudson = hudson_tests::hudson::binary();
-    let output = bench(&["keepalive", "metered", "rss", "--quick", "--rounds", "2", "--json"], hudson);
+    let output = bench(&["keepalive", "metered", "rss", "--quick", "--rounds", "2", "--json"], hudson)
+        .expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
     assert_eq!(report["rounds"], 2);
@@ -39,7 +40,7 @@ fn every_figure_of_two_quick_cases_is_a_positive_number() {
 
 #[test]
 fn a_hudson_that_does_not_start_is_said_and_nothing_is_printed() {
-    let output = bench(&["rss", "--quick"], Path::new("/bin/false"));
+    let output = bench(&["rss", "--quick"], Path::new("/bin/false")).expect("it starts");
     assert!(!output.status.success());
     assert!(output.stdout.is_empty());
     let said = String::from_utf8_lossy(&output.stderr);

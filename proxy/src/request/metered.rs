@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hudson_meter::request::{self as facts, known_output_maximum, output_maximum};
-use hudson_meter::{DecodeError, Meter, RequestFacts, ResponseHead, Rewrite, decode_body};
+use hudson_meter::{DecodeError, Meter, RequestFacts, ResponseHead, Rewrite, StreamDecoder, decode_body};
 use hudson_schema::budget::Mode;
 use hudson_schema::config::Route;
 use hudson_schema::ledger::{AskedLimit, Exhausted, Hold, HoldOutcome, HoldRequest};
@@ -166,7 +166,9 @@ impl Outbound {
         let meter = Meter::new(self.format, &head);
         let kind = content_type.as_deref().unwrap_or_default().trim_start();
         let events = kind.starts_with("text/event-stream");
-        let strip = self.strip && events && parts.status.is_success();
+        // What cannot be decoded passes as it is: an extra chunk is better than a broken stream.
+        let decodable = encoding.as_deref().is_none_or(|encoding| StreamDecoder::new(encoding).is_ok());
+        let strip = self.strip && events && decodable && parts.status.is_success();
         let tap = Tap::new(incoming, meter, settler, parts.status)
             .cut(self.cut_at, (events && encoding.is_none()).then_some(self.format))
             .strip(strip, encoding.as_deref());
