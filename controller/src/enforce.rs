@@ -9,6 +9,10 @@ use crate::runs::Runs;
 use hudson_schema::Policy;
 use hudson_schema::ledger::{Enforcement, EnforcementState, LedgerError, SharedLedger};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long changes are gathered before they are looked at.
+const REST: Duration = Duration::from_millis(50);
 
 /// Carries out enforcement for as long as the process lives.
 pub async fn unsupervised(ledger: SharedLedger, runs: Arc<Runs>) {
@@ -19,6 +23,8 @@ pub async fn unsupervised(ledger: SharedLedger, runs: Arc<Runs>) {
         if changes.changed().await.is_err() {
             return;
         }
+        // Every settlement is a change; what they bring can wait this long together.
+        tokio::time::sleep(REST).await;
     }
 }
 

@@ -7,6 +7,7 @@ use hudson_proxy::{Proxy, policy};
 use notify::{RecursiveMode, Watcher};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,8 +23,10 @@ const POLL: Duration = Duration::from_secs(2);
 pub async fn watch(runs: Arc<Runs>, proxy: Proxy, events: Arc<EventLog>) {
     let (sender, mut changed) = mpsc::channel::<()>(1);
     // Without notifications the poll still finds every change.
-    let mut watcher = notify::recommended_watcher(move |_| {
-        let _ = sender.try_send(());
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.paths.iter().all(|path| is_ledger(path))) {
+            let _ = sender.try_send(());
+        }
     })
     .ok();
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
@@ -67,6 +70,11 @@ fn reload(runs: &Runs, proxy: &Proxy, events: &EventLog) {
         }
         Err(error) => events.write("configuration_kept", json!({"error": error})),
     }
+}
+
+/// The ledger stands beside settings.yml and is written at every request.
+fn is_ledger(path: &Path) -> bool {
+    path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("bot-bottle.db"))
 }
 
 /// Folders, not files: editors replace a file by renaming another onto it.

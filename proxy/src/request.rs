@@ -69,7 +69,6 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
         return Err(refusal.clone());
     }
     let target = target::read(origin, &request)?;
-    block(&origin.shared, &origin.run).await?;
     let policy = origin.run.policy();
     let asked = target.asked(origin, request.headers());
     let route = judge::route(&policy.routes, &asked).map_err(|refused| refused.refusal)?;
@@ -77,6 +76,10 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
     judge::protocol(&asked)?;
     judge::credentials(route, &asked)?;
     let endpoint = judge::endpoint(&origin.shared.catalogue.load(), route, &asked)?;
+    if !matches!(endpoint, Endpoint::Metered { .. }) {
+        // A metered request asks in the transaction of its hold.
+        block(&origin.shared, &origin.run).await?;
+    }
     let credentials = credential::read(origin, route).await?;
     let outcome = match endpoint {
         Endpoint::Metered { provider, format } => {
