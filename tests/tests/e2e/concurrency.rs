@@ -41,7 +41,7 @@ fn the_limit_holds_where_the_estimate_does() {
     // 100 tokens of input for 500 letters: a fair estimate is not below it.
     let (charged, calls) = storm("sim-100-200", 500);
     let overshoot = charged.saturating_sub(LIMIT);
-    println!(
+    report!(
         "64 at once, honest estimates: {calls} answered, {charged} of {LIMIT} charged, overshoot {overshoot}"
     );
     assert_eq!(overshoot, 0);
@@ -56,7 +56,7 @@ fn the_overshoot_stays_within_the_stated_bound() {
     let overshoot = charged.saturating_sub(LIMIT);
     // Nothing estimates less than one token, so this is the sum over what was in flight at the crossing.
     let bound = calls as u64 * (input - 1);
-    println!(
+    report!(
         "64 at once, blind estimates: {calls} answered, {charged} of {LIMIT} charged, overshoot {overshoot} of {bound}"
     );
     assert!(overshoot <= bound);

@@ -36,7 +36,7 @@ fn streams() -> Option<PathBuf> {
     }
     let absent = format!("no recorded streams in {}; HUDSON_CORPUS names them", folder.display());
     assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{absent}");
-    println!("SKIPPED: {absent}. NOTHING WAS CHECKED.");
+    report!("SKIPPED: {absent}. NOTHING WAS CHECKED.");
     None
 }
 
@@ -199,7 +199,7 @@ fn recorded_streams_pass_unchanged_and_are_counted_exactly() {
         }
         played += 1;
     }
-    println!("{played} recorded streams through the proxy, {} differ", wrong.len());
+    report!("{played} recorded streams through the proxy, {} differ", wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(played >= 3 * EACH, "only {played} streams");
 }
