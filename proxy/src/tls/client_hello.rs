@@ -81,7 +81,9 @@ where
     };
     if !equal {
         // A resolver without a certificate makes rustls send the alert.
-        let _ = start.into_stream(no_certificate()).await;
+        if let Ok(config) = no_certificate() {
+            let _ = start.into_stream(config).await;
+        }
         return Err(AcceptFault::ServerName { expected: host.to_string(), found: name });
     }
     let config = leaves.config(host, alpn)?;
@@ -90,7 +92,7 @@ where
     Ok(ClientTls { stream, http2 })
 }
 
-fn no_certificate() -> Arc<ServerConfig> {
+fn no_certificate() -> Result<Arc<ServerConfig>, rustls::Error> {
     #[derive(Debug)]
     struct Nothing;
 
@@ -100,15 +102,7 @@ fn no_certificate() -> Arc<ServerConfig> {
         }
     }
 
-    static CONFIG: std::sync::OnceLock<Arc<ServerConfig>> = std::sync::OnceLock::new();
-    CONFIG
-        .get_or_init(|| {
-            let builder = ServerConfig::builder_with_provider(super::crypto_provider())
-                .with_protocol_versions(rustls::DEFAULT_VERSIONS);
-            // The provider and the versions are constants that fit each other.
-            #[allow(clippy::expect_used)]
-            let builder = builder.expect("aws-lc-rs supports the default versions");
-            Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(Nothing)))
-        })
-        .clone()
+    let builder = ServerConfig::builder_with_provider(super::crypto_provider())
+        .with_safe_default_protocol_versions()?;
+    Ok(Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(Nothing))))
 }
