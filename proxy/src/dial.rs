@@ -4,7 +4,7 @@
 //! passed the check for this very dial; a second resolution cannot slip in between.
 
 use crate::policy::address::{self, AddressFault};
-use crate::tls::UpstreamTls;
+use crate::tls::{UpstreamTls, Wire};
 use hudson_schema::config::{Authority, Host, IpNetwork, Scheme};
 use rustls::pki_types::ServerName;
 use std::io;
@@ -52,6 +52,8 @@ pub struct Target<'a> {
     pub host: &'a Host,
     /// The port.
     pub port: u16,
+    /// Which versions of HTTP are offered to it.
+    pub wire: Wire,
     /// Ranges beyond the public internet that the route may reach.
     pub allow: &'a [IpNetwork],
     /// TLS with the route's own CA file; the dialer's own otherwise.
@@ -133,7 +135,8 @@ impl Dialer {
         let tls = |error| DialFault::Tls { host: host.clone(), error };
         let name = server_name(target.host).map_err(tls)?;
         let limit = self.limits.tls;
-        match timeout(limit, target.tls.unwrap_or(&self.tls).connect(name, stream)).await {
+        let configuration = target.tls.unwrap_or(&self.tls);
+        match timeout(limit, configuration.connect(target.wire, name, stream)).await {
             Ok(stream) => Ok(UpstreamStream::Tls(Box::new(stream.map_err(tls)?))),
             Err(_) => Err(DialFault::Deadline { host: host.clone(), what: "the TLS handshake", limit }),
         }

@@ -21,7 +21,7 @@ use crate::run::Run;
 use crate::shared::{Shared, now};
 use crate::tunnel::TunnelGuard;
 use crate::upstream::UpstreamClient;
-pub(crate) use block::block;
+pub(crate) use block::{block, until_blocked};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hudson_meter::Endpoint;
 use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme};

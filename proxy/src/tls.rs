@@ -11,7 +11,7 @@ mod upstream;
 pub use authority::{AuthorityError, CertificateAuthority};
 pub use client_hello::{AcceptFault, ClientTls, accept};
 pub use leaf::{Alpn, LeafCache, LeafError};
-pub use upstream::{UpstreamTls, UpstreamTlsError};
+pub use upstream::{UpstreamTls, UpstreamTlsError, Wire};
 
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::CryptoProvider;

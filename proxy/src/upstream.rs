@@ -6,7 +6,7 @@
 
 use crate::body::Body;
 use crate::dial::{DialFault, Dialer, Target, UpstreamStream};
-use crate::tls::UpstreamTls;
+use crate::tls::{UpstreamTls, Wire};
 use http::{Request, Response, Uri};
 use hudson_schema::config::{Authority, Host, Route, Scheme};
 use hyper::body::Incoming;
@@ -37,7 +37,8 @@ const IDLE_PER_HOST: usize = 16;
 /// Sends a run's requests.
 #[derive(Clone)]
 pub(crate) struct UpstreamClient {
-    client: Client<Connector, Body>,
+    preferred: Client<Connector, Body>,
+    http1: Client<Connector, Body>,
     connector: Connector,
 }
 
@@ -48,6 +49,7 @@ pub(crate) type RouteLookup = Arc<dyn Fn(Scheme, &Host, u16) -> Option<Route> + 
 struct Connector {
     dialer: Arc<Dialer>,
     routes: RouteLookup,
+    wire: Wire,
     // A std mutex: never held over an await.
     parked: Arc<Mutex<Parked>>,
 }
@@ -69,15 +71,17 @@ struct Key {
 
 impl UpstreamClient {
     pub(crate) fn new(dialer: Arc<Dialer>, routes: RouteLookup) -> Self {
-        let connector = Connector { dialer, routes, parked: Arc::default() };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .http2_adaptive_window(true)
-            .build(connector.clone());
-        Self { client, connector }
+        let connector = Connector { dialer, routes, wire: Wire::Preferred, parked: Arc::default() };
+        let client = |wire| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(IDLE_PER_HOST)
+                .http2_adaptive_window(true)
+                .build(Connector { wire, ..connector.clone() })
+        };
+        Self { preferred: client(Wire::Preferred), http1: client(Wire::Http1), connector }
     }
 
     /// Makes sure that a host can be reached before its CONNECT is answered; whether it speaks HTTP/2.
@@ -95,8 +99,11 @@ impl UpstreamClient {
     }
 
     /// Sends a request whose URI is absolute.
-    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
-        self.client.request(request).await
+    pub(crate) async fn send(&self, request: Request<Body>, wire: Wire) -> Result<Response<Incoming>, Error> {
+        match wire {
+            Wire::Preferred => self.preferred.request(request).await,
+            Wire::Http1 => self.http1.request(request).await,
+        }
     }
 }
 
@@ -147,15 +154,17 @@ impl Connector {
                 scheme: key.scheme,
                 host: &key.host,
                 port: key.port,
+                wire: self.wire,
                 allow: &route.allow_addresses,
                 tls: tls.as_ref(),
                 connect_to,
             })
             .await?;
-        let mut parked = self.lock();
-        parked.sweep();
-        parked.http2.insert(key.clone(), (Instant::now(), stream.is_http2()));
-        drop(parked);
+        if self.wire == Wire::Preferred {
+            let mut parked = self.lock();
+            parked.sweep();
+            parked.http2.insert(key.clone(), (Instant::now(), stream.is_http2()));
+        }
         Ok(stream)
     }
 
@@ -193,10 +202,12 @@ impl Parked {
         self.http2.retain(|_, (when, _)| when.elapsed() < IDLE);
     }
 
-    fn take(&mut self, key: &Key) -> Option<UpstreamStream> {
+    fn take(&mut self, key: &Key, wire: Wire) -> Option<UpstreamStream> {
         let streams = self.streams.get_mut(key)?;
         streams.retain(|(when, _)| when.elapsed() < PARKED);
-        streams.pop().map(|(_, stream)| stream)
+        let fits = |stream: &UpstreamStream| wire == Wire::Preferred || !stream.is_http2();
+        let place = streams.iter().rposition(|(_, stream)| fits(stream))?;
+        Some(streams.swap_remove(place).1)
     }
 }
 
@@ -214,7 +225,7 @@ impl Service<Uri> for Connector {
         Box::pin(async move {
             let host = uri.host().unwrap_or_default().to_owned();
             let key = key(&uri).ok_or(DialFault::NoRoute { host })?;
-            let parked = connector.lock().take(&key);
+            let parked = connector.lock().take(&key, connector.wire);
             match parked {
                 Some(stream) => Ok(stream),
                 None => connector.dial(&key).await,

@@ -17,3 +17,17 @@ pub(crate) async fn block(shared: &Shared, run: &Run) -> Result<(), Refusal> {
         }
     }
 }
+
+/// Waits for a block against a run: for what goes on without requests at which it would be found.
+pub(crate) async fn until_blocked(shared: &Shared, run: &Run) -> Refusal {
+    let mut changes = shared.ledger.changes();
+    loop {
+        changes.mark_unchanged();
+        if let Err(refusal) = block(shared, run).await {
+            return refusal;
+        }
+        if changes.changed().await.is_err() {
+            return Refusal::new(RefusalCode::LedgerUnavailable, "The ledger was closed.");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use super::credential::Credentials;
 use super::echo::{self, RedactHeaders, Redacted};
 use super::{Origin, Target, dial_refusal, head, upstream};
 use crate::body::{self, Body};
+use crate::tls::Wire;
 use crate::upstream::{dial_fault, is_unsent};
 use bytes::Bytes;
 use http::{Request, Response, Version, header, response};
@@ -30,7 +31,7 @@ pub(super) async fn relay(
         head::readable_encodings(&mut parts.headers, true);
     }
     let outbound = build(origin, target, &credentials, parts.headers, body::boxed(incoming))?;
-    let response = send(origin, outbound).await.map_err(|unsent| unsent.refusal)?;
+    let response = send(origin, outbound, Wire::Preferred).await.map_err(|unsent| unsent.refusal)?;
     let (mut parts, incoming) = response.into_parts();
     head::inbound(&mut parts.headers);
     let body = body::boxed(Ended::new(incoming, origin.clone()));
@@ -95,12 +96,16 @@ pub(super) struct Unsent {
 }
 
 /// Sends a request and waits for the head of its response.
-pub(super) async fn send(origin: &Origin, request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
+pub(super) async fn send(
+    origin: &Origin,
+    request: Request<Body>,
+    wire: Wire,
+) -> Result<Response<Incoming>, Unsent> {
     let client = upstream(&origin.shared, &origin.run);
     let host = &origin.authority.host;
     let limit = origin.shared.limits.response;
     let sending = async {
-        match tokio::time::timeout(limit, client.send(request)).await {
+        match tokio::time::timeout(limit, client.send(request, wire)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => match dial_fault(&error) {
                 Some(fault) => Err(Unsent { refusal: dial_refusal(fault), provably: true, stale: false }),

@@ -13,6 +13,7 @@ use crate::body::{self, Body};
 use crate::event::Event;
 use crate::run::RunPolicy;
 use crate::shared::BODIES_KIB;
+use crate::tls::Wire;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body as _;
@@ -135,7 +136,7 @@ impl Outbound {
                     return Err(refusal);
                 }
             };
-            match forward::send(origin, request).await {
+            match forward::send(origin, request, Wire::Preferred).await {
                 Ok(response) => return self.tapped(response, settler),
                 Err(Unsent { stale: true, .. }) if attempt < ATTEMPTS => {}
                 Err(Unsent { refusal, provably: true, .. }) => {

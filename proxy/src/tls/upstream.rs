@@ -13,7 +13,19 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 /// Dials TLS with one set of roots.
 #[derive(Clone)]
 pub struct UpstreamTls {
-    connector: TlsConnector,
+    /// Offers HTTP/2, then HTTP/1.1.
+    preferred: TlsConnector,
+    /// Offers HTTP/1.1 alone.
+    http1: TlsConnector,
+}
+
+/// What is spoken to an upstream.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Wire {
+    /// HTTP/2 where the upstream speaks it, HTTP/1.1 where it does not.
+    Preferred,
+    /// HTTP/1.1 alone: an upgrade exists nowhere else.
+    Http1,
 }
 
 /// Why there is no configuration for upstream TLS.
@@ -65,16 +77,25 @@ impl UpstreamTls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
+        let mut http1 = config.clone();
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            preferred: TlsConnector::from(Arc::new(config)),
+            http1: TlsConnector::from(Arc::new(http1)),
+        })
     }
 
     /// Handshakes for `name` over a connected stream.
     pub async fn connect(
         &self,
+        wire: Wire,
         name: ServerName<'static>,
         stream: TcpStream,
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        self.connector.connect(name, stream).await
+        match wire {
+            Wire::Preferred => self.preferred.connect(name, stream).await,
+            Wire::Http1 => self.http1.connect(name, stream).await,
+        }
     }
 }
 
