@@ -78,13 +78,14 @@ impl Instance {
             tokio::spawn(async move { proxy.serve(listener).await });
         }
         let instance = Self { home, ledger, runs, events, addresses, proxy };
-        instance.keep_current();
+        instance.keep_current()?;
         Ok(instance)
     }
 
     /// The background: reloading, reaping, noticing runs that ended elsewhere.
-    fn keep_current(&self) {
-        tokio::spawn(reload::watch(self.runs.clone(), self.proxy.clone(), self.events.clone()));
+    fn keep_current(&self) -> Result<()> {
+        let reloading = reload::watch(self.runs.clone(), self.proxy.clone(), self.events.clone());
+        tokio::spawn(reloading.context("waiting for SIGHUP")?);
         let (ledger, events) = (self.ledger.clone(), self.events.clone());
         tokio::spawn(async move {
             loop {
@@ -110,6 +111,7 @@ impl Instance {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
+        Ok(())
     }
 
     /// Ends it: streams may finish for a while, then usage is settled.

@@ -70,6 +70,9 @@ pub fn resolve(
         None => bottle.routes.clone(),
     };
     crate::settings::refuse_unsupported(own.unsupported())?;
+    if let Some((line, why)) = crate::settings::hidden_usage(&crate::settings::catalogue(settings), &own) {
+        return Err(Exit::usage(format!("the routes of bottle {name}, line {line}: {why}")).into());
+    }
     let mut routes = Routes::new(own.log, Vec::new());
     for preset in &launch.presets {
         // Only the routes matter here; where the credentials come from was decided at the launch.
@@ -224,19 +227,17 @@ impl Prepared {
             .map(SecretString::from)
             .collect();
         values.extend(self.presets.iter().flat_map(|preset| preset.secrets.values()).filter_map(current));
-        for route in &self.resolved.policy.routes.routes {
-            for credential in &route.credentials {
-                match credential.source() {
-                    // Its value is among the variables above.
-                    Source::Env(_) => {}
-                    Source::File(path) => {
-                        let text = std::fs::read_to_string(path).unwrap_or_default();
-                        values.push(SecretString::from(text.trim().to_owned()));
-                    }
-                    // Not known before a request asks for it: running it at the launch would have its effects (a
-                    // token issued, a person prompted) for nothing, and most give another value each time.
-                    Source::Command(_) => {}
+        for source in self.resolved.policy.routes.sources() {
+            match source {
+                // Its value is among the variables above.
+                Source::Env(_) => {}
+                Source::File(path) => {
+                    let text = std::fs::read_to_string(path).unwrap_or_default();
+                    values.push(SecretString::from(text.trim().to_owned()));
                 }
+                // Not known before a request asks for it: running it at the launch would have its effects (a
+                // token issued, a person prompted) for nothing, and most give another value each time.
+                Source::Command(_) => {}
             }
         }
         values

@@ -3,7 +3,9 @@
 use crate::events::EventLog;
 use crate::runs::Runs;
 use crate::settings::catalogue;
+use hudson_proxy::tunnel::Tunnel;
 use hudson_proxy::{Proxy, policy};
+use hudson_schema::config::{Route, Routes};
 use notify::{RecursiveMode, Watcher};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -11,7 +13,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Editors write a file in several steps: this long nothing more may happen before it is read.
@@ -19,8 +21,17 @@ const QUIET: Duration = Duration::from_millis(250);
 /// Where notifications do not arrive (bind mounts), files are looked at this often.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Reloads for as long as the process lives.
-pub async fn watch(runs: Arc<Runs>, proxy: Proxy, events: Arc<EventLog>) {
+/// Reloads for as long as the process lives. SIGHUP is taken from this call on: left to itself it ends a process.
+pub fn watch(
+    runs: Arc<Runs>,
+    proxy: Proxy,
+    events: Arc<EventLog>,
+) -> std::io::Result<impl Future<Output = ()>> {
+    let hangup = signal(SignalKind::hangup())?;
+    Ok(watching(runs, proxy, events, hangup))
+}
+
+async fn watching(runs: Arc<Runs>, proxy: Proxy, events: Arc<EventLog>, mut hangup: Signal) {
     let (sender, mut changed) = mpsc::channel::<()>(1);
     // Without notifications the poll still finds every change.
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -29,7 +40,6 @@ pub async fn watch(runs: Arc<Runs>, proxy: Proxy, events: Arc<EventLog>) {
         }
     })
     .ok();
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     let mut watched = BTreeSet::new();
     let mut seen = stamps(&runs);
     loop {
@@ -58,17 +68,23 @@ fn reload(runs: &Runs, proxy: &Proxy, events: &EventLog) {
         Ok(()) => {
             proxy.set_catalogue(catalogue(&runs.settings()));
             let live = runs.live();
-            // A tunnel whose host is on no route any more ends now, with whatever is in it.
             let ended = proxy.tunnels().end(|tunnel| {
-                live.iter().any(|run| {
-                    run.id == tunnel.run
-                        && policy::routes_to(&run.policy().routes, tunnel.scheme, &tunnel.host, tunnel.port)
-                            .is_empty()
-                })
+                live.iter().any(|run| run.id == tunnel.run && !may_stay(tunnel, &run.policy().routes))
             });
             events.write("configuration_reloaded", json!({"tunnels_ended": ended}));
         }
         Err(error) => events.write("configuration_kept", json!({"error": error})),
+    }
+}
+
+/// Whether a tunnel may stay open under new routes. One whose requests are judged needs a route to its host; one whose
+/// bytes pass unseen needs the very route it was opened under.
+fn may_stay(tunnel: &Tunnel, routes: &Routes) -> bool {
+    match &tunnel.opaque {
+        None => !policy::routes_to(routes, tunnel.scheme, &tunnel.host, tunnel.port).is_empty(),
+        // Where the route stands in the file does not matter.
+        Some(before) => policy::opaque_route(routes, &tunnel.host, tunnel.port)
+            .is_some_and(|now| Route { line: before.line, ..now.clone() } == **before),
     }
 }
 

@@ -4,9 +4,10 @@
 use crate::exit::Exit;
 use anyhow::Result;
 use hudson_meter::Catalogue;
+use hudson_proxy::policy::judge;
 use hudson_schema::Provider;
 use hudson_schema::budget::BudgetMap;
-use hudson_schema::config::{ConfigError, Problem, Settings, load_settings};
+use hudson_schema::config::{Authority, ConfigError, Problem, Routes, Settings, load_settings};
 use hudson_schema::home::Home;
 use std::collections::BTreeSet;
 
@@ -36,6 +37,15 @@ pub fn catalogue(settings: &Settings) -> Catalogue {
 /// A key whose enforcement does not exist must not be taken for one that protects.
 pub fn refuse_unsupported(problems: Vec<Problem>) -> Result<(), ConfigError> {
     ConfigError::check(problems)
+}
+
+/// A metered host behind an opaque tunnel, whose usage nobody would count: the route's line, and why. What a wildcard
+/// names is found by the proxy, when a tunnel is opened.
+pub fn hidden_usage(catalogue: &Catalogue, routes: &Routes) -> Option<(usize, String)> {
+    routes.routes.iter().filter(|route| !route.intercept).find_map(|route| {
+        let authority = Authority::parse_or(&route.host.to_string(), route.port).ok()?;
+        judge::opaque(catalogue, &authority).err().map(|refusal| (route.line, refusal.message))
+    })
 }
 
 /// A budget for a provider that no host belongs to would never be asked: most likely a slip of the pen.

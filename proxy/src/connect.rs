@@ -8,7 +8,8 @@
 use crate::body::{self, Body};
 use crate::dial::DialFault;
 use crate::event::Event;
-use crate::policy;
+use crate::opaque;
+use crate::policy::{self, judge};
 use crate::request::{self, Origin};
 use crate::run::Run;
 use crate::shared::Shared;
@@ -27,6 +28,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 /// Streams that one HTTP/2 client may have open at once, as in other servers.
@@ -59,9 +61,20 @@ pub(crate) async fn open(
 /// A tunnel that may be answered 200.
 struct Opening {
     guard: TunnelGuard,
-    alpn: Alpn,
-    /// A refusal that only the dial can know; every other is found anew at each request.
-    fixed: Option<Refusal>,
+    inside: Inside,
+}
+
+/// What is in a tunnel.
+enum Inside {
+    /// Requests, which are judged one by one.
+    Requests {
+        /// What the client may speak.
+        alpn: Alpn,
+        /// A refusal that only the dial can know; every other is found anew at each request.
+        fixed: Option<Refusal>,
+    },
+    /// Bytes between the client and this connection.
+    Bytes(TcpStream),
 }
 
 async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -> Result<Opening, Refusal> {
@@ -72,35 +85,48 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
             format!("The CONNECT target {text:?} cannot be read: {fault}."),
         )
     })?;
+    let current = run.policy();
+    let opaque = policy::opaque_route(&current.routes, &authority.host, authority.port);
     let tunnel = Tunnel {
         run: run.id.clone(),
         bottle: run.bottle.clone(),
         scheme: Scheme::Https,
         host: authority.host.clone(),
         port: authority.port,
+        opaque: opaque.cloned().map(Arc::new),
         token: run.token.child_token(),
     };
     let guard = shared.tunnels.register(tunnel).map_err(|fault| too_many(&fault))?;
     // Without a route, or cut off, nothing is dialled: the refusal is given to the request inside.
     let allowed =
-        !policy::routes_to(&run.policy().routes, Scheme::Https, &authority.host, authority.port).is_empty();
+        !policy::routes_to(&current.routes, Scheme::Https, &authority.host, authority.port).is_empty();
     let blocked = request::block(shared, run).await;
     if shared.limits.refuse_connect {
         blocked.clone()?;
         if !allowed {
-            return Err(policy::judge::host_not_allowed(Scheme::Https, &authority));
+            return Err(judge::host_not_allowed(Scheme::Https, &authority));
         }
     }
+    let requests = |alpn, fixed| Inside::Requests { alpn, fixed };
     if !allowed || blocked.is_err() {
-        return Ok(Opening { guard, alpn: Alpn::Http2, fixed: None });
+        return Ok(Opening { guard, inside: requests(Alpn::Http2, None) });
     }
     let upstream = request::upstream(shared, run);
-    match upstream.prepare(Scheme::Https, &authority.host, authority.port).await {
-        Ok(true) => Ok(Opening { guard, alpn: Alpn::Http2, fixed: None }),
-        Ok(false) => Ok(Opening { guard, alpn: Alpn::Http1, fixed: None }),
-        Err(fault @ (DialFault::Address { .. } | DialFault::NoRoute { .. })) => {
-            Ok(Opening { guard, alpn: Alpn::Http2, fixed: Some(request::dial_refusal(&fault)) })
-        }
+    let dialled = match opaque {
+        Some(_) => match judge::opaque(&shared.catalogue.load(), &authority) {
+            Ok(()) => upstream.connect(&authority.host, authority.port).await.map(Inside::Bytes),
+            Err(refusal) => Ok(requests(Alpn::Http2, Some(refusal))),
+        },
+        None => upstream
+            .prepare(Scheme::Https, &authority.host, authority.port)
+            .await
+            .map(|http2| requests(if http2 { Alpn::Http2 } else { Alpn::Http1 }, None)),
+    };
+    match dialled {
+        Ok(inside) => Ok(Opening { guard, inside }),
+        Err(
+            fault @ (DialFault::Address { .. } | DialFault::NoRoute { .. } | DialFault::Credential { .. }),
+        ) => Ok(Opening { guard, inside: requests(Alpn::Http2, Some(request::dial_refusal(&fault))) }),
         Err(fault) => Err(request::dial_refusal(&fault)),
     }
 }
@@ -112,8 +138,18 @@ pub(crate) fn too_many(fault: &TooManyTunnels) -> Refusal {
 
 async fn serve(shared: Arc<Shared>, run: Arc<Run>, opening: Opening, upgrade: OnUpgrade) {
     let Ok(upgraded) = upgrade.await else { return };
-    let Opening { guard, alpn, fixed } = opening;
+    let Opening { guard, inside } = opening;
     let tunnel = &guard.tunnel;
+    let (alpn, fixed) = match inside {
+        Inside::Requests { alpn, fixed } => (alpn, fixed),
+        Inside::Bytes(upstream) => {
+            let client = TokioIo::new(upgraded);
+            if let Err(fault) = opaque::carry(&shared, &run, tunnel, client, upstream).await {
+                failed(&shared, &run, tunnel, &fault);
+            }
+            return;
+        }
+    };
     let accepted =
         tls::accept(TokioIo::new(upgraded), &tunnel.host, &shared.leaves, alpn, shared.limits.tls).await;
     let client = match accepted {
@@ -199,7 +235,7 @@ where
 
 fn failed(shared: &Shared, run: &Run, tunnel: &Tunnel, fault: &AcceptFault) {
     let code = match fault {
-        AcceptFault::ServerName { .. } => RefusalCode::AuthorityMismatch,
+        AcceptFault::ServerName { .. } | AcceptFault::EncryptedName => RefusalCode::AuthorityMismatch,
         _ => RefusalCode::ProtocolNotAllowed,
     };
     shared.events.emit(Event::TunnelFailed {

@@ -1,12 +1,16 @@
 //! The one way out: resolve once, check every address, connect to the address that was checked.
 //!
 //! Invariant: no other code of the proxy opens a connection, and what is connected to is always an address that
-//! passed the check for this very dial; a second resolution cannot slip in between.
+//! passed the check for this very dial; a second resolution cannot slip in between. Behind a corporate proxy the
+//! checked address is that proxy's: it resolves the host's name itself, so only a host that is an address is checked.
+
+mod corporate;
 
 use crate::policy::address::{self, AddressFault};
 use crate::tls::{UpstreamTls, Wire};
 use hudson_schema::config::{Authority, Host, IpNetwork, Scheme};
 use rustls::pki_types::ServerName;
+use secrecy::SecretString;
 use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -60,12 +64,25 @@ pub struct Target<'a> {
     pub tls: Option<&'a UpstreamTls>,
     /// The route's own redirection of the dial.
     pub connect_to: Option<&'a Authority>,
+    /// The corporate proxy to go through.
+    pub proxy: Option<Via<'a>>,
+}
+
+/// A corporate proxy on the way.
+#[derive(Clone, Copy)]
+pub struct Via<'a> {
+    /// Where it listens.
+    pub authority: &'a Authority,
+    /// The value of `Proxy-Authorization`.
+    pub authorization: Option<&'a SecretString>,
 }
 
 /// A connection to an upstream.
 pub enum UpstreamStream {
     /// Without TLS.
     Plain(TcpStream),
+    /// Without TLS, to a corporate proxy that reads the requests (RFC 9112 section 3.2.2).
+    Forwarded(TcpStream),
     /// With verified TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -110,6 +127,24 @@ pub enum DialFault {
         /// rustls' words.
         error: io::Error,
     },
+    /// The corporate proxy did not open the way.
+    #[error("{host}: the upstream proxy {proxy} {why}")]
+    Proxy {
+        /// The name.
+        host: String,
+        /// Where the proxy listens.
+        proxy: String,
+        /// What it did.
+        why: String,
+    },
+    /// The password for the corporate proxy, or the client certificate, cannot be read.
+    #[error("{host}: {why}")]
+    Credential {
+        /// The name.
+        host: String,
+        /// Which, and what is wrong with it.
+        why: String,
+    },
     /// There is no route to this host any more.
     #[error("{host}: not on the bottle's allowlist any more")]
     NoRoute {
@@ -122,15 +157,11 @@ impl Dialer {
     /// Dials a target.
     pub async fn dial(&self, target: Target<'_>) -> Result<UpstreamStream, DialFault> {
         let host = target.host.to_string();
-        let limit = self.limits.connect;
-        let stream = match timeout(limit, self.connect(&target)).await {
-            Ok(stream) => stream?,
-            Err(_) => {
-                return Err(DialFault::Deadline { host, what: "connecting", limit });
-            }
-        };
-        if target.scheme == Scheme::Http {
-            return Ok(UpstreamStream::Plain(stream));
+        let stream = self.connect(&target).await?;
+        match (target.scheme, target.proxy) {
+            (Scheme::Http, None) => return Ok(UpstreamStream::Plain(stream)),
+            (Scheme::Http, Some(_)) => return Ok(UpstreamStream::Forwarded(stream)),
+            (Scheme::Https, _) => {}
         }
         let tls = |error| DialFault::Tls { host: host.clone(), error };
         let name = server_name(target.host).map_err(tls)?;
@@ -142,7 +173,23 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, target: &Target<'_>) -> Result<TcpStream, DialFault> {
+    /// Connects to a target and says nothing yet; through a corporate proxy, where TLS follows, up to its 200.
+    pub async fn connect(&self, target: &Target<'_>) -> Result<TcpStream, DialFault> {
+        let limit = self.limits.connect;
+        let connecting = async {
+            let mut stream = self.connect_tcp(target).await?;
+            if let (Some(via), Scheme::Https) = (target.proxy, target.scheme) {
+                corporate::open(&mut stream, target.host, target.port, via).await?;
+            }
+            Ok(stream)
+        };
+        match timeout(limit, connecting).await {
+            Ok(stream) => stream,
+            Err(_) => Err(DialFault::Deadline { host: target.host.to_string(), what: "connecting", limit }),
+        }
+    }
+
+    async fn connect_tcp(&self, target: &Target<'_>) -> Result<TcpStream, DialFault> {
         let unreachable = |what, error| DialFault::Unreachable { host: target.host.to_string(), what, error };
         let addresses =
             self.resolve(target).await.map_err(|error| unreachable("cannot resolve the name", error))?;
@@ -164,8 +211,17 @@ impl Dialer {
     /// Resolves the target and checks all of what it resolves to.
     async fn resolve(&self, target: &Target<'_>) -> io::Result<Result<Vec<SocketAddr>, DialFault>> {
         let asked = Authority { host: target.host.clone(), port: target.port };
+        let fault = |fault| DialFault::Address { host: target.host.to_string(), fault };
+        if let (Some(_), Some(ip)) = (target.proxy, target.host.ip()) {
+            let literal = [SocketAddr::new(ip, target.port)];
+            if let Err(refused) = address::check(&literal, target.allow, &self.own) {
+                return Ok(Err(fault(refused)));
+            }
+        }
         let redirected = target
-            .connect_to
+            .proxy
+            .map(|via| via.authority)
+            .or(target.connect_to)
             .or_else(|| self.connect_to.iter().find(|entry| entry.from == asked).map(|entry| &entry.to));
         let dialled = redirected.unwrap_or(&asked);
         let addresses: Vec<SocketAddr> = match (dialled.host.ip(), dialled.host.name()) {
@@ -178,9 +234,7 @@ impl Dialer {
             Some(_) => address::check_own(&addresses, &self.own),
             None => address::check(&addresses, target.allow, &self.own),
         };
-        Ok(checked
-            .map(|()| addresses)
-            .map_err(|fault| DialFault::Address { host: target.host.to_string(), fault }))
+        Ok(checked.map(|()| addresses).map_err(fault))
     }
 }
 
@@ -188,7 +242,7 @@ impl UpstreamStream {
     /// Whether HTTP/2 was agreed on.
     pub fn is_http2(&self) -> bool {
         match self {
-            Self::Plain(_) => false,
+            Self::Plain(_) | Self::Forwarded(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }

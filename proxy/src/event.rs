@@ -99,6 +99,21 @@ pub enum Event {
         /// What was found.
         reason: String,
     },
+    /// An opaque tunnel ended (`log: 2`).
+    OpaqueTunnel {
+        /// The run.
+        run: RunId,
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Bytes that were sent and received, when both sides ended it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes: Option<(u64, u64)>,
+        /// What ended it otherwise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
     /// Usage was settled.
     UsageSettled {
         /// The run.

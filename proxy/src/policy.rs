@@ -10,5 +10,5 @@ mod matching;
 mod path;
 
 pub use git::{GitOperation, git_operation};
-pub use matching::{Decision, decide, routes_to};
+pub use matching::{Decision, decide, opaque_route, routes_to};
 pub use path::{PathFault, is_ambiguous, normalise_path};

@@ -119,17 +119,7 @@ fn format_of(origin: &Origin, method: &Method, uri: &Uri) -> Option<Format> {
 
 /// A run's upstream client.
 pub(crate) fn upstream(shared: &Shared, run: &Arc<Run>) -> UpstreamClient {
-    run.upstream(|| {
-        // Weak: the client lives in the run, and must not keep it alive.
-        let run = Arc::downgrade(run);
-        UpstreamClient::new(
-            shared.dialer.clone(),
-            Arc::new(move |scheme, host, port| {
-                let policy = run.upgrade()?.policy();
-                first_route(&policy.routes, scheme, host, port).cloned()
-            }),
-        )
-    })
+    run.upstream(|| UpstreamClient::new(shared.dialer.clone(), Arc::downgrade(run)))
 }
 
 fn first_route<'a>(
@@ -146,7 +136,8 @@ pub(crate) fn dial_refusal(fault: &DialFault) -> Refusal {
     let code = match fault {
         DialFault::Address { .. } => RefusalCode::AddressBlocked,
         DialFault::Deadline { .. } => RefusalCode::UpstreamTimeout,
-        DialFault::Unreachable { .. } => RefusalCode::UpstreamUnreachable,
+        DialFault::Unreachable { .. } | DialFault::Proxy { .. } => RefusalCode::UpstreamUnreachable,
+        DialFault::Credential { .. } => RefusalCode::CredentialUnavailable,
         DialFault::Tls { .. } => RefusalCode::UpstreamTls,
         DialFault::NoRoute { .. } => RefusalCode::HostNotAllowed,
     };

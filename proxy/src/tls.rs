@@ -6,11 +6,13 @@
 pub mod authority;
 mod client_hello;
 mod leaf;
+mod opaque_hello;
 mod upstream;
 
 pub use authority::{AuthorityError, CertificateAuthority};
 pub use client_hello::{AcceptFault, ClientTls, accept};
 pub use leaf::{Alpn, LeafCache, LeafError};
+pub use opaque_hello::read as read_hello;
 pub use upstream::{UpstreamTls, UpstreamTlsError, Wire};
 
 use std::sync::Arc;

@@ -5,10 +5,13 @@
 //! that a CONNECT dialled is parked here and used by the first request that needs one.
 
 use crate::body::Body;
-use crate::dial::{DialFault, Dialer, Target, UpstreamStream};
-use crate::tls::{UpstreamTls, Wire};
+use crate::dial::{DialFault, Dialer, Target, UpstreamStream, Via};
+use crate::policy;
+use crate::run::Run;
+use crate::secret;
+use crate::tls::{UpstreamTls, UpstreamTlsError, Wire};
 use http::{Request, Response, Uri};
-use hudson_schema::config::{Authority, Host, Route, Scheme};
+use hudson_schema::config::{ClientCertificate, Host, Scheme, Upstream};
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -19,9 +22,10 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 use tower_service::Service;
 
 /// How long an idle connection may still be used.
@@ -42,13 +46,11 @@ pub(crate) struct UpstreamClient {
     connector: Connector,
 }
 
-/// What the connector needs to know about a host: the route's part in dialling it.
-pub(crate) type RouteLookup = Arc<dyn Fn(Scheme, &Host, u16) -> Option<Route> + Send + Sync>;
-
 #[derive(Clone)]
 struct Connector {
     dialer: Arc<Dialer>,
-    routes: RouteLookup,
+    // Weak: the client lives in the run, and must not keep it alive.
+    run: Weak<Run>,
     wire: Wire,
     // A std mutex: never held over an await.
     parked: Arc<Mutex<Parked>>,
@@ -59,8 +61,11 @@ struct Parked {
     streams: HashMap<Key, Vec<(Instant, UpstreamStream)>>,
     /// Whether the host spoke HTTP/2 when last dialled, and when that was.
     http2: HashMap<Key, (Instant, bool)>,
-    tls: HashMap<PathBuf, UpstreamTls>,
+    tls: HashMap<TlsFiles, UpstreamTls>,
 }
+
+/// The files by which a route's TLS differs from that of others.
+type TlsFiles = (Option<PathBuf>, Option<ClientCertificate>);
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Key {
@@ -70,8 +75,8 @@ struct Key {
 }
 
 impl UpstreamClient {
-    pub(crate) fn new(dialer: Arc<Dialer>, routes: RouteLookup) -> Self {
-        let connector = Connector { dialer, routes, wire: Wire::Preferred, parked: Arc::default() };
+    pub(crate) fn new(dialer: Arc<Dialer>, run: Weak<Run>) -> Self {
+        let connector = Connector { dialer, run, wire: Wire::Preferred, parked: Arc::default() };
         let client = |wire| {
             Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
@@ -96,6 +101,13 @@ impl UpstreamClient {
         let http2 = stream.is_http2();
         self.connector.lock().park(key, stream);
         Ok(http2)
+    }
+
+    /// Connects to a host and says nothing: for a tunnel that is not intercepted.
+    pub(crate) async fn connect(&self, host: &Host, port: u16) -> Result<TcpStream, DialFault> {
+        let key = Key { scheme: Scheme::Https, host: host.clone(), port };
+        let Connector { dialer, .. } = &self.connector;
+        self.connector.dialled(&key, async |target| dialer.connect(&target).await).await
     }
 
     /// Sends a request whose URI is absolute.
@@ -140,26 +152,7 @@ impl Connector {
     }
 
     async fn dial(&self, key: &Key) -> Result<UpstreamStream, DialFault> {
-        let route = (self.routes)(key.scheme, &key.host, key.port)
-            .ok_or_else(|| DialFault::NoRoute { host: key.host.to_string() })?;
-        let upstream = route.upstream.as_ref();
-        let tls = match upstream.and_then(|upstream| upstream.ca_file.as_ref()) {
-            Some(path) => Some(self.tls(path, &key.host)?),
-            None => None,
-        };
-        let connect_to: Option<&Authority> = upstream.and_then(|upstream| upstream.connect_to.as_ref());
-        let stream = self
-            .dialer
-            .dial(Target {
-                scheme: key.scheme,
-                host: &key.host,
-                port: key.port,
-                wire: self.wire,
-                allow: &route.allow_addresses,
-                tls: tls.as_ref(),
-                connect_to,
-            })
-            .await?;
+        let stream = self.dialled(key, async |target| self.dialer.dial(target).await).await?;
         if self.wire == Wire::Preferred {
             let mut parked = self.lock();
             parked.sweep();
@@ -168,14 +161,70 @@ impl Connector {
         Ok(stream)
     }
 
-    fn tls(&self, path: &PathBuf, host: &Host) -> Result<UpstreamTls, DialFault> {
-        if let Some(tls) = self.lock().tls.get(path) {
-            return Ok(tls.clone());
+    /// Dials as the route says that leads to the host at this moment.
+    async fn dialled<T>(
+        &self,
+        key: &Key,
+        dial: impl AsyncFnOnce(Target<'_>) -> Result<T, DialFault>,
+    ) -> Result<T, DialFault> {
+        let host = key.host.to_string();
+        let no_route = || DialFault::NoRoute { host: host.clone() };
+        let run = self.run.upgrade().ok_or_else(no_route)?;
+        let routes = run.policy();
+        let routes = policy::routes_to(&routes.routes, key.scheme, &key.host, key.port);
+        let route = *routes.first().ok_or_else(no_route)?;
+        let upstream = route.upstream.as_ref();
+        let tls = self.tls(upstream, &key.host)?;
+        let proxy = upstream.and_then(|upstream| upstream.proxy.as_ref());
+        let authorization = match proxy.and_then(|proxy| proxy.credentials.as_ref()) {
+            Some(credentials) => {
+                let password = secret::read(&run, &credentials.from).await.map_err(|why| {
+                    let why = format!("the password for the upstream proxy cannot be read: {why}");
+                    DialFault::Credential { host: host.clone(), why }
+                })?;
+                Some(secret::basic(&credentials.username, &password))
+            }
+            None => None,
+        };
+        let authorization = authorization.as_ref();
+        dial(Target {
+            scheme: key.scheme,
+            host: &key.host,
+            port: key.port,
+            wire: self.wire,
+            allow: &route.allow_addresses,
+            tls: tls.as_ref(),
+            connect_to: upstream.and_then(|upstream| upstream.connect_to.as_ref()),
+            proxy: proxy.map(|proxy| Via { authority: &proxy.authority, authorization }),
+        })
+        .await
+    }
+
+    /// TLS with the route's own files, where it has any.
+    fn tls(&self, upstream: Option<&Upstream>, host: &Host) -> Result<Option<UpstreamTls>, DialFault> {
+        let Some(upstream) = upstream else { return Ok(None) };
+        let files = (upstream.ca_file.clone(), upstream.client_certificate.clone());
+        if files == (None, None) {
+            return Ok(None);
         }
-        let tls = UpstreamTls::only(path)
-            .map_err(|error| DialFault::Tls { host: host.to_string(), error: io::Error::other(error) })?;
-        self.lock().tls.insert(path.clone(), tls.clone());
-        Ok(tls)
+        if let Some(tls) = self.lock().tls.get(&files) {
+            return Ok(Some(tls.clone()));
+        }
+        let fault = |error: UpstreamTlsError| match error {
+            UpstreamTlsError::ClientCertificate { .. } => {
+                DialFault::Credential { host: host.to_string(), why: error.to_string() }
+            }
+            error => DialFault::Tls { host: host.to_string(), error: io::Error::other(error) },
+        };
+        let mut tls = match &files.0 {
+            Some(path) => UpstreamTls::only(path).map_err(fault)?,
+            None => self.dialer.tls.clone(),
+        };
+        if let Some(certificate) = &files.1 {
+            tls = tls.with_client_certificate(certificate).map_err(fault)?;
+        }
+        self.lock().tls.insert(files, tls.clone());
+        Ok(Some(tls))
     }
 }
 
@@ -246,9 +295,12 @@ fn key(uri: &Uri) -> Option<Key> {
 
 impl Connection for UpstreamStream {
     fn connected(&self) -> Connected {
-        match self.is_http2() {
-            true => Connected::new().negotiated_h2(),
-            false => Connected::new(),
+        match self {
+            // The request line names the host: the corporate proxy sends it on.
+            Self::Forwarded(_) => Connected::new().proxy(true),
+            Self::Plain(_) => Connected::new(),
+            Self::Tls(_) if self.is_http2() => Connected::new().negotiated_h2(),
+            Self::Tls(_) => Connected::new(),
         }
     }
 }
@@ -256,7 +308,9 @@ impl Connection for UpstreamStream {
 impl Read for UpstreamStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(&mut TokioIo::new(stream)).poll_read(cx, buf),
+            Self::Plain(stream) | Self::Forwarded(stream) => {
+                Pin::new(&mut TokioIo::new(stream)).poll_read(cx, buf)
+            }
             Self::Tls(stream) => Pin::new(&mut TokioIo::new(stream.as_mut())).poll_read(cx, buf),
         }
     }
@@ -265,28 +319,34 @@ impl Read for UpstreamStream {
 impl Write for UpstreamStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(&mut TokioIo::new(stream)).poll_write(cx, buf),
+            Self::Plain(stream) | Self::Forwarded(stream) => {
+                Pin::new(&mut TokioIo::new(stream)).poll_write(cx, buf)
+            }
             Self::Tls(stream) => Pin::new(&mut TokioIo::new(stream.as_mut())).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(&mut TokioIo::new(stream)).poll_flush(cx),
+            Self::Plain(stream) | Self::Forwarded(stream) => {
+                Pin::new(&mut TokioIo::new(stream)).poll_flush(cx)
+            }
             Self::Tls(stream) => Pin::new(&mut TokioIo::new(stream.as_mut())).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(&mut TokioIo::new(stream)).poll_shutdown(cx),
+            Self::Plain(stream) | Self::Forwarded(stream) => {
+                Pin::new(&mut TokioIo::new(stream)).poll_shutdown(cx)
+            }
             Self::Tls(stream) => Pin::new(&mut TokioIo::new(stream.as_mut())).poll_shutdown(cx),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Plain(stream) => tokio::io::AsyncWrite::is_write_vectored(stream),
+            Self::Plain(stream) | Self::Forwarded(stream) => tokio::io::AsyncWrite::is_write_vectored(stream),
             Self::Tls(stream) => tokio::io::AsyncWrite::is_write_vectored(stream.as_ref()),
         }
     }
@@ -297,7 +357,9 @@ impl Write for UpstreamStream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(&mut TokioIo::new(stream)).poll_write_vectored(cx, bufs),
+            Self::Plain(stream) | Self::Forwarded(stream) => {
+                Pin::new(&mut TokioIo::new(stream)).poll_write_vectored(cx, bufs)
+            }
             Self::Tls(stream) => Pin::new(&mut TokioIo::new(stream.as_mut())).poll_write_vectored(cx, bufs),
         }
     }

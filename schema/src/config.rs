@@ -36,8 +36,9 @@ pub use network::IpNetwork;
 pub use pattern::{HostPattern, Pattern};
 pub use resolve::{Ancestor, BottleConfig, load_bottle};
 pub use route::{
-    Allowance, Credential, Detectors, Dlp, InboundDetector, LogLevel, MeterSetting, OnMatch,
-    OutboundDetector, Route, Routes, Scheme, Source, Unmetered, Upstream,
+    Allowance, ClientCertificate, Credential, Detectors, Dlp, InboundDetector, LogLevel, MeterSetting,
+    OnMatch, OutboundDetector, ProxyCredentials, Route, Routes, Scheme, Source, Unmetered, Upstream,
+    UpstreamProxy,
 };
 pub use rules::{ApprovalMode, Bind, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
 pub use schemas::{SchemaFile, schemas};

@@ -8,8 +8,10 @@ mod kind;
 use super::Context;
 use super::output;
 use crate::cli::CheckArgs;
+use crate::settings::hidden_usage;
 use crate::{exit, presets};
 use anyhow::Result;
+use hudson_meter::Catalogue;
 use hudson_schema::config::{
     ConfigError, Problem, load_bottle, load_bottle_file, load_manifest, load_routes, load_settings,
 };
@@ -57,6 +59,12 @@ struct Fault {
 }
 
 impl Fault {
+    /// A fault at the beginning of a line.
+    fn at(path: &Path, line: usize, message: String) -> Self {
+        let rendered = format!("{}:{line}:1: {message}", path.display());
+        Self { line, column: 1, message, help: None, rendered }
+    }
+
     /// A fault of the file as a whole.
     fn of_file(path: &Path, message: &str) -> Self {
         let rendered = format!("{}: {message}", path.display());
@@ -109,19 +117,23 @@ fn check(path: &Path) -> Checked {
 
 /// Checks one file of a known kind.
 fn check_as(path: &Path, kind: Kind) -> Checked {
-    let mut preset = None;
+    let mut extra = None;
     let result = match kind {
         Kind::Settings => load_settings(path).map(|settings| settings.unsupported()),
-        Kind::Routes => load_routes(path).map(|routes| routes.unsupported()),
+        Kind::Routes => load_routes(path).map(|routes| {
+            extra =
+                hidden_usage(&Catalogue::builtin(), &routes).map(|(line, why)| Fault::at(path, line, why));
+            routes.unsupported()
+        }),
         Kind::Bottle => load_bottle_file(path).map(|file| {
-            preset = file.agent_provider.and_then(|provider| unknown_preset(path, &provider.template));
+            extra = file.agent_provider.and_then(|provider| unknown_preset(path, &provider.template));
             Vec::new()
         }),
         Kind::Manifest => load_manifest(path)
             .map(|manifest| manifest.and_then(|manifest| manifest.egress).unwrap_or_default().unsupported()),
     };
     let faults = match result {
-        Ok(unsupported) => unsupported.iter().map(Fault::from).chain(preset).collect(),
+        Ok(unsupported) => unsupported.iter().map(Fault::from).chain(extra).collect(),
         Err(error) => faults(&Some(error)),
     };
     Checked { path: path.to_owned(), kind: Some(kind), faults }
@@ -133,13 +145,7 @@ fn unknown_preset(path: &Path, name: &str) -> Option<Fault> {
     // In a mapping of one line, or a key in quotes, the file as a whole is meant.
     let text = std::fs::read_to_string(path).unwrap_or_default();
     Some(match text.lines().position(|line| line.starts_with("agent_provider:")) {
-        Some(before) => Fault {
-            line: before + 1,
-            column: 1,
-            rendered: format!("{}:{}:1: {message}", path.display(), before + 1),
-            message,
-            help: None,
-        },
+        Some(before) => Fault::at(path, before + 1, message),
         None => Fault::of_file(path, &message),
     })
 }
@@ -179,7 +185,10 @@ mod tests {
         assert_eq!(bad.faults.first().unwrap().line, 2, "{bad:?}");
         assert!(bad.faults.first().unwrap().rendered.contains("routes.yaml:2:"));
         assert!(check(&write("settings.yml", "budget: {claude: 5}\n")).faults.is_empty());
-        let later = check(&write("more.yaml", "routes:\n  - host: a.example.com\n    intercept: false\n"));
+        let later = check(&write(
+            "more.yaml",
+            "routes:\n  - host: a.example.com\n    mcp: {tools: {'*': {action: allow}}}\n",
+        ));
         assert_eq!(later.kind, Some(Kind::Routes));
         assert!(later.faults.first().unwrap().rendered.contains("does not enforce it yet"), "{later:?}");
         assert!(!check(&folder.path().join("none.yaml")).faults.is_empty());

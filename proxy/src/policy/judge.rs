@@ -100,6 +100,18 @@ pub fn protocol(asked: &Asked<'_>) -> Result<(), Refusal> {
     }
 }
 
+/// Whether a host may be reached by an opaque tunnel: not one whose usage has to be read.
+pub fn opaque(catalogue: &Catalogue, authority: &Authority) -> Result<(), Refusal> {
+    let host = authority.host.to_string();
+    match catalogue.classify(&host, Method::POST.as_str(), "/", None) {
+        Endpoint::Foreign => Ok(()),
+        _ => Err(Refusal::new(
+            RefusalCode::UnmeteredEndpoint,
+            format!("{host} is a metered host; `intercept: false` would hide its usage."),
+        )),
+    }
+}
+
 /// Whether the route's credentials may be put on the request at all.
 pub fn credentials(route: &Route, asked: &Asked<'_>) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal::new(RefusalCode::CredentialUnavailable, why));

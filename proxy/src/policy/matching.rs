@@ -28,6 +28,13 @@ pub fn routes_to<'a>(routes: &'a Routes, scheme: Scheme, host: &Host, port: u16)
     }
 }
 
+/// The route by which the bytes of a tunnel pass without being looked at; `None` when its requests are judged.
+pub fn opaque_route<'a>(routes: &'a Routes, host: &Host, port: u16) -> Option<&'a Route> {
+    let candidates = routes_to(routes, Scheme::Https, host, port);
+    // One that intercepts decides for all: what it asks for could not be kept otherwise.
+    candidates.first().copied().filter(|_| candidates.iter().all(|route| !route.intercept))
+}
+
 /// The decision on a request. `path` is normalised and without query.
 pub fn decide<'a>(
     routes: &'a Routes,
@@ -93,6 +100,22 @@ mod tests {
     #[test]
     fn without_routes_nothing_is_allowed() {
         assert_eq!(line(&Routes::default(), "GET", "https://example.com/", &[]), 0);
+    }
+
+    #[test]
+    fn a_tunnel_is_opaque_only_where_every_route_to_the_host_says_so() {
+        let routes = routes(concat!(
+            "routes:\n  - host: pinned.example.com\n    intercept: false\n",
+            "  - host: '*.example.com'\n    intercept: false\n  - host: seen.example.com\n",
+        ));
+        let line = |host: &str, port| {
+            opaque_route(&routes, &Host::parse(host).unwrap(), port).map(|route| route.line)
+        };
+        assert_eq!(line("pinned.example.com", 443), Some(2));
+        assert_eq!(line("other.example.com", 443), Some(4));
+        assert_eq!(line("seen.example.com", 443), None);
+        assert_eq!(line("pinned.example.com", 8443), None);
+        assert_eq!(line("example.org", 443), None);
     }
 
     #[test]

@@ -4,22 +4,12 @@
 //! values live in `SecretString` and are compared only to take them out again.
 
 use super::Origin;
-use crate::run::LaunchSecret;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::secret;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use hudson_schema::config::{Credential, Route, Source};
+use hudson_schema::config::{Credential, ProxyCredentials, Route, Scheme};
 use hudson_schema::{Refusal, RefusalCode};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
-use std::path::Path;
-use std::time::Duration;
-use tokio::process::Command;
-
-/// The longest a credential command may take.
-const COMMAND_TIME: Duration = Duration::from_secs(10);
-/// The most a credential file or command may give, in bytes.
-const MAX_VALUE: usize = 64 * 1024;
 
 /// Headers in which clients send keys. Where a route has credentials, the agent's own go, whichever it puts on: a
 /// dummy beside the real key would be an error at the provider, a real one an escape.
@@ -33,21 +23,30 @@ const CLIENT_KEYS: [HeaderName; 4] = [
 /// A route's credentials with their values.
 pub(super) struct Credentials {
     entries: Vec<(Credential, SecretString)>,
+    /// User and password for a corporate proxy that reads the request itself, as it does plain HTTP; in a tunnel
+    /// through one, the dialer says who Hudson is.
+    proxy: Option<(String, SecretString)>,
 }
 
 /// Reads every credential of a route.
 pub(super) async fn read(origin: &Origin, route: &Route) -> Result<Credentials, Refusal> {
+    let fault = |why| {
+        let message = format!("The credential for {} cannot be read: {why}.", origin.authority.host);
+        Refusal::new(RefusalCode::CredentialUnavailable, message)
+    };
     let mut entries = Vec::with_capacity(route.credentials.len());
     for credential in &route.credentials {
-        match value(origin, credential.source()).await {
-            Ok(secret) => entries.push((credential.clone(), secret)),
-            Err(why) => {
-                let message = format!("The credential for {} cannot be read: {why}.", origin.authority.host);
-                return Err(Refusal::new(RefusalCode::CredentialUnavailable, message));
-            }
-        }
+        let secret = secret::read(&origin.run, credential.source()).await.map_err(fault)?;
+        entries.push((credential.clone(), secret));
     }
-    Ok(Credentials { entries })
+    let upstream = route.upstream.as_ref().filter(|_| route.scheme == Scheme::Http);
+    let proxy = match upstream.and_then(|upstream| upstream.proxy.as_ref()?.credentials.as_ref()) {
+        Some(ProxyCredentials { username, from }) => {
+            Some((username.clone(), secret::read(&origin.run, from).await.map_err(fault)?))
+        }
+        None => None,
+    };
+    Ok(Credentials { entries, proxy })
 }
 
 impl Credentials {
@@ -57,6 +56,9 @@ impl Credentials {
         headers: &mut HeaderMap,
         query: Option<&str>,
     ) -> Result<Option<String>, Refusal> {
+        if let Some((username, password)) = &self.proxy {
+            insert(headers, header::PROXY_AUTHORIZATION.as_str(), &secret::basic(username, password))?;
+        }
         if self.entries.is_empty() {
             return Ok(query.map(str::to_owned));
         }
@@ -74,21 +76,18 @@ impl Credentials {
             }
         }
         for (credential, secret) in &self.entries {
-            let secret = secret.expose_secret();
+            let text = secret.expose_secret();
             match credential {
                 Credential::Header { name, prefix, .. } => {
-                    let text =
-                        SecretString::from(format!("{}{secret}", prefix.as_deref().unwrap_or_default()));
+                    let text = SecretString::from(format!("{}{text}", prefix.as_deref().unwrap_or_default()));
                     insert(headers, name, &text)?;
                 }
                 Credential::Query { name, .. } => {
-                    let pair = format!("{}={}", encode(name), encode(secret));
+                    let pair = format!("{}={}", encode(name), encode(text));
                     query = Some(query.map_or(pair.clone(), |query| format!("{query}&{pair}")));
                 }
                 Credential::Basic { username, .. } => {
-                    let pair = SecretString::from(format!("{username}:{secret}"));
-                    let text = SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())));
-                    insert(headers, header::AUTHORIZATION.as_str(), &text)?;
+                    insert(headers, header::AUTHORIZATION.as_str(), &secret::basic(username, secret))?;
                 }
                 Credential::AwsSigv4 { .. } => {
                     return Err(unavailable("aws_sigv4 is not available in this version"));
@@ -100,7 +99,7 @@ impl Credentials {
 
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.proxy.is_none()
     }
 
     /// Every form in which a value leaves, and in which it must not come back.
@@ -108,81 +107,18 @@ impl Credentials {
         let mut values = Vec::new();
         for (credential, secret) in &self.entries {
             match credential {
-                Credential::Basic { username, .. } => {
-                    let pair = SecretString::from(format!("{username}:{}", secret.expose_secret()));
-                    values.push(SecretString::from(STANDARD.encode(pair.expose_secret())));
-                }
+                Credential::Basic { username, .. } => values.push(secret::basic_pair(username, secret)),
                 Credential::Query { .. } => values.push(SecretString::from(encode(secret.expose_secret()))),
                 Credential::Header { .. } | Credential::AwsSigv4 { .. } => {}
             }
             values.push(secret.clone());
         }
+        if let Some((username, password)) = &self.proxy {
+            values.push(secret::basic_pair(username, password));
+            values.push(password.clone());
+        }
         values
     }
-}
-
-async fn value(origin: &Origin, source: &Source) -> Result<SecretString, String> {
-    let secret = match source {
-        Source::Env(name) => match origin.run.secrets.get(name) {
-            Some(LaunchSecret::Value(secret)) => secret.clone(),
-            Some(LaunchSecret::JsonFile { path, keys }) => member(&file(path).await?, path, keys)?,
-            None => match std::env::var(name) {
-                Ok(value) => SecretString::from(value),
-                Err(_) => return Err(format!("the variable {name} is not set")),
-            },
-        },
-        Source::File(path) => file(path).await?,
-        Source::Command(argv) => command(argv).await?,
-    };
-    let trimmed = secret.expose_secret().trim_end_matches(['\r', '\n']);
-    match trimmed.is_empty() {
-        true => Err(match source {
-            Source::Env(name) => format!("the variable {name} is empty"),
-            Source::File(path) => format!("{} is empty", path.display()),
-            Source::Command(_) => "the command printed nothing".to_owned(),
-        }),
-        false => Ok(SecretString::from(trimmed.to_owned())),
-    }
-}
-
-async fn file(path: &Path) -> Result<SecretString, String> {
-    let bytes = tokio::fs::read(path).await.map_err(|error| format!("{}: {error}", path.display()))?;
-    if bytes.len() > MAX_VALUE {
-        return Err(format!("{} is larger than {MAX_VALUE} bytes", path.display()));
-    }
-    String::from_utf8(bytes).map(SecretString::from).map_err(|_| format!("{} is not UTF-8", path.display()))
-}
-
-/// A text member of a JSON file.
-fn member(text: &SecretString, path: &Path, keys: &[String]) -> Result<SecretString, String> {
-    // serde_json's words could quote the file: only where it failed is told.
-    let root: serde_json::Value = serde_json::from_str(text.expose_secret())
-        .map_err(|error| format!("{} is not JSON at line {}", path.display(), error.line()))?;
-    keys.iter()
-        .try_fold(&root, |value, key| value.get(key))
-        .and_then(serde_json::Value::as_str)
-        .map(|secret| SecretString::from(secret.to_owned()))
-        .ok_or_else(|| format!("{} has no text at {}; log in again", path.display(), keys.join(".")))
-}
-
-async fn command(argv: &[String]) -> Result<SecretString, String> {
-    let (program, arguments) = argv.split_first().ok_or_else(|| "the command is empty".to_owned())?;
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(std::process::Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(COMMAND_TIME, command.output())
-        .await
-        .map_err(|_| format!("{program} took longer than {COMMAND_TIME:?}"))?
-        .map_err(|error| format!("{program}: {error}"))?;
-    // What it printed may hold the secret, also when it failed: only its status is told.
-    if !output.status.success() {
-        return Err(format!("{program} ended with {}", output.status));
-    }
-    if output.stdout.len() > MAX_VALUE {
-        return Err(format!("{program} printed more than {MAX_VALUE} bytes"));
-    }
-    String::from_utf8(output.stdout)
-        .map(SecretString::from)
-        .map_err(|_| format!("{program} printed no UTF-8"))
 }
 
 fn insert(headers: &mut HeaderMap, name: &str, text: &SecretString) -> Result<(), Refusal> {
@@ -218,6 +154,7 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hudson_schema::config::Source;
 
     fn credentials(entries: Vec<Credential>) -> Credentials {
         Credentials {
@@ -225,6 +162,7 @@ mod tests {
                 .into_iter()
                 .map(|entry| (entry, SecretString::from("s3cret".to_owned())))
                 .collect(),
+            proxy: None,
         }
     }
 

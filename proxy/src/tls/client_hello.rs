@@ -41,6 +41,11 @@ pub enum AcceptFault {
         /// What the hello names.
         found: Option<String>,
     },
+    /// The hello of an opaque tunnel hides a name that cannot be checked.
+    #[error(
+        "the hello has an encrypted name (RFC 9849), which an opaque tunnel cannot check; switch Encrypted Client Hello off in the client"
+    )]
+    EncryptedName,
     /// No leaf could be made.
     #[error(transparent)]
     Leaf(#[from] LeafError),
@@ -73,18 +78,12 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let start = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(AcceptFault::Handshake)?;
-    let name = start.client_hello().server_name().map(|name| name.to_ascii_lowercase());
-    let equal = match &name {
-        Some(name) => Host::parse(name).is_ok_and(|name| name == *host),
-        // RFC 6066 section 3: an IP address is not sent as a server name.
-        None => host.ip().is_some(),
-    };
-    if !equal {
+    if let Err(fault) = names(&start.client_hello(), host) {
         // A resolver without a certificate makes rustls send the alert.
         if let Ok(config) = no_certificate() {
             let _ = start.into_stream(config).await;
         }
-        return Err(AcceptFault::ServerName { expected: host.to_string(), found: name });
+        return Err(fault);
     }
     let config = leaves.config(host, alpn)?;
     let stream = start.into_stream(config).await.map_err(AcceptFault::Handshake)?;
@@ -92,7 +91,22 @@ where
     Ok(ClientTls { stream, http2 })
 }
 
-fn no_certificate() -> Result<Arc<ServerConfig>, rustls::Error> {
+/// Whether the hello's server name is the tunnel's host.
+pub(super) fn names(hello: &ClientHello<'_>, host: &Host) -> Result<(), AcceptFault> {
+    let name = hello.server_name().map(str::to_ascii_lowercase);
+    let equal = match &name {
+        Some(name) => Host::parse(name).is_ok_and(|name| name == *host),
+        // RFC 6066 section 3: an IP address is not sent as a server name.
+        None => host.ip().is_some(),
+    };
+    match equal {
+        true => Ok(()),
+        false => Err(AcceptFault::ServerName { expected: host.to_string(), found: name }),
+    }
+}
+
+/// A server side that has no certificate for anybody: its alert ends a handshake.
+pub(super) fn no_certificate() -> Result<Arc<ServerConfig>, rustls::Error> {
     #[derive(Debug)]
     struct Nothing;
 

@@ -1,18 +1,21 @@
 //! TLS towards the upstream: verified against the system's roots and the files an operator names, never without.
 
 use super::crypto_provider;
+use hudson_schema::config::ClientCertificate;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, ClientConfig, ConfigBuilder, RootCertStore};
 
 /// Dials TLS with one set of roots.
 #[derive(Clone)]
 pub struct UpstreamTls {
+    roots: Arc<RootCertStore>,
     /// Offers HTTP/2, then HTTP/1.1.
     preferred: TlsConnector,
     /// Offers HTTP/1.1 alone.
@@ -35,6 +38,14 @@ pub enum UpstreamTlsError {
     /// A CA file cannot be read or holds no certificate.
     #[error("{}: {why}; expected a PEM file with at least one certificate", path.display())]
     CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A client certificate cannot be used.
+    #[error("{}: {why}; expected PEM files with a certificate and its key", path.display())]
+    ClientCertificate {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -68,21 +79,43 @@ impl UpstreamTls {
         Self::with_roots(roots)
     }
 
+    /// The same trust, and a certificate that is shown to a host that asks for one. Its files are read now: a
+    /// certificate that is replaced takes effect with the next reload.
+    pub fn with_client_certificate(&self, files: &ClientCertificate) -> Result<Self, UpstreamTlsError> {
+        let fault = |path: &Path, why: &dyn std::fmt::Display| UpstreamTlsError::ClientCertificate {
+            path: path.to_owned(),
+            why: why.to_string(),
+        };
+        let path = &files.certificate_file;
+        let chain: Result<Vec<_>, _> =
+            CertificateDer::pem_file_iter(path).map_err(|error| fault(path, &error))?.collect();
+        let chain = chain.map_err(|error| fault(path, &error))?;
+        let path = &files.key_file;
+        let key = PrivateKeyDer::from_pem_file(path).map_err(|error| fault(path, &error))?;
+        let config = builder(self.roots.clone())?
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| fault(&files.certificate_file, &error))?;
+        Ok(Self::of(self.roots.clone(), config))
+    }
+
     fn with_roots(roots: RootCertStore) -> Result<Self, UpstreamTlsError> {
         if roots.is_empty() {
             return Err(UpstreamTlsError::NoRoots);
         }
-        let mut config = ClientConfig::builder_with_provider(crypto_provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let roots = Arc::new(roots);
+        let config = builder(roots.clone())?.with_no_client_auth();
+        Ok(Self::of(roots, config))
+    }
+
+    fn of(roots: Arc<RootCertStore>, mut config: ClientConfig) -> Self {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let mut http1 = config.clone();
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
+        Self {
+            roots,
             preferred: TlsConnector::from(Arc::new(config)),
             http1: TlsConnector::from(Arc::new(http1)),
-        })
+        }
     }
 
     /// Handshakes for `name` over a connected stream.
@@ -97,6 +130,12 @@ impl UpstreamTls {
             Wire::Http1 => self.http1.connect(name, stream).await,
         }
     }
+}
+
+fn builder(roots: Arc<RootCertStore>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+    Ok(ClientConfig::builder_with_provider(crypto_provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots))
 }
 
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), UpstreamTlsError> {

@@ -1,19 +1,27 @@
 //! Every environment variable that the files name as the place of a secret. A bottle's environment must never carry
 //! one of these.
 
-use super::{NotifySetting, Routes, Settings, Source};
+use super::{Credential, NotifySetting, Routes, Settings, Source};
 use std::collections::BTreeSet;
 
 impl Routes {
     /// The variables that these routes take secrets from.
     pub fn env_names(&self) -> BTreeSet<String> {
-        let credentials = self.routes.iter().flat_map(|route| &route.credentials);
-        credentials
-            .filter_map(|credential| match credential.source() {
+        self.sources()
+            .filter_map(|source| match source {
                 Source::Env(name) => Some(name.clone()),
                 Source::File(_) | Source::Command(_) => None,
             })
             .collect()
+    }
+
+    /// Everything that these routes take secrets from.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.routes.iter().flat_map(|route| {
+            let proxy =
+                route.upstream.as_ref().and_then(|upstream| upstream.proxy.as_ref()?.credentials.as_ref());
+            route.credentials.iter().map(Credential::source).chain(proxy.map(|credentials| &credentials.from))
+        })
     }
 }
 

@@ -290,6 +290,35 @@ pub struct Upstream {
     pub connect_to: Option<Authority>,
     /// PEM file with the only certificate authorities trusted for this host.
     pub ca_file: Option<PathBuf>,
+    /// The client certificate that is shown to the host.
+    pub client_certificate: Option<ClientCertificate>,
     /// An HTTP proxy to go through.
-    pub proxy: Option<Authority>,
+    pub proxy: Option<UpstreamProxy>,
+}
+
+/// A certificate by which Hudson says who it is to a host that asks for one.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ClientCertificate {
+    /// PEM file with the certificate and what it was signed by.
+    pub certificate_file: PathBuf,
+    /// PEM file with its private key.
+    pub key_file: PathBuf,
+}
+
+/// An HTTP proxy between Hudson and the host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UpstreamProxy {
+    /// Where it listens.
+    pub authority: Authority,
+    /// By what Hudson says who it is to the proxy.
+    pub credentials: Option<ProxyCredentials>,
+}
+
+/// Basic authentication at an HTTP proxy (RFC 7617).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProxyCredentials {
+    /// The user name, not secret.
+    pub username: String,
+    /// Where the password comes from.
+    pub from: Source,
 }

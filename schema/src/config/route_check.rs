@@ -9,7 +9,8 @@ use super::tree::Trail;
 use super::unsupported::{Unsupported, not_enforced};
 use super::yaml::Document;
 use super::{
-    Allowance, Authority, Credential, Detectors, Dlp, MeterSetting, Route, Routes, Scheme, Upstream,
+    Allowance, Authority, ClientCertificate, Credential, Detectors, Dlp, MeterSetting, ProxyCredentials,
+    Route, Routes, Scheme, Upstream, UpstreamProxy,
 };
 use std::path::{Path, PathBuf};
 
@@ -17,13 +18,31 @@ use std::path::{Path, PathBuf};
 pub(super) fn routes(document: &mut Document<'_>, trail: &Trail, file: RoutesFile) -> Routes {
     let trail = trail.key("routes");
     let mut unsupported = Vec::new();
-    let routes = file
+    let routes: Vec<Route> = file
         .routes
         .into_iter()
         .enumerate()
         .map(|(index, file)| route(document, &trail.index(index), file, &mut unsupported))
         .collect();
+    check_one_way(document, &trail, &routes);
     Routes { log: file.log, routes, unsupported }
+}
+
+/// A tunnel is opened before its first request is seen: it cannot be opaque for some requests only.
+fn check_one_way(document: &mut Document<'_>, trail: &Trail, routes: &[Route]) {
+    for (index, route) in routes.iter().enumerate().filter(|(_, route)| !route.intercept) {
+        let other = routes.iter().find(|other| {
+            other.intercept
+                && (&other.host, other.scheme, other.port) == (&route.host, route.scheme, route.port)
+        });
+        if let Some(other) = other {
+            let message = format!(
+                "the route in line {} intercepts the same host; a host is either intercepted or opaque",
+                other.line
+            );
+            document.key(&trail.index(index).key("intercept"), message);
+        }
+    }
 }
 
 fn route(
@@ -62,7 +81,10 @@ fn route(
         rules: file.rules,
         mcp: file.mcp,
         intercept: file.intercept,
-        upstream: file.upstream.map(|file| upstream(document, &trail.key("upstream"), scheme, file)),
+        upstream: file.upstream.map(|upstream_file| {
+            let open = file.host.is_wildcard() && !file.wildcard_credentials;
+            upstream(document, &trail.key("upstream"), scheme, open, upstream_file)
+        }),
         wildcard_credentials: file.wildcard_credentials,
         host: file.host,
     }
@@ -82,11 +104,7 @@ fn note_unsupported(
     };
     note(!file.rules.is_empty(), trail.key("rules"), "rules");
     note(file.mcp.is_some(), trail.key("mcp"), "mcp");
-    note(!file.intercept, trail.key("intercept"), "intercept: false");
     note(file.outbound_on_match.is_some(), trail.key("outbound_on_match"), "outbound_on_match");
-    if let Some(upstream) = &file.upstream {
-        note(upstream.proxy.is_some(), trail.key("upstream").key("proxy"), "upstream.proxy");
-    }
     if let Some(dlp) = &file.dlp {
         let trail = trail.key("dlp");
         let outbound = matches!(&dlp.outbound_detectors, Some(OffOr::Only(list)) if !list.is_empty());
@@ -197,9 +215,32 @@ fn git_fetch(document: &mut Document<'_>, trail: &Trail, own: Option<bool>, git:
     own.or(git).unwrap_or(false)
 }
 
-fn upstream(document: &mut Document<'_>, trail: &Trail, scheme: Scheme, file: UpstreamFile) -> Upstream {
+/// `open`: the hosts are a wildcard's, and the route does not say that credentials may go to all of them.
+fn upstream(
+    document: &mut Document<'_>,
+    trail: &Trail,
+    scheme: Scheme,
+    open: bool,
+    file: UpstreamFile,
+) -> Upstream {
     if file.ca_file.is_some() && scheme == Scheme::Http {
         document.key(&trail.key("ca_file"), "ca_file is for TLS; a route with scheme: http has none");
+    }
+    if file.client_certificate.is_some() && scheme == Scheme::Http {
+        document.key(
+            &trail.key("client_certificate"),
+            "client_certificate is for TLS; a route with scheme: http has none",
+        );
+    }
+    if file.client_certificate.is_some() && open {
+        document.key(
+            &trail.key("client_certificate"),
+            "the certificate would be shown to every host of a wildcard; list the hosts, or state wildcard_credentials: true",
+        );
+    }
+    if file.proxy_credentials.is_some() && file.proxy.is_none() {
+        document
+            .key(&trail.key("proxy_credentials"), "proxy_credentials needs proxy, the proxy they are for");
     }
     if file.connect_to.is_some() && file.proxy.is_some() {
         document.key(&trail.key("proxy"), "connect_to and proxy both say where to dial; keep one of the two");
@@ -207,14 +248,27 @@ fn upstream(document: &mut Document<'_>, trail: &Trail, scheme: Scheme, file: Up
     let proxy = file.proxy.as_deref().and_then(|url| {
         let authority = proxy_authority(url);
         if authority.is_none() {
-            document.value(&trail.key("proxy"), "expected http://HOST:PORT, without user, password or path");
+            document.value(
+                &trail.key("proxy"),
+                "expected http://HOST:PORT, without user, password or path; see proxy_credentials",
+            );
         }
         authority
+    });
+    let credentials = file.proxy_credentials.and_then(|basic| {
+        let trail = trail.key("proxy_credentials");
+        credentials::check_username(document, &trail, &basic.username);
+        let from = credentials::source(document, &trail.key("from"), &basic.from)?;
+        Some(ProxyCredentials { username: basic.username, from })
     });
     Upstream {
         connect_to: file.connect_to,
         ca_file: file.ca_file.map(|file| beside(document.path, file)),
-        proxy,
+        client_certificate: file.client_certificate.map(|file| ClientCertificate {
+            certificate_file: beside(document.path, file.certificate_file),
+            key_file: beside(document.path, file.key_file),
+        }),
+        proxy: proxy.map(|authority| UpstreamProxy { authority, credentials }),
     }
 }
 

@@ -278,8 +278,22 @@ pub(super) struct UpstreamFile {
     pub(super) connect_to: Option<Authority>,
     /// PEM file with the only authorities trusted for this host; a relative path stands beside this file.
     pub(super) ca_file: Option<PathBuf>,
+    /// A certificate that is shown to the host.
+    pub(super) client_certificate: Option<ClientCertificateFile>,
     /// An HTTP proxy to go through, `http://HOST:PORT`.
     pub(super) proxy: Option<String>,
+    /// By what Hudson says who it is to that proxy.
+    pub(super) proxy_credentials: Option<BasicFile>,
+}
+
+/// A client certificate; relative paths stand beside this file.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientCertificateFile {
+    /// PEM file with the certificate and what it was signed by.
+    pub(super) certificate_file: PathBuf,
+    /// PEM file with its private key.
+    pub(super) key_file: PathBuf,
 }
 
 /// `meter:`.

@@ -5,6 +5,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod answer;
+pub(crate) mod corporate;
 pub(crate) mod upstream;
 
 use std::net::SocketAddr;
@@ -71,6 +72,16 @@ impl Setting {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.up.env(name, value);
         self
+    }
+
+    /// Where the simulator listens.
+    pub(crate) fn simulator(&self) -> SocketAddr {
+        self.world.simulator.address()
+    }
+
+    /// The simulator's CA, as a path.
+    pub(crate) fn simulator_ca(&self) -> String {
+        self.world.simulator.ca_file().display().to_string()
     }
 
     /// Any other option of `hudson up`.

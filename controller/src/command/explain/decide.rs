@@ -66,6 +66,14 @@ fn stages<'a>(
     if let Some(first) = to_host.first() {
         address(asked, first)?;
     }
+    if let Some(route) = policy::opaque_route(routes, &authority.host, authority.port)
+        .filter(|_| asked.scheme == Scheme::Https)
+    {
+        explained.route = Some(route);
+        explained.place = place(prepared, route);
+        judge::opaque(&crate::settings::catalogue(&prepared.settings), authority)?;
+        return Ok(());
+    }
     let path = policy::normalise_path(&asked.path).map_err(|fault| {
         refusal(RefusalCode::MalformedRequest, format!("The path is ambiguous: {fault}."))
     })?;
@@ -103,6 +111,7 @@ fn stages<'a>(
 
 /// A host that is an address is judged now; a name when it is dialled.
 fn address(asked: &Asked, route: &Route) -> Result<(), Box<Refusal>> {
+    // What an upstream proxy is asked for is checked like any address; what `connect_to` names is the operator's word.
     let redirected = route.upstream.as_ref().is_some_and(|upstream| upstream.connect_to.is_some());
     let Some(ip) = asked.authority.host.ip().filter(|_| !redirected) else { return Ok(()) };
     address::check(&[SocketAddr::new(ip, asked.authority.port)], &route.allow_addresses, &[])

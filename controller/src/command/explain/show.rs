@@ -8,7 +8,7 @@ use crate::launch::Prepared;
 use hudson_meter::Endpoint;
 use hudson_proxy::policy::GitOperation;
 use hudson_schema::Format;
-use hudson_schema::config::{Credential, Route, Source};
+use hudson_schema::config::{Authority, Credential, Route, Source};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -52,6 +52,7 @@ pub(super) fn object(asked: &Asked, prepared: &Prepared, explained: &Explained<'
         "git": explained.git.map(git),
         "credentials": credentials,
         "metering": explained.endpoint.as_ref().map(metering),
+        "intercept": explained.route.map(|route| route.intercept),
         "allow_addresses": explained.route.map(addresses),
         "budgets": limits,
         "presets": prepared.launch.presets,
@@ -85,6 +86,12 @@ pub(super) fn words(asked: &Asked, prepared: &Prepared, explained: &Explained<'_
         return out;
     };
     line("route", &format!("{} (host {})", explained.place.as_deref().unwrap_or("unknown"), route.host));
+    if !route.intercept {
+        line(
+            "inside",
+            "not looked at: an opaque tunnel (`intercept: false`); only its TLS server name is checked",
+        );
+    }
     match (route.matches.len(), explained.entry) {
         (0, _) => line("match", "the route allows every path, method and header"),
         (count, Some(entry)) => line("match", &format!("entry {entry} of {count} under `matches`")),
@@ -170,8 +177,13 @@ fn addresses(route: &Route) -> Vec<String> {
 }
 
 fn address_words(asked: &Asked, route: &Route) -> String {
-    if let Some(authority) = route.upstream.as_ref().and_then(|upstream| upstream.connect_to.as_ref()) {
+    let upstream = route.upstream.as_ref();
+    if let Some(authority) = upstream.and_then(|upstream| upstream.connect_to.as_ref()) {
         return format!("dialled at {}:{}, as the route says", authority.host, authority.port);
+    }
+    if let Some(proxy) = upstream.and_then(|upstream| upstream.proxy.as_ref()) {
+        let Authority { host, port } = &proxy.authority;
+        return format!("through the proxy at {host}:{port}, which resolves the name itself");
     }
     let allowed = match addresses(route) {
         ranges if ranges.is_empty() => "public".to_owned(),

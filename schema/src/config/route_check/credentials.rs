@@ -102,9 +102,7 @@ fn general(document: &mut Document<'_>, trail: &Trail, file: &CredentialFile) ->
     }
     if let Some(basic) = &file.basic {
         let trail = trail.key("basic");
-        if basic.username.contains(|c: char| c == ':' || c.is_control()) {
-            document.value(&trail.key("username"), "a user name has neither ':' nor control characters");
-        }
+        check_username(document, &trail, &basic.username);
         no_outer_source(document, &trail, file);
         let from = source(document, &trail.key("from"), &basic.from)?;
         return Some(Credential::Basic { username: basic.username.clone(), from });
@@ -162,13 +160,20 @@ fn general(document: &mut Document<'_>, trail: &Trail, file: &CredentialFile) ->
     Some(Credential::Header { name, prefix: file.prefix.clone(), from })
 }
 
+/// RFC 7617 section 2: the first colon ends the user name.
+pub(super) fn check_username(document: &mut Document<'_>, trail: &Trail, username: &str) {
+    if username.contains(|c: char| c == ':' || c.is_control()) {
+        document.value(&trail.key("username"), "a user name has neither ':' nor control characters");
+    }
+}
+
 fn no_outer_source(document: &mut Document<'_>, trail: &Trail, file: &CredentialFile) {
     if file.from.is_some() {
         document.key(trail, "from stands inside this mapping, not beside it");
     }
 }
 
-fn source(document: &mut Document<'_>, trail: &Trail, file: &SourceFile) -> Option<Source> {
+pub(super) fn source(document: &mut Document<'_>, trail: &Trail, file: &SourceFile) -> Option<Source> {
     match (&file.env, &file.file, &file.command) {
         (Some(name), None, None) => Some(Source::Env(name.0.clone())),
         (None, Some(path), None) if path.starts_with("~") => {

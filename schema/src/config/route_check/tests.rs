@@ -114,6 +114,46 @@ fn every_other_key_is_read() {
 }
 
 #[test]
+fn a_corporate_network_is_described_by_proxy_and_certificates() {
+    let upstream = one(concat!(
+        "    upstream:\n      proxy: 'http://corp:3128/'\n      ca_file: corp.pem\n",
+        "      proxy_credentials: {username: hudson, from: {env: CORP_PASSWORD}}\n",
+        "      client_certificate: {certificate_file: me.pem, key_file: /keys/me.key}\n",
+    ))
+    .upstream
+    .unwrap();
+    let proxy = upstream.proxy.unwrap();
+    assert_eq!(proxy.authority, "corp:3128".parse().unwrap());
+    let credentials = proxy.credentials.unwrap();
+    assert_eq!(
+        (credentials.username.as_str(), credentials.from),
+        ("hudson", Source::Env("CORP_PASSWORD".into()))
+    );
+    let certificate = upstream.client_certificate.unwrap();
+    assert_eq!(certificate.certificate_file, Path::new("/etc/hudson/me.pem"));
+    assert_eq!(certificate.key_file, Path::new("/keys/me.key"));
+}
+
+#[test]
+fn every_variable_that_holds_a_secret_is_named() {
+    let routes = parse(concat!(
+        "routes:\n  - host: a.b\n    auth_scheme: Bearer\n    token_env: ONE\n",
+        "    upstream: {proxy: 'http://corp:3128', proxy_credentials: {username: u, from: {env: TWO}}}\n",
+    ))
+    .unwrap();
+    assert_eq!(routes.env_names(), ["ONE".to_owned(), "TWO".to_owned()].into());
+}
+
+#[test]
+fn a_host_is_opaque_for_every_request_or_for_none() {
+    let text =
+        "routes:\n  - host: a.b\n    matches: [{methods: [GET]}]\n  - host: a.b\n    intercept: false\n";
+    let error = parse_routes(Path::new("r"), text).unwrap_err();
+    assert!(error.to_string().contains("the route in line 2 intercepts the same host"), "{error}");
+    assert!(!one("    intercept: false\n").intercept);
+}
+
+#[test]
 fn what_takes_more_than_one_key_is_checked() {
     for (route, expected) in [
         ("    auth_scheme: Bearer\n", "3:5: auth_scheme needs token_env"),
@@ -189,6 +229,14 @@ fn what_takes_more_than_one_key_is_checked() {
         ("    upstream: {proxy: 'http://u:p@corp:3128'}\n", "3:23: expected http://HOST:PORT"),
         ("    upstream: {connect_to: nowhere}\n", "3:28: \"nowhere\" is not HOST:PORT"),
         (
+            "    upstream: {proxy_credentials: {username: u, from: {env: X}}}\n",
+            "3:16: proxy_credentials needs proxy",
+        ),
+        (
+            "    scheme: http\n    upstream: {client_certificate: {certificate_file: a, key_file: b}}\n",
+            "4:16: client_certificate is for TLS",
+        ),
+        (
             "    intercept: false\n    matches: [{methods: [GET]}]\n",
             "3:5: intercept: false hides the requests that matches",
         ),
@@ -256,8 +304,6 @@ fn keys_without_enforcement_are_named_with_their_place() {
         "    rules: [{name: x, action: deny, conditions: [{path: body.amount, op: gt, value: 5}]}]\n",
         "    mcp: {tools: {'*': {action: allow}}}\n",
         "    credentials: [{aws_sigv4: {region: us-east-1, service: bedrock, from: {env: AWS_KEYS}}}]\n",
-        "    upstream: {proxy: 'http://corp:3128'}\n",
-        "  - host: b.example.com\n    intercept: false\n",
     );
     let routes = parse(text).unwrap();
     assert_eq!(routes.routes[0].dlp.outbound, Detectors::Only(vec![OutboundDetector::Entropy]));
@@ -268,15 +314,8 @@ fn keys_without_enforcement_are_named_with_their_place() {
         .map(|problem| (problem.line, problem.message.split(" is valid").next().unwrap().to_owned()))
         .collect();
     named.sort();
-    let expected = [
-        (3, "dlp.outbound_detectors"),
-        (4, "outbound_on_match"),
-        (5, "rules"),
-        (6, "mcp"),
-        (7, "aws_sigv4"),
-        (8, "upstream.proxy"),
-        (10, "intercept: false"),
-    ];
+    let expected =
+        [(3, "dlp.outbound_detectors"), (4, "outbound_on_match"), (5, "rules"), (6, "mcp"), (7, "aws_sigv4")];
     assert_eq!(named, expected.map(|(line, key)| (line, key.to_owned())));
 }
 

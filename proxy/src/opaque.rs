@@ -1,0 +1,48 @@
+//! Opaque tunnels (`intercept: false`): bytes both ways, to the host that the route and the hello name, and to no other.
+//!
+//! Invariant: the upstream is dialled as every other, and gets no byte before the whole ClientHello was found to name
+//! the tunnel's host. A host that Hudson meters is never opaque. What cannot be looked into is ended whole: by a block,
+//! by a route that changed, by the end of the run.
+
+use crate::event::Event;
+use crate::request;
+use crate::run::Run;
+use crate::shared::Shared;
+use crate::tls::{self, AcceptFault};
+use crate::tunnel::Tunnel;
+use hudson_schema::config::LogLevel;
+use std::io;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+use tokio::net::TcpStream;
+
+/// Carries a tunnel to its end. Its token, and with it the run's, is watched by who calls.
+pub(crate) async fn carry<IO>(
+    shared: &Shared,
+    run: &Run,
+    tunnel: &Tunnel,
+    mut client: IO,
+    mut upstream: TcpStream,
+) -> Result<(), AcceptFault>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let hello = tls::read_hello(&mut client, &tunnel.host, shared.limits.tls).await?;
+    if upstream.write_all(&hello).await.is_err() {
+        // The upstream is gone before it was spoken to; the client sees its connection end.
+        return Ok(());
+    }
+    let carried = tokio::select! {
+        carried = copy_bidirectional(&mut client, &mut upstream) => carried,
+        refusal = request::until_blocked(shared, run) => Err(io::Error::other(refusal.message)),
+    };
+    if run.policy().routes.log == LogLevel::Full {
+        shared.events.emit(Event::OpaqueTunnel {
+            run: run.id.clone(),
+            host: tunnel.host.to_string(),
+            port: tunnel.port,
+            bytes: carried.as_ref().ok().map(|(sent, received)| (sent + hello.len() as u64, *received)),
+            error: carried.err().map(|error| error.to_string()),
+        });
+    }
+    Ok(())
+}
