@@ -168,6 +168,19 @@ impl Case {
         world.ledger_equals_provider();
     }
 
+    /// In a bottle without a route to its provider: the client says so and stops, and nothing is dialled.
+    pub(crate) fn stops_when_not_allowed(&self) {
+        let world = World::new();
+        // Behind a shell no preset is guessed; the key is the agent's own, as in a container that brings one along.
+        let client = self.client.clone().after(&format!("export {}={}", self.key.variable, self.key.value));
+        let outcome = world.launch().routes("routes:\n  - host: other.example.com\n").run(&client);
+        outcome.shows("allowlist");
+        assert_eq!(world.simulator.journal().entries().len(), 0, "something was dialled");
+        let refused = world.refused_calls();
+        assert!(!refused.is_empty(), "no refused call in the event log: {outcome}");
+        assert!(refused.len() <= self.most_refused, "too many refused calls: {refused:#?}\n{outcome}");
+    }
+
     fn launch(&self, world: &World, budget: &str, client: &Invocation) -> Outcome {
         let mut launch = world.launch().budget(&format!("{}={budget}", self.provider));
         // A shell in front of the client hides its name, too.

@@ -18,6 +18,24 @@ macro_rules! client {
     };
 }
 
+/// The agents themselves show a person why nothing goes on, and do not try again and again.
+mod without_a_route {
+    #[test]
+    fn claude_code_says_so_and_stops() {
+        crate::cases::claude_code().stops_when_not_allowed();
+    }
+
+    #[test]
+    fn codex_says_so_and_stops() {
+        crate::cases::codex().stops_when_not_allowed();
+    }
+
+    #[test]
+    fn gemini_cli_says_so_and_stops() {
+        crate::cases::gemini().stops_when_not_allowed();
+    }
+}
+
 client!(claude_code: crate::cases::claude_code());
 client!(codex: crate::cases::codex());
 client!(gemini_cli: crate::cases::gemini());
