@@ -118,7 +118,7 @@ fn format_of(origin: &Origin, method: &Method, uri: &Uri) -> Option<Format> {
 }
 
 /// A run's upstream client.
-pub(crate) fn upstream(shared: &Shared, run: &Arc<Run>) -> UpstreamClient {
+pub(crate) fn upstream(shared: &Shared, run: &Arc<Run>) -> Arc<UpstreamClient> {
     run.upstream(|| UpstreamClient::new(shared.dialer.clone(), Arc::downgrade(run)))
 }
 

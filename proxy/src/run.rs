@@ -5,7 +5,7 @@
 
 use crate::identity::Presented;
 use crate::upstream::UpstreamClient;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use hudson_schema::budget::{Mode, Precedence, ScopeBudget, Weights, WindowClock, asked};
 use hudson_schema::config::Routes;
@@ -72,7 +72,7 @@ pub struct Run {
     /// Ends everything of the run.
     pub token: CancellationToken,
     policy: ArcSwap<RunPolicy>,
-    upstream: ArcSwap<Option<UpstreamClient>>,
+    upstream: ArcSwapOption<UpstreamClient>,
     block: Mutex<Option<SeenBlock>>,
 }
 
@@ -101,7 +101,7 @@ impl Run {
             secrets,
             token: CancellationToken::new(),
             policy: ArcSwap::from_pointee(policy),
-            upstream: ArcSwap::from_pointee(None),
+            upstream: ArcSwapOption::empty(),
             block: Mutex::new(None),
         }
     }
@@ -114,16 +114,16 @@ impl Run {
     /// Changes what it is allowed. Pooled connections are dropped, so that none outlives the route it was made for.
     pub fn set_policy(&self, policy: RunPolicy) {
         self.policy.store(Arc::new(policy));
-        self.upstream.store(Arc::new(None));
+        self.upstream.store(None);
     }
 
     /// Its upstream client, made by `make` when there is none.
-    pub(crate) fn upstream(&self, make: impl FnOnce() -> UpstreamClient) -> UpstreamClient {
-        if let Some(client) = self.upstream.load().as_ref() {
-            return client.clone();
+    pub(crate) fn upstream(&self, make: impl FnOnce() -> UpstreamClient) -> Arc<UpstreamClient> {
+        if let Some(client) = self.upstream.load_full() {
+            return client;
         }
-        let client = make();
-        self.upstream.store(Arc::new(Some(client.clone())));
+        let client = Arc::new(make());
+        self.upstream.store(Some(client.clone()));
         client
     }
 

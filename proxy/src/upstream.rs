@@ -39,7 +39,6 @@ const PARKED_AT_ONCE: usize = 32;
 const IDLE_PER_HOST: usize = 16;
 
 /// Sends a run's requests.
-#[derive(Clone)]
 pub(crate) struct UpstreamClient {
     preferred: Client<Connector, Body>,
     http1: Client<Connector, Body>,

@@ -8,6 +8,7 @@ mod endpoints;
 
 use endpoints::Api;
 use hudson_schema::{Format, Provider};
+use std::collections::HashMap;
 
 /// What a request is to the meter.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -35,25 +36,26 @@ pub enum Endpoint {
 }
 
 /// The known providers' hosts and the operator's own (`providers:` in settings.yml).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Catalogue {
-    /// Later entries were added by the operator and win over the built-in ones.
-    entries: Vec<Entry>,
+    /// By host name, in lower case: it is asked for every request.
+    exact: HashMap<String, Entry>,
+    /// By pattern. Later ones were added by the operator and win over the built-in ones.
+    patterns: Vec<(HostPattern, Entry)>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
-    host: HostPattern,
     provider: Provider,
     api: Api,
 }
 
-/// A host name to compare with, in lower case.
+/// What a host name looks like, in lower case: one `*` stands for at least one character (`*.openai.azure.com`,
+/// `*-aiplatform.googleapis.com`, `bedrock-runtime.*.amazonaws.com`).
 #[derive(Clone, Debug)]
-enum HostPattern {
-    Exact(String),
-    /// Ends in this text and has something before it (`*.openai.azure.com`, `*-aiplatform.googleapis.com`).
-    Suffix(String),
+struct HostPattern {
+    head: String,
+    tail: String,
 }
 
 /// Host, provider, and what is served there. Sources: the providers' API references and SDK default base URLs.
@@ -127,21 +129,22 @@ const BUILTIN: &[(&str, &str, Api)] = &[
 impl Catalogue {
     /// The providers Hudson knows.
     pub fn builtin() -> Self {
-        let entries = BUILTIN.iter().filter_map(|(host, provider, api)| {
-            Some(Entry { host: HostPattern::new(host), provider: provider.parse().ok()?, api: *api })
-        });
-        Self { entries: entries.collect() }
+        let mut catalogue = Self::default();
+        for (host, provider, api) in BUILTIN {
+            if let Ok(provider) = provider.parse() {
+                catalogue.insert(host, Entry { provider, api: *api });
+            }
+        }
+        catalogue
     }
 
     /// Adds the operator's own provider. `hosts` are exact names or `*.suffix`. On them the endpoints of every known
     /// format are recognised by their path; a bare `/` speaks `format`; everything else is [`Endpoint::Unknown`]. An
     /// operator's entry wins over a built-in one for the same host.
     pub fn with_provider(mut self, provider: Provider, hosts: Vec<String>, format: Format) -> Self {
-        self.entries.extend(hosts.iter().map(|host| Entry {
-            host: HostPattern::new(host),
-            provider: provider.clone(),
-            api: Api::Own(format),
-        }));
+        for host in hosts {
+            self.insert(&host, Entry { provider: provider.clone(), api: Api::Own(format) });
+        }
         self
     }
 
@@ -152,7 +155,8 @@ impl Catalogue {
 
     /// Every provider name of the catalogue, sorted, each once.
     pub fn providers(&self) -> Vec<&Provider> {
-        let mut names: Vec<_> = self.entries.iter().map(|entry| &entry.provider).collect();
+        let entries = self.exact.values().chain(self.patterns.iter().map(|(_, entry)| entry));
+        let mut names: Vec<_> = entries.map(|entry| &entry.provider).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -178,36 +182,33 @@ impl Catalogue {
 
     fn entry(&self, host: &str) -> Option<&Entry> {
         let host = bare(host);
-        let exact = |entry: &&Entry| matches!(&entry.host, HostPattern::Exact(name) if *name == host);
-        // An exact name says more than a suffix; among equals the operator's entry stands later and wins.
-        self.entries
-            .iter()
-            .rev()
-            .find(exact)
-            .or_else(|| self.entries.iter().rev().find(|entry| entry.host.matches(&host)))
+        // An exact name says more than a pattern; among equals the operator's entry stands later and wins.
+        let by_pattern = || {
+            self.patterns.iter().rev().find_map(|(pattern, entry)| pattern.matches(&host).then_some(entry))
+        };
+        self.exact.get(&host).or_else(by_pattern)
+    }
+
+    fn insert(&mut self, host: &str, entry: Entry) {
+        let host = host.to_ascii_lowercase();
+        match host.split_once('*') {
+            Some((head, tail)) => {
+                let pattern = HostPattern { head: head.to_owned(), tail: tail.to_owned() };
+                self.patterns.push((pattern, entry));
+            }
+            None => {
+                self.exact.insert(host.trim_end_matches('.').to_owned(), entry);
+            }
+        }
     }
 }
 
 impl HostPattern {
-    fn new(text: &str) -> Self {
-        let text = text.to_ascii_lowercase();
-        match text.strip_prefix('*') {
-            Some(suffix) => Self::Suffix(suffix.to_owned()),
-            None if text.contains('*') => Self::Suffix(text),
-            None => Self::Exact(text.trim_end_matches('.').to_owned()),
-        }
-    }
-
     fn matches(&self, host: &str) -> bool {
-        match self {
-            Self::Exact(name) => name == host,
-            Self::Suffix(pattern) => match pattern.split_once('*') {
-                Some((head, tail)) => {
-                    host.len() > head.len() + tail.len() && host.starts_with(head) && host.ends_with(tail)
-                }
-                None => host.len() > pattern.len() && host.ends_with(pattern.as_str()),
-            },
-        }
+        let Self { head, tail } = self;
+        host.len() > head.len() + tail.len()
+            && host.starts_with(head.as_str())
+            && host.ends_with(tail.as_str())
     }
 }
 

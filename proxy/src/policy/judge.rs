@@ -136,7 +136,8 @@ pub fn endpoint(catalogue: &Catalogue, route: &Route, asked: &Asked<'_>) -> Resu
         MeterSetting::Default => classify(catalogue),
         MeterSetting::Off => Endpoint::Foreign,
         MeterSetting::As { provider, format } => {
-            classify(&Catalogue::builtin().with_provider(provider.clone(), vec![host.clone()], *format))
+            // The route's word is the only one on this host.
+            classify(&Catalogue::default().with_provider(provider.clone(), vec![host.clone()], *format))
         }
     };
     if let Endpoint::Metered { format, .. } = &endpoint {
