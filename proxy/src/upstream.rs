@@ -35,6 +35,8 @@ const IDLE: Duration = Duration::from_secs(30);
 const PARKED: Duration = Duration::from_secs(5);
 /// Connections of a run that wait so, over all hosts.
 const PARKED_AT_ONCE: usize = 32;
+/// Hosts of which a run remembers whether they take HTTP/1.1; of any more it is found out each time.
+const HOSTS_KNOWN: usize = 1024;
 /// Connections a run keeps idle for one host.
 const IDLE_PER_HOST: usize = 16;
 
@@ -60,6 +62,8 @@ struct Parked {
     streams: HashMap<Key, Vec<(Instant, UpstreamStream)>>,
     /// Whether the host spoke HTTP/2 when last dialled, and when that was.
     http2: HashMap<Key, (Instant, bool)>,
+    /// Whether the host was found to take HTTP/1.1 where it was offered nothing else.
+    takes_http1: HashMap<Key, bool>,
     tls: HashMap<TlsFiles, UpstreamTls>,
 }
 
@@ -107,6 +111,32 @@ impl UpstreamClient {
         let key = Key { scheme: Scheme::Https, host: host.clone(), port };
         let Connector { dialer, .. } = &self.connector;
         self.connector.dialled(&key, async |target| dialer.connect(&target).await).await
+    }
+
+    /// What a large upload is best sent over: HTTP/1.1, which copies a body with half the work, where the host takes it.
+    pub(crate) async fn wire_for_upload(&self, scheme: Scheme, host: &Host, port: u16) -> Wire {
+        let key = Key { scheme, host: host.clone(), port };
+        let known = self.connector.lock().takes_http1.get(&key).copied();
+        let takes = match known {
+            Some(takes) => takes,
+            // Found out once, on a connection of its own: a refused handshake must not cost a request that has begun.
+            None => {
+                let connector = Connector { wire: Wire::Http1, ..self.connector.clone() };
+                let dialled = connector.dial(&key).await;
+                let mut parked = self.connector.lock();
+                let takes = dialled.is_ok();
+                // Any other failure says nothing about the host's taste.
+                let told = takes || matches!(dialled, Err(DialFault::Tls { .. }));
+                if told && parked.takes_http1.len() < HOSTS_KNOWN {
+                    parked.takes_http1.insert(key.clone(), takes);
+                }
+                if let Ok(stream) = dialled {
+                    parked.park(key, stream);
+                }
+                takes
+            }
+        };
+        if takes { Wire::Http1 } else { Wire::Preferred }
     }
 
     /// Sends a request whose URI is absolute.
