@@ -18,7 +18,7 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// Other proxy variables, which would lead somewhere else.
 const OTHER_PROXY: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 /// CA variables, as the different clients read them.
-const CA: [&str; 11] = [
+const CA: [&str; 12] = [
     "SSL_CERT_FILE",
     "NODE_EXTRA_CA_CERTS",
     "REQUESTS_CA_BUNDLE",
@@ -30,6 +30,7 @@ const CA: [&str; 11] = [
     "AWS_CA_BUNDLE",
     "DENO_CERT",
     "CODEX_CA_CERTIFICATE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
 ];
 /// A folder of certificates would be searched beside the file.
 const CA_FOLDER: &str = "SSL_CERT_DIR";

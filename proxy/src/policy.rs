@@ -11,4 +11,4 @@ mod path;
 
 pub use git::{GitOperation, git_operation};
 pub use matching::{Decision, decide, opaque_route, routes_to};
-pub use path::{PathFault, is_ambiguous, normalise_path};
+pub use path::{ASTERISK, PathFault, is_ambiguous, normalise_path};

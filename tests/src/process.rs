@@ -88,6 +88,11 @@ impl Background {
         Self { child, group }
     }
 
+    /// The program's process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to the whole group.
     pub fn signal(&self, signal: Signal) {
         // The group may have ended already; that is what was wanted.

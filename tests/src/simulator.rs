@@ -24,9 +24,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::net::{TcpListener, TcpSocket};
 
+pub use authority::Authority;
 pub use journal::{Entry, Journal, fingerprint};
 pub use script::{Fault, Usage};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// How the simulator behaves; `Options::default()` is quick, compresses when asked and invents its numbers.
 #[derive(Clone, Debug)]
@@ -114,8 +119,7 @@ impl Simulator {
             .worker_threads(shared.options.workers.max(1))
             .enable_all()
             .build()?;
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind(shared.options.listen))
+        let listener = listen(shared.options.listen, &runtime)
             .with_context(|| format!("listening on {}", shared.options.listen))?;
         let address = listener.local_addr()?;
         let tls = authority.server_config()?;
@@ -142,6 +146,15 @@ impl Simulator {
     pub fn ready_json(&self) -> serde_json::Value {
         serde_json::json!({ "addr": self.address.to_string(), "ca_file": self.ca_file })
     }
+}
+
+/// A listener of this runtime, made without waiting for it: the caller may be asynchronous itself.
+fn listen(address: SocketAddr, runtime: &tokio::runtime::Runtime) -> std::io::Result<TcpListener> {
+    let _runtime = runtime.enter();
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl std::fmt::Debug for Simulator {

@@ -1,7 +1,7 @@
 //! The judgements on a request's head, each with the refusal it gives: what the proxy does and what `hudson explain`
 //! says are these same functions.
 
-use super::{Decision, GitOperation, decide, git_operation, is_ambiguous};
+use super::{ASTERISK, Decision, GitOperation, decide, git_operation, is_ambiguous};
 use http::{HeaderMap, Method, StatusCode, header};
 use hudson_meter::{Catalogue, Endpoint};
 use hudson_schema::config::{Authority, MeterSetting, Route, Routes, Scheme, Unmetered};
@@ -152,7 +152,8 @@ pub fn endpoint(catalogue: &Catalogue, route: &Route, asked: &Asked<'_>) -> Resu
     // An ambiguous path could be a metered endpoint to the upstream, whatever it is called here.
     let unmetered = match &endpoint {
         Endpoint::Metered { .. } | Endpoint::Foreign => false,
-        Endpoint::Free { .. } => is_ambiguous(asked.path),
+        // The host as a whole is no endpoint that could be free.
+        Endpoint::Free { .. } => is_ambiguous(asked.path) || asked.path == ASTERISK,
         Endpoint::Unknown { .. } => route.unmetered == Unmetered::Deny || is_ambiguous(asked.path),
     };
     match unmetered {

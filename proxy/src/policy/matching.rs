@@ -2,7 +2,7 @@
 //! for one host is never widened by a broad one; among routes of the same kind the first in the file that matches
 //! decides.
 
-use super::path::is_ambiguous;
+use super::path::{ASTERISK, is_ambiguous};
 use http::HeaderMap;
 use hudson_schema::config::{HeaderMatch, Host, Match, Route, Routes, Scheme};
 
@@ -57,6 +57,10 @@ pub fn decide<'a>(
 }
 
 fn fulfilled(entry: &Match, method: &str, path: &str, headers: &HeaderMap) -> bool {
+    // It is about the whole host, and an entry is about a part of it.
+    if path == ASTERISK {
+        return false;
+    }
     let path_fits = || !is_ambiguous(path) && entry.paths.iter().any(|condition| condition.matches(path));
     (entry.methods.is_empty() || entry.methods.iter().any(|allowed| allowed == method))
         && (entry.paths.is_empty() || path_fits())

@@ -7,6 +7,9 @@
 
 use std::fmt::Write as _;
 
+/// What an OPTIONS request about a host as a whole asks for (RFC 9112 section 3.2.4); it names no path.
+pub const ASTERISK: &str = "*";
+
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PathFault {

@@ -62,17 +62,13 @@ impl Credentials {
         if self.entries.is_empty() {
             return Ok(query.map(str::to_owned));
         }
-        for name in &CLIENT_KEYS {
+        for name in self.replaced() {
             headers.remove(name);
         }
         let mut query = query.map(str::to_owned);
         for (credential, _) in &self.entries {
-            match credential {
-                Credential::Header { name, .. } => {
-                    headers.remove(name.as_str());
-                }
-                Credential::Query { name, .. } => query = without(query.as_deref(), name),
-                Credential::Basic { .. } | Credential::AwsSigv4 { .. } => {}
+            if let Credential::Query { name, .. } = credential {
+                query = without(query.as_deref(), name);
             }
         }
         for (credential, secret) in &self.entries {
@@ -95,6 +91,18 @@ impl Credentials {
             }
         }
         Ok(query)
+    }
+
+    /// The headers in which the client's own would stand.
+    pub(super) fn replaced(&self) -> Vec<HeaderName> {
+        if self.entries.is_empty() {
+            return Vec::new();
+        }
+        let put_on = self.entries.iter().filter_map(|(credential, _)| match credential {
+            Credential::Header { name, .. } => HeaderName::from_bytes(name.as_str().as_bytes()).ok(),
+            Credential::Query { .. } | Credential::Basic { .. } | Credential::AwsSigv4 { .. } => None,
+        });
+        CLIENT_KEYS.into_iter().chain(put_on).collect()
     }
 
     /// Whether there are none.

@@ -7,9 +7,10 @@ use crate::body::{self, Body};
 use crate::tls::Wire;
 use crate::upstream::{dial_fault, is_unsent};
 use bytes::Bytes;
-use http::{Request, Response, Version, header, response};
-use http_body::{Frame, SizeHint};
+use http::{HeaderName, HeaderValue, Request, Response, Version, header, response};
+use http_body::{Body as _, Frame, SizeHint};
 use hudson_dlp::Redactor;
+use hudson_schema::config::Authority;
 use hudson_schema::{Refusal, RefusalCode};
 use hyper::body::Incoming;
 use std::future::Future;
@@ -17,6 +18,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio_util::sync::WaitForCancellationFutureOwned;
+
+/// A body of this many bytes pays for a connection of its own.
+const LARGE: u64 = 1 << 20;
 
 /// Relays a request that is not metered: both bodies stream.
 pub(super) async fn relay(
@@ -30,12 +34,26 @@ pub(super) async fn relay(
         // What comes back is searched for the credential, which needs it in clear.
         head::readable_encodings(&mut parts.headers, true);
     }
-    let outbound = build(origin, target, &credentials, parts.headers, body::boxed(incoming))?;
-    let response = send(origin, outbound, Wire::Preferred).await.map_err(|unsent| unsent.refusal)?;
+    let wire = wire(origin, parts.version, incoming.size_hint().lower()).await;
+    let body = body::boxed(Upload { inner: incoming, unwanted: credentials.replaced() });
+    let outbound = build(origin, target, &credentials, parts.headers, body)?;
+    let response = send(origin, outbound, wire).await.map_err(|unsent| unsent.refusal)?;
     let (mut parts, incoming) = response.into_parts();
     head::inbound(&mut parts.headers);
     let body = body::boxed(Ended::new(incoming, origin.clone()));
     redacted(origin, &credentials, parts, body)
+}
+
+/// What a request is sent over. HTTP/2 gathers the events of a burst, so it is preferred; a large body goes faster over
+/// HTTP/1.1, as it came.
+async fn wire(origin: &Arc<Origin>, version: Version, length: u64) -> Wire {
+    match length >= LARGE && version == Version::HTTP_11 {
+        true => {
+            let Authority { host, port } = &origin.authority;
+            upstream(&origin.shared, &origin.run).wire_for_upload(origin.scheme, host, *port).await
+        }
+        false => Wire::Preferred,
+    }
 }
 
 /// A response in which the credentials that were put on do not come back.
@@ -75,6 +93,11 @@ pub(super) fn build(
     body: Body,
 ) -> Result<Request<Body>, Refusal> {
     head::outbound(&mut headers);
+    let unsized_body = !body.is_end_stream() && body.size_hint().exact().is_none();
+    if unsized_body && !headers.contains_key(header::CONTENT_LENGTH) {
+        // hyper would take such a body off a GET; where the upstream speaks HTTP/2 it removes the header.
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let query = credentials.put_on(&mut headers, target.query.as_deref())?;
     let mut request = Request::new(body);
     *request.method_mut() = target.method.clone();
@@ -106,7 +129,12 @@ pub(super) async fn send(
     let limit = origin.shared.limits.response;
     let sending = async {
         match tokio::time::timeout(limit, client.send(request, wire)).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(mut response)) => {
+                // Each hop answers in its own version (RFC 9110 section 6.2): after an upstream's HTTP/1.0 the end of a
+                // body could be told by nothing but the end of the client's connection.
+                *response.version_mut() = Version::HTTP_11;
+                Ok(response)
+            }
             Ok(Err(error)) => match dial_fault(&error) {
                 Some(fault) => Err(Unsent { refusal: dial_refusal(fault), provably: true, stale: false }),
                 None => Err(Unsent {
@@ -154,6 +182,34 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// A request's body on its way: its trailers are cleaned as its headers were.
+struct Upload {
+    inner: Incoming,
+    /// What must not come behind the body either: headers that the route's credentials replace.
+    unwanted: Vec<HeaderName>,
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Self { inner, unwanted } = &mut *self;
+        Pin::new(inner).poll_frame(cx).map_ok(|frame| head::trailers(frame, unwanted))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
 /// A body that ends, with an error, when its tunnel is ended.
 struct Ended {
     inner: Incoming,
@@ -179,7 +235,8 @@ impl http_body::Body for Ended {
         if self.ended.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err("the tunnel was ended".into())));
         }
-        Pin::new(&mut self.inner).poll_frame(cx).map_err(Into::into)
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        polled.map_ok(|frame| head::trailers(frame, &[])).map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,16 +1,18 @@
-//! Header hygiene in both directions: what belongs to one connection stays on it (RFC 9110 section 7.6.1), and no
-//! header that is Hudson's business travels further.
+//! Header hygiene in both directions: what belongs to one connection stays on it (RFC 9110 section 7.6.1), no header
+//! that is Hudson's business travels further, and trailers are held to the same.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http_body::Frame;
 
-/// Headers of one connection, beside those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 8] = [
+/// Headers of one connection, beside those that `Connection` names. `Trailer` is none of them: it tells what the
+/// message's end will hold, and HTTP/1.1 carries no trailer without it.
+const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
@@ -20,13 +22,14 @@ const READABLE: [&str; 5] = ["gzip", "deflate", "br", "zstd", "identity"];
 
 /// Makes a request's headers fit for the upstream.
 pub(super) fn outbound(headers: &mut HeaderMap) {
-    let trailers = headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    let trailers = members(headers, &header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     strip(headers);
     headers.remove(header::TE);
     if trailers {
         // gRPC insists on it, and it is all that TE may say over HTTP/2 (RFC 9113 section 8.2.2).
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+    join_cookies(headers);
     // The client sets Host from the URI that was checked.
     headers.remove(header::HOST);
     // hyper has sent 100 already when the body is read.
@@ -38,18 +41,26 @@ pub(super) fn inbound(headers: &mut HeaderMap) {
     strip(headers);
 }
 
+/// Makes trailers, where a frame is that, fit for either side: they must not frame or route a message (RFC 9110
+/// section 6.5.1), nor hold what is `unwanted` in its head.
+pub(super) fn trailers(mut frame: Frame<Bytes>, unwanted: &[HeaderName]) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        strip(trailers);
+        let framing = [header::CONTENT_LENGTH, header::HOST, header::TE, header::TRAILER];
+        for name in framing.iter().chain(unwanted) {
+            trailers.remove(name);
+        }
+    }
+    frame
+}
+
 /// Leaves only codings that the meter reads in `Accept-Encoding`; identity alone when the body will be rewritten.
 pub(super) fn readable_encodings(headers: &mut HeaderMap, identity: bool) {
     let kept: Vec<&str> = match identity {
         true => Vec::new(),
         false => {
-            let asked: Vec<String> = headers
-                .get_all(header::ACCEPT_ENCODING)
-                .iter()
-                .filter_map(|value| value.to_str().ok())
-                .flat_map(|value| value.split(','))
-                .map(|coding| coding.trim().to_ascii_lowercase())
-                .collect();
+            let asked: Vec<String> =
+                members(headers, &header::ACCEPT_ENCODING).map(str::to_ascii_lowercase).collect();
             READABLE
                 .into_iter()
                 .filter(|readable| {
@@ -70,13 +81,12 @@ pub(super) fn readable_encodings(headers: &mut HeaderMap, identity: bool) {
 }
 
 fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+    // Chunks overrule a length, which must not reach somebody who sees no chunks (RFC 9112 section 6.3).
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    let named: Vec<HeaderName> =
+        members(headers, &header::CONNECTION).filter_map(|name| name.parse().ok()).collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
@@ -85,6 +95,23 @@ fn strip(headers: &mut HeaderMap) {
     for name in proxy {
         headers.remove(name);
     }
+}
+
+/// HTTP/2 may send cookies one by one; elsewhere they are one field (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// The members of a header that is a list (RFC 9110 section 5.6.1).
+fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 #[cfg(test)]
@@ -112,6 +139,31 @@ mod tests {
         ]);
         outbound(&mut sent);
         assert_eq!(sent, headers(&[("te", "trailers"), ("accept", "*/*")]));
+    }
+
+    #[test]
+    fn a_length_beside_chunks_goes_and_a_length_alone_stays() {
+        let mut both = headers(&[("content-length", "3"), ("transfer-encoding", "chunked")]);
+        inbound(&mut both);
+        assert!(both.is_empty(), "{both:?}");
+        let mut alone = headers(&[("content-length", "3"), ("trailer", "x-sum")]);
+        inbound(&mut alone);
+        assert_eq!(alone, headers(&[("content-length", "3"), ("trailer", "x-sum")]));
+    }
+
+    #[test]
+    fn trailers_neither_frame_nor_route_a_message() {
+        let sent = headers(&[
+            ("grpc-status", "0"),
+            ("x-key", "mine"),
+            ("host", "b.test"),
+            ("content-length", "3"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("proxy-authorization", "Basic c2VjcmV0"),
+        ]);
+        let kept = trailers(Frame::trailers(sent), &[HeaderName::from_static("x-key")]);
+        assert_eq!(kept.into_trailers().unwrap(), headers(&[("grpc-status", "0")]));
     }
 
     #[test]

@@ -86,7 +86,9 @@ pub(super) async fn exchange(
     let strip = format == Format::OpenaiChat && facts.stream && facts.include_usage != Some(true);
     head::readable_encodings(&mut parts.headers, strip || (hard && facts.stream));
     parts.headers.remove(header::CONTENT_ENCODING);
+    // The body that is sent is another, without trailers.
     parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::TRAILER);
     let outbound = Outbound {
         origin: origin.clone(),
         target: target.clone(),

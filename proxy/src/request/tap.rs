@@ -4,6 +4,7 @@
 //! end, so that its next request meets the ledger as it then stands; a response whose client left is read on, within
 //! limits, so that its final usage is not lost.
 
+use super::head;
 use super::settle::Settler;
 use crate::body::BodyError;
 use crate::event::Event;
@@ -102,7 +103,12 @@ impl Tap {
         let open = self.open.as_mut()?;
         let data = match frame.into_data() {
             Ok(data) => data,
-            Err(trailers) => return Some(Ok(trailers)),
+            // They are the end, and come with it: behind the settlement.
+            Err(trailers) => {
+                self.finish(Bytes::new());
+                self.last.push_back(Ok(head::trailers(trailers, &[])));
+                return None;
+            }
         };
         open.meter.feed(&data);
         if let Some(refusal) = open.passed_cut() {

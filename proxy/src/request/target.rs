@@ -7,14 +7,14 @@ use hudson_schema::config::Authority;
 use hudson_schema::{Refusal, RefusalCode};
 use hyper::body::Incoming;
 
-use crate::policy::{self, judge::Asked};
+use crate::policy::{self, ASTERISK, judge::Asked};
 
 /// A request's target, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// The method; never CONNECT.
     pub(crate) method: Method,
-    /// The path, normalised.
+    /// The path, normalised; `*` in a question about the host as a whole.
     pub(crate) path: String,
     /// The query as sent, without `?`.
     pub(crate) query: Option<String>,
@@ -28,12 +28,9 @@ pub(super) fn read(origin: &Origin, request: &Request<Incoming>) -> Result<Targe
     authority(origin, request)?;
     let uri = request.uri();
     let path = match uri.path() {
-        // It names no resource that a route could allow.
-        "*" => {
-            return Err(Refusal::new(
-                RefusalCode::MalformedRequest,
-                "`OPTIONS *` is not relayed; name a path.",
-            ));
+        ASTERISK if request.method() == Method::OPTIONS => ASTERISK.to_owned(),
+        ASTERISK => {
+            return Err(Refusal::new(RefusalCode::MalformedRequest, "Only OPTIONS can ask about `*`."));
         }
         "" => "/".to_owned(),
         raw => policy::normalise_path(raw).map_err(|fault| {
@@ -58,17 +55,23 @@ impl Target {
 
     /// The absolute URI that is sent.
     pub(super) fn uri(&self, origin: &Origin, query: Option<&str>) -> Result<Uri, Refusal> {
-        let scheme = origin.scheme.name();
+        if self.path == ASTERISK && query.is_some() {
+            return Err(Refusal::new(RefusalCode::MalformedRequest, "`OPTIONS *` cannot carry a query."));
+        }
         let Authority { host, port } = &origin.authority;
         let port = match *port == origin.scheme.port() {
             true => String::new(),
             false => format!(":{port}"),
         };
-        let path = &self.path;
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        format!("{scheme}://{host}{port}{path}{query}").parse().map_err(|error| {
-            Refusal::new(RefusalCode::MalformedRequest, format!("The target cannot be sent on: {error}."))
-        })
+        Uri::builder()
+            .scheme(origin.scheme.name())
+            .authority(format!("{host}{port}"))
+            .path_and_query(format!("{}{query}", self.path))
+            .build()
+            .map_err(|error| {
+                Refusal::new(RefusalCode::MalformedRequest, format!("The target cannot be sent on: {error}."))
+            })
     }
 }
 

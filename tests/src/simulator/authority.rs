@@ -1,4 +1,4 @@
-//! The simulator's certificate authority: a leaf for whatever name a client asks for.
+//! A server's own certificate authority: a leaf for whatever name a client asks for.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 /// A self-made CA and the leaves it has signed.
-pub(super) struct Authority {
+pub struct Authority {
     ca_pem: String,
     issuer: Issuer<'static, KeyPair>,
     leaf_key: KeyPair,
@@ -24,7 +24,8 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    pub(super) fn generate() -> anyhow::Result<Self> {
+    /// A new CA.
+    pub fn generate() -> anyhow::Result<Self> {
         let mut params = CertificateParams::new(Vec::<String>::new())?;
         params.distinguished_name.push(DnType::CommonName, "Hudson provider simulator");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,12 +40,19 @@ impl Authority {
         })
     }
 
-    pub(super) fn ca_pem(&self) -> &str {
+    /// The CA's certificate, as clients are given it.
+    pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
+    /// A leaf for this name and its key, both as PEM, for servers that want files.
+    pub fn leaf_pem(&self, name: &str) -> anyhow::Result<(String, String)> {
+        let leaf = self.signed(name)?;
+        Ok((leaf.pem(), self.leaf_key.serialize_pem()))
+    }
+
     /// TLS as a provider offers it: HTTP/2 first, then HTTP/1.1, also for clients without ALPN.
-    pub(super) fn server_config(self) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+    pub fn server_config(self) -> anyhow::Result<Arc<rustls::ServerConfig>> {
         let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
@@ -58,15 +66,19 @@ impl Authority {
         if let Some(leaf) = leaves.get(name) {
             return Ok(Arc::clone(leaf));
         }
-        let mut params = CertificateParams::new(vec![name.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.signed_by(&self.leaf_key, &self.issuer)?;
+        let certificate = self.signed(name)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.leaf_key.serialize_der()));
         let signer = aws_lc_rs::sign::any_supported_type(&key)?;
         let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
         let leaf = Arc::new(CertifiedKey::new(chain, signer));
         leaves.insert(name.to_owned(), Arc::clone(&leaf));
         Ok(leaf)
+    }
+
+    fn signed(&self, name: &str) -> anyhow::Result<rcgen::Certificate> {
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        Ok(params.signed_by(&self.leaf_key, &self.issuer)?)
     }
 }
 

@@ -28,6 +28,7 @@ mod credentials;
 mod cut;
 mod direct;
 mod opaque;
+mod protocol;
 mod raw;
 mod reload;
 mod simulator;

@@ -176,6 +176,11 @@ impl Stage {
             .unwrap_or_else(|| panic!("no event {name}:\n{}", self.log()))
     }
 
+    /// Hudson's process id.
+    pub(crate) fn process(&self) -> u32 {
+        self.up.id()
+    }
+
     /// Sends a signal to Hudson.
     pub(crate) fn signal(&self, signal: Signal) {
         self.up.signal(signal);

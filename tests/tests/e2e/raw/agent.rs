@@ -155,10 +155,14 @@ impl Agent {
     /// A request to the proxy itself, on a connection of its own.
     #[track_caller]
     pub(crate) fn plain(&self, method: &str, url: &str, headers: &str) -> Answer {
-        let host = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
-        let identity = self.identity();
-        let request = format!("{method} {url} HTTP/1.1\r\nHost: {host}\r\n{identity}{headers}\r\n");
-        ask(&mut self.socket(), &request)
+        ask(&mut self.socket(), &self.absolute(method, url, headers))
+    }
+
+    /// The same as text: a request in absolute-form.
+    pub(crate) fn absolute(&self, method: &str, url: &str, headers: &str) -> String {
+        let host = url.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
+        let (host, identity) = (host.unwrap_or_default(), self.identity());
+        format!("{method} {url} HTTP/1.1\r\nHost: {host}\r\n{identity}{headers}\r\n")
     }
 
     /// Requests over one HTTP/2 connection, one after the other.

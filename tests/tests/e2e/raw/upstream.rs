@@ -16,6 +16,15 @@ pub(crate) struct Upstream {
 impl Upstream {
     /// Answers each request, head and body in one text, with what `answer` makes of it.
     pub(crate) fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::run(answer, usize::MAX)
+    }
+
+    /// Gives this answer to the first request on a connection, and closes it.
+    pub(crate) fn closing(answer: &'static [u8]) -> Self {
+        Self::run(move |_| answer.to_vec(), 1)
+    }
+
+    fn run(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static, requests: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let upstream = Self { address, seen: Arc::default(), stopped: Arc::default() };
@@ -26,7 +35,7 @@ impl Upstream {
                     return;
                 }
                 let (seen, answer) = (seen.clone(), answer.clone());
-                std::thread::spawn(move || serve(stream, &seen, &*answer));
+                std::thread::spawn(move || serve(stream, &seen, &*answer, requests));
             }
         });
         upstream
@@ -57,9 +66,15 @@ pub(crate) fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{headers}\r\n").as_bytes(), body].concat()
 }
 
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Vec<u8>) {
+fn serve(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<String>>,
+    answer: &dyn Fn(&str) -> Vec<u8>,
+    requests: usize,
+) {
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok();
-    while let Some(request) = read_request(&mut stream) {
+    for _ in 0..requests {
+        let Some(request) = read_request(&mut stream) else { break };
         seen.lock().expect("no holder panics").push(request.clone());
         if stream.write_all(&answer(&request)).is_err() {
             return;
