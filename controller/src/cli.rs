@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hudson_proxy::dial::ConnectTo;
 use hudson_schema::budget::{Amount, BudgetMap};
+use hudson_schema::config::{BottleAddress, ListenAddress};
 use hudson_schema::{AgentName, BottleName, Format, Policy, Provider, RunId};
 use std::path::PathBuf;
 
@@ -130,8 +131,8 @@ pub struct NetworkArgs {
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Listen here instead of `proxy.listen` in settings.yml
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Vec<std::net::SocketAddr>,
+    #[arg(long, value_name = "ADDRESS:PORT|unix:/PATH[,mode=0660]")]
+    pub listen: Vec<ListenAddress>,
     /// How upstreams are reached.
     #[command(flatten)]
     pub network: NetworkArgs,
@@ -171,6 +172,10 @@ pub struct BottleAddArgs {
     /// What happens when a budget is spent
     #[arg(long, value_name = "cutoff|freeze|kill")]
     pub on_exhausted: Option<Policy>,
+    /// Listen here too, for this bottle's clients alone, which need no credentials there: an address of this host in the
+    /// bottle's own network, or a socket that only the bottle can open
+    #[arg(long, value_name = "ADDRESS:PORT|unix:/PATH[,mode=0660]")]
+    pub listen: Option<BottleAddress>,
 }
 
 /// Arguments of `hudson usage`.

@@ -7,12 +7,12 @@ use crate::instance::Instance;
 use anyhow::{Context, Result, bail};
 use hudson_proxy::LaunchSecret;
 use hudson_schema::RunId;
+use hudson_schema::config::{BottleAddress, ListenAddress};
 use hudson_schema::home::Home;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 enum Request {
-    /// Serve a run that stands in the ledger, with these credentials.
-    RunServe { run: RunId, secrets: BTreeMap<String, Secret> },
+    /// Serve a run that stands in the ledger, with these credentials, and at this address of its own.
+    RunServe { run: RunId, secrets: BTreeMap<String, Secret>, listen: Option<BottleAddress> },
     /// Say what is going on.
     Status,
 }
@@ -50,7 +50,10 @@ pub struct Answer {
     /// Its process.
     pub pid: u32,
     /// Where its proxy listens.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<ListenAddress>,
+    /// The address that was asked for, of one bottle alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_address: Option<ListenAddress>,
     /// What is wrong with the configuration files, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration_fault: Option<String>,
@@ -120,23 +123,35 @@ async fn answer(stream: UnixStream, instance: &Instance) -> Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reader.take(MAX_LINE)).read_line(&mut line).await?;
-    let error = match serde_json::from_str(&line) {
-        Ok(Request::Status) => None,
-        Ok(Request::RunServe { run, secrets }) => run_serve(instance, &run, secrets).await.err(),
+    let outcome = match serde_json::from_str(&line) {
+        Ok(Request::Status) => Ok(None),
+        Ok(Request::RunServe { run, secrets, listen }) => {
+            run_serve(instance, &run, secrets, listen.as_ref()).await
+        }
         // serde_json's words could quote a secret: only the place is told.
-        Err(error) => Some(anyhow::anyhow!("not a request of this version, at column {}", error.column())),
+        Err(error) => Err(anyhow::anyhow!("not a request of this version, at column {}", error.column())),
+    };
+    let (own_address, error) = match outcome {
+        Ok(address) => (address, None),
+        Err(error) => (None, Some(format!("{error:#}"))),
     };
     let answer = Answer {
-        error: error.map(|error| format!("{error:#}")),
+        error,
         pid: std::process::id(),
         addresses: instance.addresses.clone(),
+        own_address,
         configuration_fault: instance.runs.fault(),
     };
     writer.write_all(format!("{}\n", serde_json::to_string(&answer)?).as_bytes()).await?;
     Ok(())
 }
 
-async fn run_serve(instance: &Instance, run: &RunId, secrets: BTreeMap<String, Secret>) -> Result<()> {
+async fn run_serve(
+    instance: &Instance,
+    run: &RunId,
+    secrets: BTreeMap<String, Secret>,
+    listen: Option<&BottleAddress>,
+) -> Result<Option<ListenAddress>> {
     let record = instance.ledger.run_fetch(run).await?.context("the ledger has no such run")?;
     let secrets = secrets
         .into_iter()
@@ -148,12 +163,20 @@ async fn run_serve(instance: &Instance, run: &RunId, secrets: BTreeMap<String, S
             (name, secret)
         })
         .collect();
-    instance.runs.insert(&record, secrets)?;
-    Ok(())
+    let serve = || instance.runs.insert(&record, secrets);
+    match listen {
+        None => serve().map(|_| None),
+        Some(address) => instance.serve_at(address, serve).await.map(Some),
+    }
 }
 
-/// Hands a run over to the running `hudson up`.
-pub async fn hand_over(home: &Home, run: &RunId, secrets: &HashMap<String, LaunchSecret>) -> Result<Answer> {
+/// Hands a run over to the running `hudson up`, to be served at an address of its own too if one is named.
+pub async fn hand_over(
+    home: &Home,
+    run: &RunId,
+    secrets: &HashMap<String, LaunchSecret>,
+    listen: Option<&BottleAddress>,
+) -> Result<Answer> {
     let secrets = secrets
         .iter()
         .map(|(name, secret)| {
@@ -166,7 +189,7 @@ pub async fn hand_over(home: &Home, run: &RunId, secrets: &HashMap<String, Launc
             (name.clone(), secret)
         })
         .collect();
-    let answer = ask(home, &Request::RunServe { run: run.clone(), secrets })
+    let answer = ask(home, &Request::RunServe { run: run.clone(), secrets, listen: listen.cloned() })
         .await?
         .context("hudson up ended just now; try again")?;
     match &answer.error {

@@ -6,19 +6,16 @@ use crate::runs::Runs;
 use crate::{network, reload};
 use anyhow::{Context, Result};
 use hudson_proxy::tls::{CertificateAuthority, LeafCache};
-use hudson_proxy::{Proxy, ProxyParts};
-use hudson_schema::config::Settings;
+use hudson_proxy::{OwnListeners, Proxy, ProxyParts, Run};
+use hudson_schema::config::{BottleAddress, ListenAddress, Settings};
 use hudson_schema::home::Home;
 use hudson_schema::ledger::SharedLedger;
 use hudson_schema::ledger::sqlite::SqliteLedger;
-use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long what is in flight may go on after the end was asked for.
-const GRACE: Duration = Duration::from_secs(10);
 /// How often the holds of owners that died are looked for.
 const REAP_EVERY: Duration = Duration::from_secs(10);
 
@@ -33,14 +30,15 @@ pub struct Instance {
     /// Its events.
     pub events: Arc<EventLog>,
     /// Where it listens.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<ListenAddress>,
+    own: OwnListeners,
     proxy: Proxy,
 }
 
 /// How to start one.
 pub struct Options<'a> {
     /// Where to listen.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
     /// How upstreams are reached.
     pub network: &'a NetworkArgs,
     /// Whether it serves only the runs it is given.
@@ -58,8 +56,13 @@ impl Instance {
         let authority = CertificateAuthority::open(&home)?;
         let ledger: SharedLedger = Arc::new(SqliteLedger::open(&home.ledger(), &home.owners())?);
         ledger.holds_reap(now()).await?;
-        let (listeners, addresses) = network::listen(&options.listen).await?;
-        let dialer = network::dialer(options.network, &settings.proxy, addresses.clone())?;
+        let own = OwnListeners::default();
+        let mut listeners = Vec::new();
+        for address in &options.listen {
+            listeners.push(network::listen(address, &own).await?);
+        }
+        let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
+        let dialer = network::dialer(options.network, &settings.proxy, own.clone())?;
         let limits = network::limits(&settings);
         let catalogue = crate::settings::catalogue(&settings);
         let runs = Runs::new(home.clone(), ledger.clone(), settings, options.closed);
@@ -77,7 +80,7 @@ impl Instance {
             let proxy = proxy.clone();
             tokio::spawn(async move { proxy.serve(listener).await });
         }
-        let instance = Self { home, ledger, runs, events, addresses, proxy };
+        let instance = Self { home, ledger, runs, events, addresses, own, proxy };
         instance.keep_current()?;
         Ok(instance)
     }
@@ -114,9 +117,26 @@ impl Instance {
         Ok(())
     }
 
-    /// Ends it: streams may finish for a while, then usage is settled.
-    pub async fn stop(&self, grace: Option<Duration>) {
-        self.proxy.shutdown(grace.unwrap_or(GRACE)).await;
+    /// Serves a run at an address of its own too, for clients that cannot send credentials, until the run ends; where
+    /// that is. `run` is asked for only when the address could be bound.
+    pub async fn serve_at(
+        &self,
+        address: &BottleAddress,
+        run: impl FnOnce() -> Result<Arc<Run>>,
+    ) -> Result<ListenAddress> {
+        let listener = network::listen(address.address(), &self.own).await?;
+        let (run, bound) = (run()?, listener.address().clone());
+        let proxy = self.proxy.clone();
+        tokio::spawn(async move { proxy.serve_run(listener, run).await });
+        Ok(bound)
+    }
+
+    /// Ends it: streams may finish for this long, then usage is settled and the event log written.
+    pub async fn stop(&self, grace: Duration) {
+        self.proxy.shutdown(grace).await;
+        let events = self.events.clone();
+        // A panic there would be a log that cannot be written, which stops nothing.
+        let _ = tokio::task::spawn_blocking(move || events.flush()).await;
     }
 }
 

@@ -1,13 +1,16 @@
 //! `hudson proxy` as bot-bottle's sidecar: one bottle whose routes file is named by `EGRESS_ROUTES` and whose run the
-//! launcher names by `EGRESS_BOTTLE`; the proxy URL is written to the file that `EGRESS_PROXY_URL_FILE` names.
+//! launcher names by `EGRESS_BOTTLE`; the proxy URL is written to the file that `EGRESS_PROXY_URL_FILE` names. At
+//! `EGRESS_LISTEN`, an address in the bottle's own network, its clients need no credentials.
 
 use crate::exit::Exit;
 use crate::instance::Instance;
 use crate::launch::{Prepared, Request};
-use crate::register;
+use crate::{network, register};
 use anyhow::{Context, Result};
 use hudson_schema::BottleName;
+use hudson_schema::config::BottleAddress;
 use secrecy::ExposeSecret;
+use serde_json::json;
 use std::collections::HashMap;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,6 +21,7 @@ pub struct Sidecar {
     routes: PathBuf,
     bottle: BottleName,
     url_file: PathBuf,
+    listen: Option<BottleAddress>,
 }
 
 /// Reads the sidecar's variables; `None` without `EGRESS_ROUTES`.
@@ -31,8 +35,12 @@ pub fn from_environment() -> Result<Option<Sidecar>> {
             "EGRESS_ROUTES is set, so EGRESS_PROXY_URL_FILE must name the file for the bottle's proxy URL",
         )
     })?;
+    let listen = match variable("EGRESS_LISTEN") {
+        Some(text) => Some(text.parse().map_err(|error| Exit::usage(format!("EGRESS_LISTEN: {error}")))?),
+        None => None,
+    };
     let routes = std::path::absolute(routes).context("EGRESS_ROUTES")?;
-    Ok(Some(Sidecar { routes, bottle, url_file: PathBuf::from(url_file) }))
+    Ok(Some(Sidecar { routes, bottle, url_file: PathBuf::from(url_file), listen }))
 }
 
 impl Sidecar {
@@ -45,10 +53,17 @@ impl Sidecar {
             ..Request::default()
         };
         let prepared = Prepared::new(&instance.home, request)?;
+        let address = network::first_tcp(&instance.addresses)?;
         let registered = register::register(&instance.ledger, &prepared).await?;
-        instance.runs.insert(&registered.record, HashMap::new())?;
-        let address = instance.addresses.first().context("the proxy listens nowhere")?;
-        let url = registered.proxy_url(*address);
+        let url = registered.proxy_url(address);
+        let serve = || instance.runs.insert(&registered.record, HashMap::new());
+        match &self.listen {
+            None => drop(serve()?),
+            Some(address) => {
+                let address = instance.serve_at(address, serve).await?;
+                instance.events.write("bottle_listening", json!({"address": address}));
+            }
+        }
         std::fs::OpenOptions::new()
             .write(true)
             .create(true)

@@ -5,6 +5,7 @@
 //! Refusals that a person should read are given inside the tunnel, with our own leaf and without a dial: clients retry
 //! a refused CONNECT for ever and show nothing. Only a failed dial and a full house are answers to CONNECT itself.
 
+use crate::activity::{Activity, HeadTimer};
 use crate::body::{self, Body};
 use crate::dial::DialFault;
 use crate::event::Event;
@@ -12,15 +13,16 @@ use crate::opaque;
 use crate::policy::{self, judge};
 use crate::request::{self, Origin};
 use crate::run::Run;
-use crate::shared::Shared;
+use crate::shared::{Shared, Tasks};
+use crate::tasks::{Whose, caught};
 use crate::tls::{self, AcceptFault, Alpn};
 use crate::tunnel::{TooManyTunnels, Tunnel, TunnelGuard};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hudson_schema::config::{Authority, Scheme};
 use hudson_schema::{Refusal, RefusalCode};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,28 +31,35 @@ use std::future::Future;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_util::task::TaskTracker;
-
-/// Streams that one HTTP/2 client may have open at once, as in other servers.
-const HTTP2_STREAMS: u32 = 128;
 
 /// Answers a CONNECT and, when it is answered 200, goes on in a task of its own.
 pub(crate) async fn open(
     shared: Arc<Shared>,
     run: Arc<Run>,
+    activity: Arc<Activity>,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
-    match prepare(&shared, &run, &request).await {
+    let prepared = tokio::select! {
+        prepared = prepare(&shared, &run, &request) => prepared,
+        () = shared.shutdown.cancelled() => Err(stopping()),
+    };
+    match prepared {
         Ok(opening) => {
             let upgrade = hyper::upgrade::on(&mut request);
             let tunnel = opening.guard.tunnel.clone();
+            let whose = whose(&tunnel);
             let shared = shared.clone();
             tokio::spawn(async move {
-                tokio::select! {
-                    () = serve(shared, run.clone(), opening, upgrade) => {}
-                    () = tunnel.token.cancelled() => {}
-                    () = run.token.cancelled() => {}
-                }
+                let (events, idle) = (shared.events.clone(), shared.limits.idle);
+                let tunnelling = async {
+                    tokio::select! {
+                        () = serve(shared, run.clone(), activity.clone(), opening, upgrade) => {}
+                        () = activity.silence(idle) => {}
+                        () = tunnel.token.cancelled() => {}
+                        () = run.token.cancelled() => {}
+                    }
+                };
+                caught(&*events, &whose, tunnelling).await;
             });
             Response::new(body::empty())
         }
@@ -136,7 +145,22 @@ pub(crate) fn too_many(fault: &TooManyTunnels) -> Refusal {
     Refusal::new(RefusalCode::TooManyTunnels, format!("{fault}.")).with_retry_after(1)
 }
 
-async fn serve(shared: Arc<Shared>, run: Arc<Run>, opening: Opening, upgrade: OnUpgrade) {
+/// The refusal of a proxy that takes nothing new.
+pub(crate) fn stopping() -> Refusal {
+    Refusal::new(RefusalCode::TooManyTunnels, "The proxy is shutting down.").with_retry_after(1)
+}
+
+fn whose(tunnel: &Tunnel) -> Whose {
+    Whose { run: Some(tunnel.run.clone()), host: Some(tunnel.host.to_string()) }
+}
+
+async fn serve(
+    shared: Arc<Shared>,
+    run: Arc<Run>,
+    activity: Arc<Activity>,
+    opening: Opening,
+    upgrade: OnUpgrade,
+) {
     let Ok(upgraded) = upgrade.await else { return };
     let Opening { guard, inside } = opening;
     let tunnel = &guard.tunnel;
@@ -150,8 +174,12 @@ async fn serve(shared: Arc<Shared>, run: Arc<Run>, opening: Opening, upgrade: On
             return;
         }
     };
-    let accepted =
-        tls::accept(TokioIo::new(upgraded), &tunnel.host, &shared.leaves, alpn, shared.limits.tls).await;
+    let accepting =
+        tls::accept(TokioIo::new(upgraded), &tunnel.host, &shared.leaves, alpn, shared.limits.tls);
+    let accepted = tokio::select! {
+        accepted = accepting => accepted,
+        () = shared.shutdown.cancelled() => return,
+    };
     let client = match accepted {
         Ok(client) => client,
         Err(fault) => return failed(&shared, &run, tunnel, &fault),
@@ -166,24 +194,26 @@ async fn serve(shared: Arc<Shared>, run: Arc<Run>, opening: Opening, upgrade: On
         place: None,
     });
     match client.http2 {
-        true => serve_http2(&shared, origin, client.stream).await,
-        false => serve_http1(&shared, origin, client.stream).await,
+        true => serve_http2(&shared, origin, whose(tunnel), client.stream).await,
+        false => serve_http1(&shared, origin, activity, client.stream).await,
     }
 }
 
 async fn serve_http1(
     shared: &Shared,
     origin: Arc<Origin>,
+    activity: Arc<Activity>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) {
     let service = service_fn(move |request| {
         let origin = origin.clone();
         async move { Ok::<_, Infallible>(request::answer(origin, request).await) }
     });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(shared.limits.idle)
-        .max_buf_size(shared.limits.header_bytes.max(8192))
+    let serving = shared
+        .limits
+        .http1()
+        .timer(HeadTimer::new(activity))
+        .header_read_timeout(shared.limits.header)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     tokio::select! {
@@ -198,15 +228,22 @@ async fn serve_http1(
 async fn serve_http2(
     shared: &Shared,
     origin: Arc<Origin>,
+    whose: Whose,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) {
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let origin = origin.clone();
-        async move { Ok::<_, Infallible>(request::answer(origin, request).await) }
+        async move {
+            Ok::<_, Infallible>(match request.headers().len() > origin.shared.limits.headers {
+                true => too_many_headers(&origin, &request),
+                false => request::answer(origin, request).await,
+            })
+        }
     });
-    let serving = http2::Builder::new(Tracked(shared.tasks.clone()))
+    let serving = http2::Builder::new(Tracked(shared.tasks.clone(), whose))
         .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_concurrent_streams(shared.limits.streams)
+        .max_pending_accept_reset_streams(shared.limits.pending_resets)
         .max_header_list_size(u32::try_from(shared.limits.header_bytes).unwrap_or(u32::MAX))
         .adaptive_window(true)
         .serve_connection(TokioIo::new(stream), service);
@@ -220,16 +257,29 @@ async fn serve_http2(
     }
 }
 
-/// Spawns the streams of an HTTP/2 connection where shutting down waits for them: they own settlements.
+/// 431 (RFC 6585 section 5), which hyper answers by itself on HTTP/1.1.
+fn too_many_headers(origin: &Origin, request: &Request<Incoming>) -> Response<Body> {
+    let limit = origin.shared.limits.headers;
+    let refusal =
+        Refusal::new(RefusalCode::MalformedRequest, format!("There are more than {limit} headers."));
+    let mut response = request::respond(&refusal, None);
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let status = Some(response.status());
+    request::report(&origin.shared, Some(&origin.run), request.method(), request.uri(), status, &refusal);
+    response
+}
+
+/// Spawns the streams of an HTTP/2 connection where shutting down waits for them: they own settlements. One that panics
+/// is reset alone.
 #[derive(Clone)]
-struct Tracked(TaskTracker);
+struct Tracked(Tasks, Whose);
 
 impl<F> Executor<F> for Tracked
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        self.0.spawn(stream);
+        self.0.spawn_for(self.1.clone(), stream);
     }
 }
 

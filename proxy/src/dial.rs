@@ -6,7 +6,9 @@
 
 mod corporate;
 
+use crate::listener::OwnListeners;
 use crate::policy::address::{self, AddressFault};
+use crate::resolve::Resolver;
 use crate::tls::{UpstreamTls, Wire};
 use hudson_schema::config::{Authority, Host, IpNetwork, Scheme};
 use rustls::pki_types::ServerName;
@@ -15,17 +17,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls;
 
 /// Opens connections to upstreams.
+#[derive(Clone)]
 pub struct Dialer {
     /// Redirections of the dial, for tests and corporate networks.
     pub connect_to: Vec<ConnectTo>,
     /// Hudson's own listeners; never dialled, whatever a route allows.
-    pub own: Vec<SocketAddr>,
+    pub own: OwnListeners,
+    /// Names to addresses.
+    pub resolver: Resolver,
     /// TLS without a route's own CA file.
     pub tls: UpstreamTls,
     /// Limits in time.
@@ -154,6 +159,12 @@ pub enum DialFault {
 }
 
 impl Dialer {
+    /// The same, with lookups of its own: for another run.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { resolver: self.resolver.share(), ..self.clone() }
+    }
+
     /// Dials a target.
     pub async fn dial(&self, target: Target<'_>) -> Result<UpstreamStream, DialFault> {
         let host = target.host.to_string();
@@ -212,9 +223,10 @@ impl Dialer {
     async fn resolve(&self, target: &Target<'_>) -> io::Result<Result<Vec<SocketAddr>, DialFault>> {
         let asked = Authority { host: target.host.clone(), port: target.port };
         let fault = |fault| DialFault::Address { host: target.host.to_string(), fault };
+        let own = self.own.all();
         if let (Some(_), Some(ip)) = (target.proxy, target.host.ip()) {
             let literal = [SocketAddr::new(ip, target.port)];
-            if let Err(refused) = address::check(&literal, target.allow, &self.own) {
+            if let Err(refused) = address::check(&literal, target.allow, &own) {
                 return Ok(Err(fault(refused)));
             }
         }
@@ -226,13 +238,13 @@ impl Dialer {
         let dialled = redirected.unwrap_or(&asked);
         let addresses: Vec<SocketAddr> = match (dialled.host.ip(), dialled.host.name()) {
             (Some(ip), _) => vec![SocketAddr::new(ip, dialled.port)],
-            (None, Some(name)) => lookup_host((name, dialled.port)).await?.collect(),
+            (None, Some(name)) => self.resolver.lookup(name, dialled.port).await?,
             (None, None) => Vec::new(),
         };
         let checked = match redirected {
             // The operator named this address; Hudson's own stay out of bounds all the same.
-            Some(_) => address::check_own(&addresses, &self.own),
-            None => address::check(&addresses, target.allow, &self.own),
+            Some(_) => address::check_own(&addresses, &own),
+            None => address::check(&addresses, target.allow, &own),
         };
         Ok(checked.map(|()| addresses).map_err(fault))
     }

@@ -22,6 +22,21 @@ pub enum Event {
         /// The system's words.
         error: String,
     },
+    /// Somebody holds more connections open than one address may have that does not say whose it is; its oldest was
+    /// closed.
+    ConnectionDisplaced {
+        /// Where they come from.
+        peer: String,
+    },
+    /// A task met a fault of Hudson's own and ended; whatever it served was closed, and nothing else.
+    TaskPanicked {
+        /// The run, if it was one's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run: Option<RunId>,
+        /// The host that was spoken to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
+    },
     /// The ledger failed where nobody could be answered.
     LedgerFailed {
         /// What was being done.

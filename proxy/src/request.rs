@@ -119,7 +119,7 @@ fn format_of(origin: &Origin, method: &Method, uri: &Uri) -> Option<Format> {
 
 /// A run's upstream client.
 pub(crate) fn upstream(shared: &Shared, run: &Arc<Run>) -> Arc<UpstreamClient> {
-    run.upstream(|| UpstreamClient::new(shared.dialer.clone(), Arc::downgrade(run)))
+    run.upstream(|| UpstreamClient::new(Arc::new(shared.dialer.share()), Arc::downgrade(run)))
 }
 
 fn first_route<'a>(

@@ -3,23 +3,24 @@
 
 use crate::dial::Dialer;
 use crate::event::EventSink;
+use crate::places::{PlaceLimits, Places};
 use crate::run::RunSource;
+pub(crate) use crate::tasks::Tasks;
 use crate::tls::LeafCache;
 use crate::tunnel::{TunnelLimits, Tunnels};
 use arc_swap::ArcSwap;
 use hudson_meter::Catalogue;
 use hudson_schema::ledger::SharedLedger;
+use hyper::server::conn::http1;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// What bodies that are read whole may take together, in KiB: many of any size, a few dozen of the largest.
 pub(crate) const BODIES_KIB: usize = 1 << 20;
-/// Connections beyond the tunnels: clients that have not opened theirs yet, and plain HTTP.
-const UNIDENTIFIED: usize = 1024;
+/// The headers for which hyper has room without asking for memory at each request.
+const HEADERS_ON_STACK: usize = 100;
 
 /// What a proxy is made of.
 pub struct ProxyParts {
@@ -44,16 +45,26 @@ pub struct ProxyParts {
 pub struct ProxyLimits {
     /// Open tunnels.
     pub tunnels: TunnelLimits,
-    /// Reading a request head from a client that is not identified yet.
+    /// Open connections that are no tunnel.
+    pub places: PlaceLimits,
+    /// Reading a request head: from its first byte, or from the beginning of a connection to the proxy itself.
     pub header: Duration,
+    /// Reading a body that has to be read whole.
+    pub body: Duration,
     /// The client's TLS handshake.
     pub tls: Duration,
     /// From sending a request to its response head.
     pub response: Duration,
-    /// A tunnel without a request.
+    /// A connection without a byte in either direction.
     pub idle: Duration,
     /// A request head, in bytes.
     pub header_bytes: usize,
+    /// Headers of a request.
+    pub headers: usize,
+    /// Open streams of one HTTP/2 connection.
+    pub streams: u32,
+    /// Streams of one HTTP/2 connection that were reset before they were looked at.
+    pub pending_resets: usize,
     /// A body that has to be read whole, in bytes.
     pub body_bytes: usize,
     /// Responses read on after their client left.
@@ -79,14 +90,16 @@ pub(crate) struct Shared {
     /// KiB of bodies that are being read whole, over all bottles.
     pub(crate) bodies: Arc<Semaphore>,
     /// Work that must end before the process does: settlements and detached reading.
-    pub(crate) tasks: TaskTracker,
-    /// Ends listening and idle connections.
+    pub(crate) tasks: Tasks,
+    /// The first step of shutting down: ends listening and idle connections.
     pub(crate) shutdown: CancellationToken,
-    /// Ends reading on without a client.
+    /// The second: ends reading on without a client, and what can tell its client that it ends.
     pub(crate) abort: CancellationToken,
-    /// Connections, identified or not.
+    /// The third: ends connections that are still open.
+    pub(crate) ended: CancellationToken,
+    /// Connections that are no tunnel.
     pub(crate) connections: Arc<Semaphore>,
-    pub(crate) last_unidentified: AtomicI64,
+    pub(crate) places: Arc<Places>,
 }
 
 impl Shared {
@@ -96,6 +109,7 @@ impl Shared {
             ledger: parts.ledger,
             runs: parts.runs,
             catalogue: ArcSwap::from_pointee(parts.catalogue),
+            tasks: Tasks::new(parts.events.clone()),
             events: parts.events,
             leaves: parts.leaves,
             dialer: Arc::new(parts.dialer),
@@ -103,12 +117,24 @@ impl Shared {
             tunnels: Tunnels::new(limits.tunnels),
             detached: Arc::new(Semaphore::new(limits.detached)),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
-            tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             abort: CancellationToken::new(),
-            connections: Arc::new(Semaphore::new(limits.tunnels.total.saturating_add(UNIDENTIFIED))),
-            last_unidentified: AtomicI64::new(0),
+            ended: CancellationToken::new(),
+            connections: Arc::new(Semaphore::new(limits.tunnels.total.saturating_add(limits.places.total))),
+            places: Places::new(limits.places),
         }
+    }
+}
+
+impl ProxyLimits {
+    /// An HTTP/1.1 server that keeps these limits.
+    pub(crate) fn http1(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        builder.max_header_size(self.header_bytes).max_buf_size(self.header_bytes.max(8192));
+        if self.headers != HEADERS_ON_STACK {
+            builder.max_headers(self.headers);
+        }
+        builder
     }
 }
 

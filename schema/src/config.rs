@@ -43,8 +43,9 @@ pub use route::{
 pub use rules::{ApprovalMode, Bind, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{
-    ApprovalSettings, Approvers, ControlListen, ControlSettings, Cutoff, CutoffScope, Estimate, Fatigue,
-    FatigueAction, InFlight, LedgerSetting, ListenSetting, NotifySetting, OnTimeout, ProviderSettings,
-    ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous, TelegramSetting, Tier, WebhookSetting,
+    ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings, Cutoff, CutoffScope,
+    Estimate, Fatigue, FatigueAction, InFlight, LedgerSetting, ListenAddress, ListenSetting, NotifySetting,
+    OnTimeout, ProviderSettings, ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous,
+    TelegramSetting, Tier, WebhookSetting,
 };
 pub use values::{EnvName, Period, RateLimit};

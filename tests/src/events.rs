@@ -38,23 +38,28 @@ impl Refusal {
 /// The refusals in the event log, or else in what was printed.
 pub fn refusals(home: &Path, printed: &str) -> Vec<Refusal> {
     let log = std::fs::read_to_string(home.join("log/events.jsonl")).unwrap_or_default();
-    let from_log: Vec<Refusal> = log.lines().filter_map(refusal).collect();
-    if from_log.is_empty() { printed.lines().filter_map(refusal).collect() } else { from_log }
+    let from_log: Vec<Refusal> = log.lines().flat_map(refusal).collect();
+    if from_log.is_empty() { printed.lines().flat_map(refusal).collect() } else { from_log }
 }
 
-fn refusal(line: &str) -> Option<Refusal> {
-    let event: Value = serde_json::from_str(line.trim()).ok()?;
-    // A structured logger may put an event's own fields one level down.
-    let fields = event.get("fields").unwrap_or(&event);
-    let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
-    if text("event")? != "refusal" {
-        return None;
-    }
-    let or_empty = |key: &str| text(key).unwrap_or_default();
-    Some(Refusal {
-        code: text("code")?,
-        method: or_empty("method"),
-        host: or_empty("host"),
-        path: or_empty("path"),
-    })
+/// The refusals that a line tells of: one, or as many as were counted instead of written.
+fn refusal(line: &str) -> Vec<Refusal> {
+    let counted = |event: Value| -> Option<(Refusal, u64)> {
+        let told = if event["event"] == "repeated" { &event["of"] } else { &event["event"] };
+        let count = if event["event"] == "repeated" { event["count"].as_u64()? } else { 1 };
+        if told != "refusal" {
+            return None;
+        }
+        let text = |key: &str| event.get(key).and_then(Value::as_str).map(str::to_owned);
+        let or_empty = |key: &str| text(key).unwrap_or_default();
+        let refusal = Refusal {
+            code: text("code")?,
+            method: or_empty("method"),
+            host: or_empty("host"),
+            path: or_empty("path"),
+        };
+        Some((refusal, count))
+    };
+    let counted = serde_json::from_str(line.trim()).ok().and_then(counted);
+    counted.into_iter().flat_map(|(refusal, count)| (0..count).map(move |_| refusal.clone())).collect()
 }

@@ -88,11 +88,6 @@ impl Background {
         Self { child, group }
     }
 
-    /// The program's process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends a signal to the whole group.
     pub fn signal(&self, signal: Signal) {
         // The group may have ended already; that is what was wanted.
@@ -103,6 +98,11 @@ impl Background {
     pub fn kill_now(&mut self) {
         self.child.kill().expect("the program still runs");
         self.child.wait().expect("it is our child");
+    }
+
+    /// The program's process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for the end; false when `limit` comes first.
@@ -122,7 +122,8 @@ impl Background {
         self.wait(Duration::ZERO)
     }
 
-    fn code(&mut self) -> Option<i32> {
+    /// Waits for the end; the exit code, or none where a signal ended it.
+    pub fn code(&mut self) -> Option<i32> {
         self.child.wait().ok().and_then(|status| status.code())
     }
 }

@@ -23,22 +23,23 @@ use server::Server;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves a folder of recordings until told to stop.
 pub(super) async fn execute(context: &Context, arguments: ReplayArgs) -> Result<u8> {
     let recordings = Recordings::new(manifest::read(&arguments.directory)?);
     let authority = Authority::make().context("making the throw-away CA")?;
-    let (listeners, addresses) = network::listen(&[arguments.listen]).await?;
-    let address = addresses.first().copied().context("nothing to listen on")?;
+    let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
+        format!("cannot listen on {}; is another hudson running there?", arguments.listen)
+    })?;
+    let address = listener.local_addr()?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("waiting for signals")?;
     let ca_file = CaFile::write(arguments.ca_file.as_deref(), authority.certificate_pem())?;
     let streams = recordings.len();
     let server = Arc::new(Server { recordings, gap: Duration::from_millis(arguments.gap) });
-    for listener in listeners {
-        tokio::spawn(server::serve(listener, authority.acceptor()?, server.clone()));
-    }
+    tokio::spawn(server::serve(listener, authority.acceptor()?, server));
     let ready = json!({"address": address, "ca_file": ca_file.path, "streams": streams});
     if let Some(path) = &arguments.ready_file {
         network::write_ready(path, &ready)?;

@@ -15,6 +15,7 @@ use crate::supervise::{self, Ended, Program};
 use anyhow::{Context as _, Result};
 use hudson_proxy::RunPolicy;
 use hudson_schema::RunId;
+use hudson_schema::config::ListenAddress;
 use hudson_schema::ledger::sqlite::SqliteLedger;
 use hudson_schema::ledger::{SharedLedger, UsageColumn, UsageQuery, UsageSum};
 use serde_json::{Value, json};
@@ -128,7 +129,7 @@ impl Proxy {
         let log = context.home.event_log();
         let events =
             EventLog::to_file(&log).with_context(|| format!("opening the event log {}", log.display()))?;
-        let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+        let listen = vec![ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))];
         let options = Options { listen, network, closed: true };
         let instance =
             Instance::start(context.home.clone(), prepared.settings.clone(), events, options).await?;
@@ -156,11 +157,12 @@ impl Proxy {
             }
             Self::Shared(_) => {
                 let Answer { addresses, .. } =
-                    control::hand_over(&context.home, &registered.record.id, &prepared.secrets()).await?;
+                    control::hand_over(&context.home, &registered.record.id, &prepared.secrets(), None)
+                        .await?;
                 addresses
             }
         };
-        addresses.first().copied().context("the proxy listens nowhere")
+        network::first_tcp(&addresses)
     }
 
     /// What the run may do, read anew each time: as the proxy has it, or as it was launched where that is elsewhere.
@@ -189,7 +191,7 @@ impl Proxy {
 
     async fn stop(&self) {
         if let Self::Embedded(instance) = self {
-            instance.stop(Some(GRACE)).await;
+            instance.stop(GRACE).await;
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `hudson up` and `hudson proxy`: serving until told to stop.
+//! `hudson up` and `hudson proxy`: serving until told to stop. A first signal lets what is in flight finish for a while;
+//! a second one ends it. Either way usage is settled.
 
 use super::Context;
 use crate::cli::ServeArgs;
@@ -10,6 +11,7 @@ use crate::{enforce, limits, network, sidecar};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves every bottle of this host, and the control socket by which they are added.
@@ -52,7 +54,8 @@ async fn start(
         false => arguments.listen.clone(),
     };
     let options = Options { listen, network: &arguments.network, closed: false };
-    Ok(Arc::new(Instance::start(context.home.clone(), settings, EventLog::to_stderr(), options).await?))
+    let events = EventLog::to_stderr().context("starting the event log")?;
+    Ok(Arc::new(Instance::start(context.home.clone(), settings, events, options).await?))
 }
 
 async fn until_told(instance: &Instance, arguments: &ServeArgs) -> Result<()> {
@@ -63,11 +66,18 @@ async fn until_told(instance: &Instance, arguments: &ServeArgs) -> Result<()> {
         network::write_ready(path, &ready)?;
     }
     instance.events.write("listening", json!({"addresses": instance.addresses}));
+    let mut told = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    told().await;
+    let grace = instance.runs.settings().proxy.shutdown_grace.0;
+    instance.events.write("stopping", json!({"grace_seconds": grace.as_secs_f64()}));
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = instance.stop(grace) => {}
+        () = told() => instance.stop(Duration::ZERO).await,
     }
-    instance.events.write("stopping", json!({}));
-    instance.stop(None).await;
     Ok(())
 }

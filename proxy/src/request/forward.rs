@@ -4,6 +4,7 @@ use super::credential::Credentials;
 use super::echo::{self, RedactHeaders, Redacted};
 use super::{Origin, Target, dial_refusal, head, upstream};
 use crate::body::{self, Body};
+use crate::connect::stopping;
 use crate::tls::Wire;
 use crate::upstream::{dial_fault, is_unsent};
 use bytes::Bytes;
@@ -158,17 +159,13 @@ pub(super) async fn send(
     };
     let ended = async {
         tokio::select! {
-            () = origin.token.cancelled() => {}
-            () = origin.shared.abort.cancelled() => {}
+            () = origin.token.cancelled() => Refusal::new(RefusalCode::BottleCutOff, "This tunnel was ended."),
+            () = origin.shared.abort.cancelled() => stopping(),
         }
     };
     tokio::select! {
         result = sending => result,
-        () = ended => Err(Unsent {
-            refusal: Refusal::new(RefusalCode::BottleCutOff, "This tunnel was ended."),
-            provably: false,
-            stale: false,
-        }),
+        refusal = ended => Err(Unsent { refusal, provably: false, stale: false }),
     }
 }
 

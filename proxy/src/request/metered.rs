@@ -13,6 +13,7 @@ use crate::body::{self, Body};
 use crate::event::Event;
 use crate::run::RunPolicy;
 use crate::shared::BODIES_KIB;
+use crate::tasks::Whose;
 use crate::tls::Wire;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
@@ -27,14 +28,11 @@ use hudson_schema::refusal::BudgetFacts;
 use hudson_schema::{Format, Provider, Refusal, RefusalCode};
 use hyper::body::Incoming;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// How far the live count may be above the truth: nineteen of twenty recorded chat streams are within five times.
 const OVERCOUNT: u64 = 8;
 
-/// How long a client may take to send a body that has to be read whole.
-const BODY_TIME: Duration = Duration::from_secs(60);
 /// How often a request is sent whose connection turned out closed before anything of it was written.
 const ATTEMPTS: usize = 2;
 
@@ -102,7 +100,8 @@ pub(super) async fn exchange(
     // From here on a task of its own: a client that leaves does not end what it has set going, and what the provider
     // charges for is read to its end.
     let (answer, answered) = oneshot::channel();
-    origin.shared.tasks.spawn(async move {
+    let whose = Whose { run: Some(origin.run.id.clone()), host: Some(host) };
+    origin.shared.tasks.spawn_for(whose, async move {
         let response = outbound.send(settler).await;
         drop(room);
         // Without a client the response is dropped here, and its tap reads on.
@@ -192,7 +191,7 @@ async fn room(origin: &Origin, incoming: &Incoming) -> Result<OwnedSemaphorePerm
     // As sent, in clear and rewritten.
     let kib = u32::try_from(size.saturating_mul(3).div_ceil(1024)).unwrap_or(u32::MAX);
     let waiting = origin.shared.bodies.clone().acquire_many_owned(kib.min(BODIES_KIB as u32));
-    match tokio::time::timeout(BODY_TIME, waiting).await {
+    match tokio::time::timeout(origin.shared.limits.body, waiting).await {
         Ok(Ok(room)) => Ok(room),
         _ => {
             Err(Refusal::new(RefusalCode::TooManyTunnels, "Too many large requests at once.")
@@ -204,9 +203,10 @@ async fn room(origin: &Origin, incoming: &Incoming) -> Result<OwnedSemaphorePerm
 /// The body, whole, within its limit.
 async fn read_whole(origin: &Origin, incoming: Incoming) -> Result<Bytes, Refusal> {
     let limit = origin.shared.limits.body_bytes;
-    let reading = tokio::time::timeout(BODY_TIME, Limited::new(incoming, limit).collect());
+    let time = origin.shared.limits.body;
+    let reading = tokio::time::timeout(time, Limited::new(incoming, limit).collect());
     let Ok(read) = reading.await else {
-        let message = format!("The body was not sent within {BODY_TIME:?}.");
+        let message = format!("The body was not sent within {time:?}.");
         return Err(Refusal::new(RefusalCode::MalformedRequest, message));
     };
     match read {

@@ -8,6 +8,7 @@ use super::head;
 use super::settle::Settler;
 use crate::body::BodyError;
 use crate::event::Event;
+use crate::shared::Tasks;
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame};
@@ -20,7 +21,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use tokio_util::task::TaskTracker;
 
 /// How an event ends.
 const EMPTY_LINES: [&[u8]; 3] = [b"\n\n", b"\r\r", b"\r\n\r\n"];
@@ -31,7 +31,7 @@ pub(super) struct Tap {
     open: Option<Open>,
     settling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Where settling goes on when the client leaves in the midst of it.
-    tasks: TaskTracker,
+    tasks: Tasks,
     /// The tunnel's end is the response's end.
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     /// What the client gets after the settlement.

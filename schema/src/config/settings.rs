@@ -3,6 +3,7 @@
 
 mod check;
 mod control;
+mod listen;
 mod proxy;
 mod scopes;
 
@@ -16,6 +17,7 @@ pub use control::{
     ApprovalSettings, Approvers, ControlListen, ControlSettings, Fatigue, FatigueAction, ListenSetting,
     NotifySetting, OnTimeout, TelegramSetting, Tier, WebhookSetting,
 };
+pub use listen::{BottleAddress, ListenAddress};
 pub use proxy::ProxySettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};

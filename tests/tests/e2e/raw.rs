@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hudson_tests::process::{self, Background};
+use hudson_tests::simulator::Options;
 use hudson_tests::{World, clients, hudson};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -27,6 +28,8 @@ pub(crate) use upstream::Upstream;
 pub(crate) struct Setting {
     world: World,
     up: Command,
+    /// Whether the settings say where it listens; a free port of loopback otherwise.
+    listens_as_set: bool,
 }
 
 /// A running `hudson up`, its log, and the simulator behind it.
@@ -46,10 +49,15 @@ fn program(world: &World) -> Command {
 
 /// A stage without any file.
 pub(crate) fn stage() -> Setting {
-    let world = World::new();
+    stage_with(Options::default())
+}
+
+/// A stage whose simulator behaves like this.
+pub(crate) fn stage_with(options: Options) -> Setting {
+    let world = World::with(options);
     let mut up = program(&world);
-    up.args(["up", "--listen", "127.0.0.1:0"]).args(hudson::redirection(&world.simulator));
-    Setting { world, up }
+    up.arg("up").args(hudson::redirection(&world.simulator));
+    Setting { world, up, listens_as_set: false }
 }
 
 /// The usual stage: the bottle `ci` with these routes.
@@ -66,6 +74,11 @@ impl Setting {
 
     pub(crate) fn settings(self, yaml: &str) -> Self {
         self.file("settings.yml", yaml)
+    }
+
+    /// Listens where the settings say.
+    pub(crate) fn listening_as_set(self) -> Self {
+        Self { listens_as_set: true, ..self }
     }
 
     /// A variable of Hudson's own environment.
@@ -104,15 +117,28 @@ impl Setting {
     /// Both model hosts lead to this server instead, whose certificates this CA signs.
     pub(crate) fn instead_of_simulator(self, address: &str, ca_file: &str) -> Self {
         let mut up = program(&self.world);
-        up.args(["up", "--listen", "127.0.0.1:0", "--upstream-ca", ca_file]);
+        up.args(["up", "--upstream-ca", ca_file]);
         for host in ["api.anthropic.com", "api.openai.com"] {
             up.args(["--connect-to", &format!("{host}:443:{address}")]);
         }
         Self { up, ..self }
     }
 
+    /// May have so many files open at once, and can not change that.
+    pub(crate) fn open_files(mut self, limit: u32) -> Self {
+        let mut up = clients::clean("prlimit");
+        up.arg(format!("--nofile={limit}:{limit}")).arg(self.up.get_program()).args(self.up.get_args());
+        up.envs(self.up.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        up.current_dir(self.world.work());
+        self.up = up;
+        self
+    }
+
     pub(crate) fn start(self) -> Stage {
-        let Self { world, mut up } = self;
+        let Self { world, mut up, listens_as_set } = self;
+        if !listens_as_set {
+            up.args(["--listen", "127.0.0.1:0"]);
+        }
         let (ready, log) = (world.scratch().join("ready.json"), world.scratch().join("up.log"));
         let out = std::fs::File::create(&log).expect("the scratch directory takes files");
         up.arg("--home").arg(world.home()).arg("--ready-file").arg(&ready);
@@ -126,7 +152,8 @@ impl Setting {
         .unwrap_or_else(|| panic!("`hudson up` is not ready after 20 s:\n{}", told()));
         let ready = std::fs::read(&ready).expect("the ready file is readable");
         let ready: Value = serde_json::from_slice(&ready).expect("the ready file is JSON");
-        let address = ready["addresses"][0].as_str().and_then(|address| address.parse().ok());
+        let addresses = ready["addresses"].as_array().into_iter().flatten();
+        let address = addresses.filter_map(|address| address.as_str()?.parse().ok()).next();
         Stage { world, address: address.expect("the ready file tells an address"), up, log }
     }
 }
@@ -184,6 +211,24 @@ impl Stage {
     /// Sends a signal to Hudson.
     pub(crate) fn signal(&self, signal: Signal) {
         self.up.signal(signal);
+    }
+
+    /// Waits for Hudson's end; its exit code.
+    #[track_caller]
+    pub(crate) fn ends_within(&mut self, limit: Duration) -> Option<i32> {
+        assert!(self.up.wait(limit), "it still runs after {limit:?}:\n{}", self.log());
+        self.up.code()
+    }
+
+    /// The CPU time that Hudson has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.up.id())).unwrap_or_default();
+        // The fields behind the name, which may have spaces: user and system time are the 12th and 13th, in ticks.
+        let ticks = |field: usize| -> u64 {
+            let fields = stat.rsplit_once(") ").map(|(_, fields)| fields).unwrap_or_default();
+            fields.split(' ').nth(field).and_then(|ticks| ticks.parse().ok()).expect("the process runs")
+        };
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 }
 

@@ -7,11 +7,11 @@ use super::Context;
 use crate::cli::BottleAddArgs;
 use crate::exit::{self, Exit};
 use crate::launch::{Prepared, Request};
-use crate::{control, environment, register};
-use anyhow::{Context as _, Result};
+use crate::{control, environment, network, register};
+use anyhow::{Result, bail};
 use hudson_schema::ledger::SharedLedger;
 use hudson_schema::ledger::sqlite::SqliteLedger;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -37,20 +37,22 @@ pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Resu
     let own = environment::expanded(&prepared.resolved.bottle.env, &variable, &prepared.secret_values())
         .map_err(|error| Exit::usage(format!("bottle {}: {error}", prepared.bottle)))?;
     // Asked before anything is recorded: a run that nobody serves would stay on the books.
-    if control::status(home).await?.is_none() {
-        return Err(Exit {
-            code: exit::FAILED,
-            message: format!(
-                "no `hudson up` serves {}, so nothing would answer at the bottle's proxy URL; start it first",
-                home.path().display()
-            ),
-        }
-        .into());
-    }
+    let up = control::status(home).await?.ok_or_else(|| Exit {
+        code: exit::FAILED,
+        message: format!(
+            "no `hudson up` serves {}, so nothing would answer at the bottle's proxy URL; start it first",
+            home.path().display()
+        ),
+    })?;
+    let listen = arguments.listen.as_ref();
+    let shared = match listen.and_then(|listen| listen.address().tcp()) {
+        Some(_) => None,
+        None => Some(network::first_tcp(&up.addresses)?),
+    };
     let ledger: SharedLedger = Arc::new(SqliteLedger::open(&home.ledger(), &home.owners())?);
     let registered = register::register(&ledger, &prepared).await?;
     let run = &registered.record.id;
-    let served = control::hand_over(home, run, &prepared.secrets()).await;
+    let served = control::hand_over(home, run, &prepared.secrets(), listen).await;
     let answer = match served {
         Ok(answer) => answer,
         Err(error) => {
@@ -58,19 +60,26 @@ pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Resu
             return Err(error);
         }
     };
-    let address = *answer.addresses.first().context("the running `hudson up` listens nowhere")?;
+    let url = match (shared, &answer.own_address) {
+        // Who connects there is the run, so that the URL needs no credentials and clients without them can use it.
+        (None, Some(address)) => SecretString::from(format!("http://{address}")),
+        (None, None) => {
+            bail!("hudson up (process {}) did not say where it listens for the bottle", answer.pid)
+        }
+        (Some(address), _) => registered.proxy_url(address),
+    };
     let mut environment = own;
     environment.extend(prepared.environment());
     // What makes the traffic go through the proxy has the last word.
-    environment.extend(registered.variables(address, home));
+    environment.extend(environment::variables(&url, &home.ca_bundle()));
     let environment: BTreeMap<String, String> =
         environment.into_iter().map(|(name, value)| (name, lossy(&value))).collect();
-    let url = registered.proxy_url(address);
     if context.json {
         output::json(&json!({
             "bottle": prepared.bottle,
             "run": run,
             "proxy_url": url.expose_secret(),
+            "listen": answer.own_address,
             "ca_file": home.ca_bundle(),
             "environment": environment,
         }))?;

@@ -183,7 +183,7 @@ mod tests {
             ("agents: {a/b: {}}\n", "1:10: \"a/b\" cannot be the name of an agent"),
             ("proxy: {max_tunnels: 0}\n", "1:9: found integer `0`, expected a whole number above 0"),
             ("proxy: {connect_timeout: fast}\n", "1:26: \"fast\" is not a period of time"),
-            ("proxy: {listen: [localhost]}\n", "1:17: \"localhost\" is not ADDRESS:PORT"),
+            ("proxy: {listen: [localhost]}\n", "1:18: \"localhost\" is not ADDRESS:PORT"),
             ("control: {metrics: 9464}\n", "1:20: \"9464\" is neither off nor ADDRESS:PORT"),
             ("notify: [{webhok: {}}]\n", "1:11: unknown value \"webhok\"; expected one of webhook, telegram"),
             (

@@ -9,13 +9,16 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use super::answer::{Answer, read_answer};
 
@@ -24,6 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A TLS connection inside a tunnel.
 pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+/// An HTTP/2 connection inside a tunnel.
+pub(crate) struct Http2 {
+    runtime: tokio::runtime::Runtime,
+    sender: SendRequest<Full<Bytes>>,
+    connection: JoinHandle<hyper::Result<()>>,
+}
 
 /// Someone with a bottle's credentials.
 #[derive(Clone)]
@@ -56,13 +66,18 @@ impl Agent {
     }
 
     /// A connection to the proxy.
-    #[allow(clippy::disallowed_methods, reason = "the test is the client, and dials the proxy")]
     pub(crate) fn socket(&self) -> TcpStream {
-        let socket = TcpStream::connect(self.proxy).expect("the proxy listens");
+        self.try_socket().expect("the proxy listens")
+    }
+
+    /// A connection to the proxy, if it still listens.
+    #[allow(clippy::disallowed_methods, reason = "the test is the client, and dials the proxy")]
+    pub(crate) fn try_socket(&self) -> Option<TcpStream> {
+        let socket = TcpStream::connect(self.proxy).ok()?;
         socket.set_nodelay(true).expect("a socket takes options");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes options");
         socket.set_write_timeout(Some(PATIENCE)).expect("a socket takes options");
-        socket
+        Some(socket)
     }
 
     /// CONNECT, and what the proxy says to it.
@@ -167,38 +182,68 @@ impl Agent {
 
     /// Requests over one HTTP/2 connection, one after the other.
     pub(crate) fn http2(&self, host: &str, requests: Vec<Request<Full<Bytes>>>) -> Vec<Answer> {
+        let mut http2 = self.http2_open(host);
+        requests.into_iter().map(|request| http2.ask(request)).collect()
+    }
+
+    /// An HTTP/2 connection to a host.
+    #[track_caller]
+    pub(crate) fn http2_open(&self, host: &str) -> Http2 {
         let socket = self.tunnel(&format!("{host}:443"));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        // A thread of its own answers what the proxy says, also while the test does something else.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
         let config = Arc::new(self.tls_config(&[b"h2"]));
         let name = ServerName::try_from(host.to_owned()).expect("a host is a server name");
-        runtime.block_on(async move {
+        let (sender, connection) = runtime.block_on(async move {
             socket.set_nonblocking(true).expect("a socket takes options");
             let socket = tokio::net::TcpStream::from_std(socket).expect("a socket is one");
             let tls = tokio_rustls::TlsConnector::from(config).connect(name, socket).await;
             let tls = tls.expect("TLS is taken");
             assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "HTTP/2 is not offered");
             let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls));
-            let (mut sender, connection) = handshake.await.expect("HTTP/2 is spoken");
-            tokio::spawn(connection);
-            let mut answers = Vec::new();
-            for request in requests {
-                let asked = format!("{request:?}");
-                let answer = tokio::time::timeout(PATIENCE, async {
-                    let response = sender.send_request(request).await?;
-                    let (parts, body) = response.into_parts();
-                    Ok::<_, hyper::Error>(Answer::of(&parts, body.collect().await?.to_bytes()))
-                });
-                let answer = answer.await.unwrap_or_else(|_| panic!("no answer to {asked}"));
-                answers.push(answer.unwrap_or_else(|error| panic!("{asked}: {error}")));
-            }
-            answers
-        })
+            let (sender, connection) = handshake.await.expect("HTTP/2 is spoken");
+            (sender, tokio::spawn(connection))
+        });
+        Http2 { runtime, sender, connection }
     }
 
     /// One request over HTTP/2.
     pub(crate) fn http2_one(&self, host: &str, request: Request<Full<Bytes>>) -> Answer {
         self.http2(host, vec![request]).remove(0)
+    }
+}
+
+impl Http2 {
+    /// Sends a request and waits for the head of its answer.
+    #[track_caller]
+    pub(crate) fn send(&mut self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        let asked = format!("{request:?}");
+        let sending = self.sender.send_request(request);
+        let answer = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, sending).await });
+        let answer = answer.unwrap_or_else(|_| panic!("no answer to {asked}"));
+        answer.unwrap_or_else(|error| panic!("{asked}: {error}"))
+    }
+
+    /// Reads a body to its end, or to the error that ends it.
+    #[track_caller]
+    pub(crate) fn body(&self, body: Incoming) -> hyper::Result<Bytes> {
+        let reading = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, body.collect()).await });
+        Ok(reading.expect("the body neither ends nor breaks off")?.to_bytes())
+    }
+
+    /// A request and its whole answer.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, request: Request<Full<Bytes>>) -> Answer {
+        let (parts, body) = self.send(request).into_parts();
+        let body = self.body(body).unwrap_or_else(|error| panic!("{parts:?}: {error}"));
+        Answer::of(&parts, body)
+    }
+
+    /// Whether the connection ends within this time.
+    pub(crate) fn ends_within(&mut self, limit: Duration) -> bool {
+        let Self { runtime, connection, .. } = self;
+        runtime.block_on(async { tokio::time::timeout(limit, connection).await }).is_ok()
     }
 }
 
