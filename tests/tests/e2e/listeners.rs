@@ -254,9 +254,11 @@ fn a_sidecar_listens_for_its_bottle_where_it_is_told() {
     };
     process::run(&mut start("0.0.0.0:8080"), SOON).exited(2);
     let mut sidecar = Background::start(&mut start(&address));
-    raw::wait_until(SOON, || path.exists().then_some(())).expect("the sidecar listens");
+    // The file is what its launcher waits for.
+    let told = || std::fs::read_to_string(&url).ok().filter(|url| url.ends_with('\n'));
+    let url = raw::wait_until(SOON, told).expect("the sidecar tells its proxy URL");
+    assert!(url.starts_with("http://"), "no proxy URL");
     assert_eq!(ask(&path, "/budget", "").passed().json()["bottle"], "sidecar");
-    assert!(std::fs::read_to_string(&url).is_ok_and(|url| url.starts_with("http://")), "no proxy URL");
     sidecar.signal(Signal::TERM);
     assert_eq!((sidecar.wait(SOON), sidecar.code()), (true, Some(0)));
     assert!(!path.exists(), "the socket is left behind");
