@@ -3,9 +3,7 @@
 use crate::events::EventLog;
 use crate::runs::Runs;
 use crate::settings::catalogue;
-use hudson_proxy::tunnel::Tunnel;
 use hudson_proxy::{Proxy, policy};
-use hudson_schema::config::{Route, Routes};
 use notify::{RecursiveMode, Watcher};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -68,23 +66,17 @@ fn reload(runs: &Runs, proxy: &Proxy, events: &EventLog) {
         Ok(()) => {
             proxy.set_catalogue(catalogue(&runs.settings()));
             let live = runs.live();
+            // A tunnel whose host is on no route any more ends now, with whatever is in it.
             let ended = proxy.tunnels().end(|tunnel| {
-                live.iter().any(|run| run.id == tunnel.run && !may_stay(tunnel, &run.policy().routes))
+                live.iter().any(|run| {
+                    run.id == tunnel.run
+                        && policy::routes_to(&run.policy().routes, tunnel.scheme, &tunnel.host, tunnel.port)
+                            .is_empty()
+                })
             });
             events.write("configuration_reloaded", json!({"tunnels_ended": ended}));
         }
         Err(error) => events.write("configuration_kept", json!({"error": error})),
-    }
-}
-
-/// Whether a tunnel may stay open under new routes. One whose requests are judged needs a route to its host; one whose
-/// bytes pass unseen needs the very route it was opened under.
-fn may_stay(tunnel: &Tunnel, routes: &Routes) -> bool {
-    match &tunnel.opaque {
-        None => !policy::routes_to(routes, tunnel.scheme, &tunnel.host, tunnel.port).is_empty(),
-        // Where the route stands in the file does not matter.
-        Some(before) => policy::opaque_route(routes, &tunnel.host, tunnel.port)
-            .is_some_and(|now| Route { line: before.line, ..now.clone() } == **before),
     }
 }
 

@@ -11,8 +11,8 @@ use crate::dial::DialFault;
 use crate::event::Event;
 use crate::opaque;
 use crate::policy::{self, judge};
-use crate::request::{self, Origin};
-use crate::run::Run;
+use crate::request::{self, Origin, Place};
+use crate::run::{Run, RunPolicy};
 use crate::shared::{Shared, Tasks};
 use crate::tasks::{Whose, caught};
 use crate::tls::{self, AcceptFault, Alpn};
@@ -82,8 +82,8 @@ enum Inside {
         /// A refusal that only the dial can know; every other is found anew at each request.
         fixed: Option<Refusal>,
     },
-    /// Bytes between the client and this connection.
-    Bytes(TcpStream),
+    /// Bytes between the client and this connection, as long as this policy makes them pass.
+    Bytes(Arc<RunPolicy>, TcpStream),
 }
 
 async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -> Result<Opening, Refusal> {
@@ -102,7 +102,6 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
         scheme: Scheme::Https,
         host: authority.host.clone(),
         port: authority.port,
-        opaque: opaque.cloned().map(Arc::new),
         token: run.token.child_token(),
     };
     let guard = shared.tunnels.register(tunnel).map_err(|fault| too_many(&fault))?;
@@ -123,7 +122,10 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
     let upstream = request::upstream(shared, run);
     let dialled = match opaque {
         Some(_) => match judge::opaque(&shared.catalogue.load(), &authority) {
-            Ok(()) => upstream.connect(&authority.host, authority.port).await.map(Inside::Bytes),
+            Ok(()) => upstream
+                .connect(&authority.host, authority.port)
+                .await
+                .map(|stream| Inside::Bytes(current.clone(), stream)),
             Err(refusal) => Ok(requests(Alpn::Http2, Some(refusal))),
         },
         None => upstream
@@ -163,12 +165,13 @@ async fn serve(
 ) {
     let Ok(upgraded) = upgrade.await else { return };
     let Opening { guard, inside } = opening;
+    let guard = Arc::new(guard);
     let tunnel = &guard.tunnel;
     let (alpn, fixed) = match inside {
         Inside::Requests { alpn, fixed } => (alpn, fixed),
-        Inside::Bytes(upstream) => {
+        Inside::Bytes(policy, upstream) => {
             let client = TokioIo::new(upgraded);
-            if let Err(fault) = opaque::carry(&shared, &run, tunnel, client, upstream).await {
+            if let Err(fault) = opaque::carry(&shared, &run, &policy, tunnel, client, upstream).await {
                 failed(&shared, &run, tunnel, &fault);
             }
             return;
@@ -191,7 +194,7 @@ async fn serve(
         authority: Authority { host: tunnel.host.clone(), port: tunnel.port },
         token: tunnel.token.clone(),
         fixed,
-        place: None,
+        place: Place::Tunnel(Arc::downgrade(&guard)),
     });
     match client.http2 {
         true => serve_http2(&shared, origin, whose(tunnel), client.stream).await,
@@ -214,7 +217,8 @@ async fn serve_http1(
         .http1()
         .timer(HeadTimer::new(activity))
         .header_read_timeout(shared.limits.header)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     tokio::pin!(serving);
     tokio::select! {
         _ = serving.as_mut() => {}

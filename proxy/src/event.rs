@@ -103,7 +103,7 @@ pub enum Event {
         /// Output tokens counted when it was cut.
         counted: u64,
     },
-    /// A tunnel ended because what was in it was not TLS to its host.
+    /// A tunnel ended because what was in it was not TLS to its host, or not WebSocket where it had become one.
     TunnelFailed {
         /// The run.
         run: RunId,
@@ -128,6 +128,37 @@ pub enum Event {
         /// What ended it otherwise.
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
+    },
+    /// A WebSocket was opened (`log: 2`).
+    WebsocketOpened {
+        /// The run.
+        run: RunId,
+        /// The host.
+        host: String,
+        /// The path without its query.
+        path: String,
+    },
+    /// A WebSocket ended (`log: 2`).
+    WebsocketClosed {
+        /// The run.
+        run: RunId,
+        /// The host.
+        host: String,
+        /// The path without its query.
+        path: String,
+        /// Messages that the client sent.
+        messages_sent: u64,
+        /// Bytes in them.
+        bytes_sent: u64,
+        /// Messages that the upstream sent.
+        messages_received: u64,
+        /// Bytes in them.
+        bytes_received: u64,
+        /// What ended it.
+        cause: &'static str,
+        /// The code it was closed with, by whom it was closed first; absent when there was none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<u16>,
     },
     /// Usage was settled.
     UsageSettled {

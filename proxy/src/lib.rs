@@ -25,6 +25,7 @@ mod tasks;
 pub mod tls;
 pub mod tunnel;
 mod upstream;
+pub mod websocket;
 
 pub use event::{Event, EventSink};
 pub use listener::{Listener, OwnListeners};

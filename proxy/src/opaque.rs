@@ -5,20 +5,23 @@
 //! by a route that changed, by the end of the run.
 
 use crate::event::Event;
+use crate::policy;
 use crate::request;
-use crate::run::Run;
+use crate::run::{Run, RunPolicy};
 use crate::shared::Shared;
 use crate::tls::{self, AcceptFault};
 use crate::tunnel::Tunnel;
-use hudson_schema::config::LogLevel;
+use hudson_schema::config::{LogLevel, Route};
 use std::io;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
-/// Carries a tunnel to its end. Its token, and with it the run's, is watched by who calls.
+/// Carries a tunnel that was opened under `policy` to its end. Its token, and with it the run's, is watched by who calls.
 pub(crate) async fn carry<IO>(
     shared: &Shared,
     run: &Run,
+    policy: &Arc<RunPolicy>,
     tunnel: &Tunnel,
     mut client: IO,
     mut upstream: TcpStream,
@@ -34,6 +37,7 @@ where
     let carried = tokio::select! {
         carried = copy_bidirectional(&mut client, &mut upstream) => carried,
         refusal = request::until_blocked(shared, run) => Err(io::Error::other(refusal.message)),
+        () = until_rerouted(run, policy, tunnel) => Err(io::Error::other("its route was changed")),
     };
     if run.policy().routes.log == LogLevel::Full {
         shared.events.emit(Event::OpaqueTunnel {
@@ -45,4 +49,18 @@ where
         });
     }
     Ok(())
+}
+
+/// Waits until the route under which a tunnel was opened is another, or gone.
+async fn until_rerouted(run: &Run, opened: &Arc<RunPolicy>, tunnel: &Tunnel) {
+    // Where a route stands in its file does not matter.
+    let route = |policy: &RunPolicy| {
+        policy::opaque_route(&policy.routes, &tunnel.host, tunnel.port)
+            .map(|route| Route { line: 0, ..route.clone() })
+    };
+    let before = route(opened);
+    let mut policy = opened.clone();
+    while route(&policy) == before {
+        policy = run.policy_after(&policy).await;
+    }
 }

@@ -12,22 +12,24 @@ mod metered;
 mod settle;
 mod tap;
 mod target;
+mod upgrade;
 
 use crate::body::{self, Body};
 use crate::dial::DialFault;
 use crate::event::Event;
 use crate::policy::{self, judge};
-use crate::run::Run;
+use crate::run::{Run, RunPolicy};
 use crate::shared::{Shared, now};
 use crate::tunnel::TunnelGuard;
 use crate::upstream::UpstreamClient;
+use crate::websocket::Offer;
 pub(crate) use block::{block, until_blocked};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hudson_meter::Endpoint;
 use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme};
 use hudson_schema::{Format, Refusal, RefusalCode};
 use hyper::body::Incoming;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 pub(crate) use target::Target;
 use tokio_util::sync::CancellationToken;
 
@@ -44,9 +46,17 @@ pub(crate) struct Origin {
     pub(crate) token: CancellationToken,
     /// A refusal that stands for every request.
     pub(crate) fixed: Option<Refusal>,
-    /// The place of a plain request in the registry; a tunnel holds its own.
+    /// Its place in the registry.
+    pub(crate) place: Place,
+}
+
+/// Who keeps the place in the registry of tunnels.
+pub(crate) enum Place {
+    /// A plain request, for as long as anything of it goes on.
     #[allow(dead_code, reason = "held for its drop")]
-    pub(crate) place: Option<TunnelGuard>,
+    Own(TunnelGuard),
+    /// The tunnel that it came through, and what the tunnel was turned into.
+    Tunnel(Weak<TunnelGuard>),
 }
 
 /// Answers a request: the upstream's response, or a refusal in the shape its client reads.
@@ -70,12 +80,7 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
     }
     let target = target::read(origin, &request)?;
     let policy = origin.run.policy();
-    let asked = target.asked(origin, request.headers());
-    let route = judge::route(&policy.routes, &asked).map_err(|refused| refused.refusal)?;
-    judge::git(route, &asked)?;
-    judge::protocol(&asked)?;
-    judge::credentials(route, &asked)?;
-    let endpoint = judge::endpoint(&origin.shared.catalogue.load(), route, &asked)?;
+    let Judged { route, offer, endpoint } = judged(origin, &policy, &target, request.headers())?;
     if !matches!(endpoint, Endpoint::Metered { .. }) {
         // A metered request asks in the transaction of its hold.
         block(&origin.shared, &origin.run).await?;
@@ -84,6 +89,9 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
     let outcome = match endpoint {
         Endpoint::Metered { provider, format } => {
             metered::exchange(origin, route, &target, credentials, provider, format, request).await
+        }
+        _ if let Some(offer) = offer => {
+            upgrade::exchange(origin, policy.clone(), &target, credentials, offer, request).await
         }
         Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
             forward::relay(origin, &target, credentials, request).await
@@ -99,6 +107,29 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
         });
     }
     outcome
+}
+
+/// What the files say about a request at one moment.
+struct Judged<'a> {
+    route: &'a Route,
+    /// The WebSocket it wants to open.
+    offer: Option<Offer>,
+    endpoint: Endpoint,
+}
+
+fn judged<'a>(
+    origin: &Origin,
+    policy: &'a RunPolicy,
+    target: &Target,
+    headers: &HeaderMap,
+) -> Result<Judged<'a>, Refusal> {
+    let asked = target.asked(origin, headers);
+    let route = judge::route(&policy.routes, &asked).map_err(|refused| refused.refusal)?;
+    judge::git(route, &asked)?;
+    let offer = judge::protocol(&asked)?;
+    judge::credentials(route, &asked)?;
+    let endpoint = judge::endpoint(&origin.shared.catalogue.load(), route, &asked)?;
+    Ok(Judged { route, offer, endpoint })
 }
 
 /// The shape of a refusal: the format that the route or the catalogue reads the endpoint in.

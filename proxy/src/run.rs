@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Finds runs; handed to the proxy by the control plane.
@@ -72,6 +73,8 @@ pub struct Run {
     /// Ends everything of the run.
     pub token: CancellationToken,
     policy: ArcSwap<RunPolicy>,
+    /// Wakes who waits for another policy.
+    policy_changed: Notify,
     upstream: ArcSwapOption<UpstreamClient>,
     block: Mutex<Option<SeenBlock>>,
 }
@@ -101,6 +104,7 @@ impl Run {
             secrets,
             token: CancellationToken::new(),
             policy: ArcSwap::from_pointee(policy),
+            policy_changed: Notify::new(),
             upstream: ArcSwapOption::empty(),
             block: Mutex::new(None),
         }
@@ -115,6 +119,19 @@ impl Run {
     pub fn set_policy(&self, policy: RunPolicy) {
         self.policy.store(Arc::new(policy));
         self.upstream.store(None);
+        self.policy_changed.notify_waiters();
+    }
+
+    /// Waits for another policy than this one: for what goes on without requests that would be judged by it.
+    pub(crate) async fn policy_after(&self, seen: &Arc<RunPolicy>) -> Arc<RunPolicy> {
+        loop {
+            let changed = self.policy_changed.notified();
+            let policy = self.policy();
+            if !Arc::ptr_eq(&policy, seen) {
+                return policy;
+            }
+            changed.await;
+        }
     }
 
     /// Its upstream client, made by `make` when there is none.

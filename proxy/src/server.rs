@@ -310,14 +310,13 @@ async fn plain(shared: Arc<Shared>, run: Arc<Run>, request: Request<Incoming>) -
                 scheme: Scheme::Http,
                 host: authority.host.clone(),
                 port: authority.port,
-                opaque: None,
                 token: run.token.child_token(),
             };
             let token = tunnel.token.clone();
             // A request counts and is ended like a tunnel: its place is kept until its usage is settled.
             match shared.tunnels.register(tunnel) {
                 Ok(guard) => {
-                    let place = Some(guard);
+                    let place = request::Place::Own(guard);
                     let origin =
                         Origin { shared, run, scheme: Scheme::Http, authority, token, fixed: None, place };
                     request::answer(Arc::new(origin), request).await

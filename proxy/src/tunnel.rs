@@ -3,7 +3,7 @@
 //! Invariant: a tunnel is in the registry from before its CONNECT is answered until its last byte; ending it there
 //! ends everything in it. Limits are taken when it is registered and given back when its guard is dropped.
 
-use hudson_schema::config::{Host, Route, Scheme};
+use hudson_schema::config::{Host, Scheme};
 use hudson_schema::{BottleName, RunId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,8 +23,6 @@ pub struct Tunnel {
     pub host: Host,
     /// The port.
     pub port: u16,
-    /// The route under which its bytes pass without being looked at; `None` where its requests are judged.
-    pub opaque: Option<Arc<Route>>,
     /// Ends it.
     pub token: CancellationToken,
 }
@@ -135,7 +133,6 @@ mod tests {
             scheme: Scheme::Https,
             host: Host::parse("a.test").unwrap(),
             port: 443,
-            opaque: None,
             token: CancellationToken::new(),
         }
     }

@@ -2,6 +2,7 @@
 //! says are these same functions.
 
 use super::{ASTERISK, Decision, GitOperation, decide, git_operation, is_ambiguous};
+use crate::websocket::Offer;
 use http::{HeaderMap, Method, StatusCode, header};
 use hudson_meter::{Catalogue, Endpoint};
 use hudson_schema::config::{Authority, MeterSetting, Route, Routes, Scheme, Unmetered};
@@ -88,16 +89,23 @@ pub fn git(route: &Route, asked: &Asked<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// No upgrade is let through yet: what is behind one could not be read. On 426 clients fall back to plain requests.
-pub fn protocol(asked: &Asked<'_>) -> Result<(), Refusal> {
-    match asked.headers.contains_key(header::UPGRADE) {
-        true => Err(Refusal::new(
-            RefusalCode::ProtocolNotAllowed,
-            "Upgrades (WebSocket) are not relayed; use plain HTTP requests.",
-        )
-        .with_status(StatusCode::UPGRADE_REQUIRED.as_u16())),
-        false => Ok(()),
+/// The WebSocket that the request wants to open, if it does. No other upgrade is let through: what is behind it could
+/// not be read. On 426 clients fall back to plain requests.
+pub fn protocol(asked: &Asked<'_>) -> Result<Option<Offer>, Refusal> {
+    match upgrades(asked) {
+        true => Offer::read(asked.method, asked.headers)
+            .map(Some)
+            .map_err(|fault| no_upgrade(&format!("The upgrade is refused: {fault}."))),
+        false => Ok(None),
     }
+}
+
+fn upgrades(asked: &Asked<'_>) -> bool {
+    asked.headers.contains_key(header::UPGRADE)
+}
+
+fn no_upgrade(why: &str) -> Refusal {
+    Refusal::new(RefusalCode::ProtocolNotAllowed, why).with_status(StatusCode::UPGRADE_REQUIRED.as_u16())
 }
 
 /// Whether a host may be reached by an opaque tunnel: not one whose usage has to be read.
@@ -130,8 +138,10 @@ pub fn credentials(route: &Route, asked: &Asked<'_>) -> Result<(), Refusal> {
 /// What the request is to the meter: the route's word, else the catalogue's.
 pub fn endpoint(catalogue: &Catalogue, route: &Route, asked: &Asked<'_>) -> Result<Endpoint, Refusal> {
     let host = asked.authority.host.to_string();
+    // A GET that opens a WebSocket is no mere read: it may be all that a POST to the same path may be.
+    let method = if upgrades(asked) { &Method::POST } else { asked.method };
     let classify =
-        |catalogue: &Catalogue| catalogue.classify(&host, asked.method.as_str(), asked.path, asked.query);
+        |catalogue: &Catalogue| catalogue.classify(&host, method.as_str(), asked.path, asked.query);
     let endpoint = match &route.meter {
         MeterSetting::Default => classify(catalogue),
         MeterSetting::Off => Endpoint::Foreign,
@@ -141,6 +151,11 @@ pub fn endpoint(catalogue: &Catalogue, route: &Route, asked: &Asked<'_>) -> Resu
         }
     };
     if let Endpoint::Metered { format, .. } = &endpoint {
+        if upgrades(asked) {
+            return Err(no_upgrade(
+                "A WebSocket to a metered endpoint is not relayed; use plain HTTP requests.",
+            ));
+        }
         let mask = asked.headers.keys().find(|name| hudson_meter::masks_usage(*format, name.as_str()));
         if let Some(name) = mask {
             return Err(Refusal::new(

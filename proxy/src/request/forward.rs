@@ -8,7 +8,7 @@ use crate::connect::stopping;
 use crate::tls::Wire;
 use crate::upstream::{dial_fault, is_unsent};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, Version, header, response};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, response};
 use http_body::{Body as _, Frame, SizeHint};
 use hudson_dlp::Redactor;
 use hudson_schema::config::Authority;
@@ -39,10 +39,19 @@ pub(super) async fn relay(
     let body = body::boxed(Upload { inner: incoming, unwanted: credentials.replaced() });
     let outbound = build(origin, target, &credentials, parts.headers, body)?;
     let response = send(origin, outbound, wire).await.map_err(|unsent| unsent.refusal)?;
+    respond(origin, &credentials, response)
+}
+
+/// Relays a response that is not metered.
+pub(super) fn respond(
+    origin: &Arc<Origin>,
+    credentials: &Credentials,
+    response: Response<Incoming>,
+) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = response.into_parts();
     head::inbound(&mut parts.headers);
     let body = body::boxed(Ended::new(incoming, origin.clone()));
-    redacted(origin, &credentials, parts, body)
+    redacted(origin, credentials, parts, body)
 }
 
 /// What a request is sent over. HTTP/2 gathers the events of a burst, so it is preferred; a large body goes faster over
@@ -128,8 +137,14 @@ pub(super) async fn send(
     let client = upstream(&origin.shared, &origin.run);
     let host = &origin.authority.host;
     let limit = origin.shared.limits.response;
+    let upgrades = request.headers().contains_key(header::UPGRADE);
     let sending = async {
         match tokio::time::timeout(limit, client.send(request, wire)).await {
+            Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades => {
+                let message = format!("{host}: it switched protocols without being asked to.");
+                let refusal = Refusal::new(RefusalCode::UpstreamUnreachable, message);
+                Err(Unsent { refusal, provably: false, stale: false })
+            }
             Ok(Ok(mut response)) => {
                 // Each hop answers in its own version (RFC 9110 section 6.2): after an upstream's HTTP/1.0 the end of a
                 // body could be told by nothing but the end of the client's connection.

@@ -74,7 +74,7 @@ registry! {
         operator: "look at the event: this is how allowlists are slipped past.";
     /// Something else than TLS and HTTP in the tunnel, or a tunnel in a tunnel.
     ProtocolNotAllowed = "protocol_not_allowed", 405,
-        when: "The tunnel holds something else than TLS with HTTP, a CONNECT inside a tunnel, or an upgrade (426).",
+        when: "The tunnel holds no TLS with HTTP, a CONNECT inside a tunnel, or an upgrade that is not relayed (426).",
         agent: "Use plain HTTP requests over TLS.",
         operator: "nothing is to be done; only what Hudson can read may pass.";
     /// The name resolves to an address that must not be reached.

@@ -35,4 +35,5 @@ mod raw;
 mod reload;
 mod shutdown;
 mod simulator;
+mod websocket;
 mod wire;

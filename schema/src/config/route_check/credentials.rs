@@ -10,7 +10,7 @@ use crate::config::yaml::Document;
 use crate::config::{Credential, Source};
 
 /// Headers that the proxy or HTTP itself owns.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 16] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -19,6 +19,10 @@ const RESERVED: [&str; 12] = [
     "host",
     "keep-alive",
     "proxy-authorization",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
     "te",
     "trailer",
     "transfer-encoding",

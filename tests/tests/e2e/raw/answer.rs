@@ -77,7 +77,7 @@ pub(crate) fn read_answer(stream: &mut impl Read, bare: bool) -> io::Result<Answ
     let status: u16 = status.ok_or_else(|| io::Error::other(format!("no status line: {head}")))?;
     let mut answer = Answer { status, headers: lines.filter_map(header_line).collect(), body: Vec::new() };
     // An answer to CONNECT has a body only when it is a refusal.
-    if (bare && status == 200) || matches!(status, 204 | 304) {
+    if (bare && status == 200) || matches!(status, 101 | 204 | 304) {
         return Ok(answer);
     }
     if answer.header("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {

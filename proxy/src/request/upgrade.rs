@@ -1,0 +1,202 @@
+//! Opening a WebSocket for the client: the request goes the way of every other, the upstream's own answer comes back,
+//! and only its 101 turns the connection into something else.
+//!
+//! Invariant: no 101 is given that the upstream did not give, for what the client offered and without extensions; what
+//! is open is judged again whenever a request would be judged differently, and ended when it would be refused.
+
+mod lane;
+mod relay;
+
+use super::credential::Credentials;
+use super::echo::RedactHeaders;
+use super::{Origin, Place, Target, first_route, forward, head, judged, until_blocked};
+use crate::body::{self, Body};
+use crate::event::Event;
+use crate::run::RunPolicy;
+use crate::tasks::Whose;
+use crate::tls::Wire;
+use crate::tunnel::TunnelGuard;
+use crate::websocket::{self, Offer};
+use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
+use hudson_dlp::Redactor;
+use hudson_schema::config::{Authority, Credential, IpNetwork, LogLevel, Upstream};
+use hudson_schema::{Refusal, RefusalCode, RunId};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use relay::{Cause, Order, Relayed};
+use secrecy::SecretString;
+use std::sync::Arc;
+
+/// Sends the opening handshake on and, when the upstream accepts it, relays in a task of its own.
+pub(super) async fn exchange(
+    origin: &Arc<Origin>,
+    policy: Arc<RunPolicy>,
+    target: &Target,
+    credentials: Credentials,
+    offer: Offer,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    if request.version() != Version::HTTP_11 || !request.body().is_end_stream() {
+        let message = "A WebSocket is opened over HTTP/1.1, by a request without a body.";
+        return Err(Refusal::new(RefusalCode::MalformedRequest, message));
+    }
+    let client = hyper::upgrade::on(&mut request);
+    let (parts, _) = request.into_parts();
+    let mut headers = parts.headers.clone();
+    if !credentials.is_empty() {
+        head::readable_encodings(&mut headers, true);
+    }
+    headers.remove(header::CONTENT_LENGTH);
+    let mut outbound = forward::build(origin, target, &credentials, headers, body::empty())?;
+    offer.put_on(outbound.headers_mut());
+    let mut response = forward::send(origin, outbound, Wire::Http1).await.map_err(|unsent| unsent.refusal)?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return forward::respond(origin, &credentials, response);
+    }
+    offer.check(response.headers()).map_err(|fault| {
+        let message = format!("{}: {fault}.", origin.authority.host);
+        Refusal::new(RefusalCode::UpstreamUnreachable, message)
+    })?;
+    let opened = Opened {
+        place: origin.tunnel()?,
+        origin: origin.clone(),
+        policy,
+        target: target.clone(),
+        asked: parts.headers,
+        values: credentials.values(),
+    };
+    let upstream = hyper::upgrade::on(&mut response);
+    let whose = Whose { run: Some(origin.run.id.clone()), host: Some(origin.authority.host.to_string()) };
+    origin.shared.tasks.spawn_for(whose, opened.relay(client, upstream));
+    Ok(accepted(&credentials, response))
+}
+
+/// The upstream's 101, as it may be given to the client.
+fn accepted(credentials: &Credentials, response: Response<Incoming>) -> Response<Body> {
+    let (mut parts, _) = response.into_parts();
+    head::inbound(&mut parts.headers);
+    if let Some(redactor) = Redactor::new(credentials.values()) {
+        parts.headers = redactor.redacted(parts.headers);
+    }
+    websocket::switch(&mut parts.headers);
+    Response::from_parts(parts, body::empty())
+}
+
+impl Origin {
+    /// The tunnel's place, to be kept by what goes on after its last request; `None` where the origin itself keeps it.
+    fn tunnel(&self) -> Result<Option<Arc<TunnelGuard>>, Refusal> {
+        match &self.place {
+            Place::Own(_) => Ok(None),
+            Place::Tunnel(tunnel) => tunnel
+                .upgrade()
+                .map(Some)
+                .ok_or_else(|| Refusal::new(RefusalCode::BottleCutOff, "This tunnel was ended.")),
+        }
+    }
+}
+
+/// Credentials, allowed addresses, and the way there.
+type Way<'a> = (&'a [Credential], Option<(&'a [IpNetwork], Option<&'a Upstream>)>);
+
+/// A WebSocket that the upstream has accepted.
+struct Opened {
+    /// Its place among the tunnels.
+    #[allow(dead_code, reason = "held for its drop")]
+    place: Option<Arc<TunnelGuard>>,
+    origin: Arc<Origin>,
+    /// What it was judged by.
+    policy: Arc<RunPolicy>,
+    target: Target,
+    /// The headers of the request, by which it is judged again.
+    asked: HeaderMap,
+    /// What must not come back.
+    values: Vec<SecretString>,
+}
+
+impl Opened {
+    async fn relay(self, client: OnUpgrade, upstream: OnUpgrade) {
+        let Self { origin, values, .. } = &self;
+        let logged = origin.run.policy().routes.log == LogLevel::Full;
+        // A client that left before it was answered leaves nothing to relay; one that does not read its answer must not
+        // keep this waiting.
+        let opened = tokio::select! {
+            opened = async { tokio::try_join!(client, upstream) } => opened,
+            _ = self.ordered() => return,
+        };
+        let Ok((client, upstream)) = opened else { return };
+        if logged {
+            let (run, host, path) = self.names();
+            origin.shared.events.emit(Event::WebsocketOpened { run, host, path });
+        }
+        let idle = origin.shared.limits.idle;
+        let relayed = relay::relay(client, upstream, values.clone(), idle, self.ordered()).await;
+        self.report(&relayed, logged);
+    }
+
+    fn report(&self, relayed: &Relayed, logged: bool) {
+        let events = &self.origin.shared.events;
+        let (run, host, path) = self.names();
+        if let Cause::ClientViolation(violation) = relayed.cause {
+            let (run, host, reason) = (run.clone(), host.clone(), format!("{violation}."));
+            events.emit(Event::TunnelFailed { run, host, code: RefusalCode::ProtocolNotAllowed, reason });
+        }
+        if logged {
+            events.emit(Event::WebsocketClosed {
+                run,
+                host,
+                path,
+                messages_sent: relayed.sent.messages,
+                bytes_sent: relayed.sent.bytes,
+                messages_received: relayed.received.messages,
+                bytes_received: relayed.received.bytes,
+                cause: relayed.cause.name(),
+                code: relayed.code,
+            });
+        }
+    }
+
+    fn names(&self) -> (RunId, String, String) {
+        let Self { origin, target, .. } = self;
+        (origin.run.id.clone(), origin.authority.host.to_string(), target.path.clone())
+    }
+
+    /// Waits until it has to end, whatever its two sides want.
+    async fn ordered(&self) -> Order {
+        let Origin { shared, run, token, .. } = &*self.origin;
+        tokio::select! {
+            biased;
+            () = shared.shutdown.cancelled() => Order::going_away("Hudson is shutting down."),
+            () = run.token.cancelled() => Order::going_away("The run has ended."),
+            () = token.cancelled() => Order::cut_off("This tunnel was ended."),
+            refusal = until_blocked(shared, run) => Order::cut_off(&refusal.message),
+            refusal = self.until_refused() => Order::cut_off(&refusal.message),
+        }
+    }
+
+    /// Waits for routes by which it would not have been opened, or not so.
+    async fn until_refused(&self) -> Refusal {
+        let opened = self.way(&self.policy).ok();
+        let mut policy = self.policy.clone();
+        loop {
+            policy = self.origin.run.policy_after(&policy).await;
+            match self.way(&policy) {
+                Ok(way) if Some(&way) == opened.as_ref() => {}
+                Ok(_) => {
+                    let message = format!("The route to {} was changed.", self.origin.authority.host);
+                    return Refusal::new(RefusalCode::HostNotAllowed, message);
+                }
+                Err(refusal) => return refusal,
+            }
+        }
+    }
+
+    /// How it goes to the upstream under a policy: with which credentials, and to which addresses by which dial.
+    fn way<'a>(&self, policy: &'a RunPolicy) -> Result<Way<'a>, Refusal> {
+        let Self { origin, target, asked, .. } = self;
+        let Authority { host, port } = &origin.authority;
+        let credentials = &judged(origin, policy, target, asked)?.route.credentials;
+        let dialled = first_route(&policy.routes, origin.scheme, host, *port);
+        Ok((credentials, dialled.map(|route| (route.allow_addresses.as_slice(), route.upstream.as_ref()))))
+    }
+}
