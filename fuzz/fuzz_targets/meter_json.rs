@@ -4,7 +4,7 @@ mod common;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((which, body)) = data.split_first() else { return };
-    let (format, kind) = (common::format(*which), "application/json");
-    assert_eq!(common::meter(format, kind, body, 7), common::meter(format, kind, body, 1400));
-    common::decode(*which, body);
+    let (format, kind) = (common::metering::format(*which), "application/json");
+    assert_eq!(common::metering::meter(format, kind, body, 7), common::metering::meter(format, kind, body, 1400));
+    common::metering::decode(*which, body);
 });

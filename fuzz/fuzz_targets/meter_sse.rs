@@ -4,6 +4,6 @@ mod common;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((which, body)) = data.split_first() else { return };
-    let format = common::format(*which);
-    assert_eq!(common::meter(format, "text/event-stream", body, 1), common::meter(format, "", body, usize::MAX));
+    let format = common::metering::format(*which);
+    assert_eq!(common::metering::meter(format, "text/event-stream", body, 1), common::metering::meter(format, "", body, usize::MAX));
 });

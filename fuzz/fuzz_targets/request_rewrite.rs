@@ -4,5 +4,5 @@ mod common;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((which, body)) = data.split_first() else { return };
-    common::rewrite(common::format(*which), body);
+    common::metering::rewrite(common::metering::format(*which), body);
 });

@@ -3,5 +3,5 @@
 mod common;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    assert_eq!(common::strip(data, 1), common::strip(data, usize::MAX));
+    assert_eq!(common::metering::strip(data, 1), common::metering::strip(data, usize::MAX));
 });

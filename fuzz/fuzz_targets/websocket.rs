@@ -4,7 +4,7 @@ mod common;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((which, wire)) = data.split_first() else { return };
-    let whole = common::websocket(*which, wire, usize::MAX);
-    assert_eq!(common::websocket(*which, wire, 1), whole);
-    assert_eq!(common::websocket(*which, wire, 5), whole);
+    let whole = common::websocket::read(*which, wire, usize::MAX);
+    assert_eq!(common::websocket::read(*which, wire, 1), whole);
+    assert_eq!(common::websocket::read(*which, wire, 5), whole);
 });

@@ -28,7 +28,9 @@ pub mod yaml;
 
 pub use bottle::{AgentProvider, BottleFile, EnvValue};
 pub use error::{ConfigError, Problem};
-pub use files::{load_bottle_file, load_routes, load_settings, parse_routes, parse_settings};
+pub use files::{
+    load_bottle_file, load_routes, load_settings, parse_bottle_file, parse_routes, parse_settings,
+};
 pub use host::{Authority, Host, HostFault};
 pub use manifest::{Manifest, load_manifest, parse_manifest};
 pub use matches::{HeaderMatch, HeaderTest, Match, PathMatch};

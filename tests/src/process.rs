@@ -88,6 +88,11 @@ impl Background {
         Self { child, group }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to the whole group.
     pub fn signal(&self, signal: Signal) {
         // The group may have ended already; that is what was wanted.
@@ -98,11 +103,6 @@ impl Background {
     pub fn kill_now(&mut self) {
         self.child.kill().expect("the program still runs");
         self.child.wait().expect("it is our child");
-    }
-
-    /// The program's process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Waits for the end; false when `limit` comes first.

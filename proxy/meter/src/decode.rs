@@ -11,6 +11,9 @@ const FREE_OUTPUT: u64 = 4 << 20;
 /// Beyond [`FREE_OUTPUT`], how many bytes may come out of one byte in. Recorded streams reach 20; deflate cannot pass
 /// 1,032.
 const MAX_RATIO: u64 = 200;
+/// The most that may come out of one call, in bytes: a bomb behind a long harmless start would have the whole room that
+/// the start has earned at once.
+const MAX_AT_ONCE: u64 = 16 << 20;
 /// The most a stream may decode to, in bytes.
 const MAX_OUTPUT: u64 = 4 << 30;
 /// zstd's window in powers of two; 8 MiB is the most a sender may ask for (RFC 9659).
@@ -53,7 +56,9 @@ pub struct StreamDecoder {
     read: u64,
     written: u64,
     limit: u64,
-    /// Whether [`MAX_RATIO`] applies; a whole body with a limit of its own does not need it.
+    /// What all output together may be when this call ends.
+    ceiling: u64,
+    /// Whether [`MAX_RATIO`] and [`MAX_AT_ONCE`] apply; a whole body with a limit of its own does not need them.
     ratio: bool,
     failed: Option<DecodeError>,
 }
@@ -80,6 +85,7 @@ impl StreamDecoder {
             return Err(error.clone());
         }
         self.read = self.read.saturating_add(input.len() as u64);
+        self.ceiling = self.written.saturating_add(MAX_AT_ONCE);
         let result = self.run(0, input, out);
         self.remember(result)
     }
@@ -93,6 +99,7 @@ impl StreamDecoder {
         if self.read == 0 {
             return Ok(());
         }
+        self.ceiling = self.written.saturating_add(MAX_AT_ONCE);
         let mut result = Ok(());
         for index in 0..self.layers.len() {
             let budget = self.budget();
@@ -117,7 +124,7 @@ impl StreamDecoder {
             layers.push(Layer::new(name)?);
         }
         layers.reverse();
-        Ok(Self { layers, read: 0, written: 0, limit, ratio, failed: None })
+        Ok(Self { layers, read: 0, written: 0, limit, ceiling: 0, ratio, failed: None })
     }
 
     /// Passes `input` through the layers from `index` on.
@@ -139,7 +146,10 @@ impl StreamDecoder {
     /// What all output together may be, after the input so far.
     fn allowed(&self) -> u64 {
         match self.ratio {
-            true => self.limit.min(FREE_OUTPUT.max(self.read.saturating_mul(MAX_RATIO))),
+            true => {
+                let earned = FREE_OUTPUT.max(self.read.saturating_mul(MAX_RATIO));
+                self.limit.min(earned).min(self.ceiling)
+            }
             false => self.limit,
         }
     }

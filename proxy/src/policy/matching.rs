@@ -3,7 +3,7 @@
 //! decides.
 
 use super::path::{ASTERISK, is_ambiguous};
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use hudson_schema::config::{HeaderMatch, Host, Match, Route, Routes, Scheme};
 
 /// What the routes say to a request.
@@ -67,11 +67,23 @@ fn fulfilled(entry: &Match, method: &str, path: &str, headers: &HeaderMap) -> bo
         && entry.headers.iter().all(|condition| header_fits(condition, headers))
 }
 
-/// A header sent twice must fit each time: which of the two a server takes is not known.
+/// A header sent twice must fit each time: which of the two a server takes is not known. One that `Connection` names
+/// stays on the client's connection (RFC 9110 section 7.6.1): the upstream would not see what was asked for here.
 fn header_fits(condition: &HeaderMatch, headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(condition.name.as_str()).iter().peekable();
     values.peek().is_some()
+        && !of_this_connection(&condition.name, headers)
         && values.all(|value| value.to_str().is_ok_and(|value| condition.test.matches(value.trim())))
+}
+
+fn of_this_connection(name: &str, headers: &HeaderMap) -> bool {
+    let named = |value: &http::HeaderValue| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|word| word.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+    };
+    headers.get_all(header::CONNECTION).iter().any(named)
 }
 
 #[cfg(test)]
@@ -178,6 +190,8 @@ mod tests {
             ("POST", "/v1/x", &both[..1], false),
             ("POST", "/v1/x", &[("x-version", "1"), ("x-kind", "ab")][..], false),
             ("POST", "/v1/x", &[("x-version", "1"), ("x-kind", "a"), ("x-kind", "c")][..], false),
+            ("POST", "/v1/x", &[both[0], both[1], ("connection", "close, X-Kind")][..], false),
+            ("POST", "/v1/x", &[both[0], both[1], ("connection", "close, x-kin")][..], true),
             ("DELETE", "/files/12", &[][..], true),
             ("DELETE", "/files/12/x", &[][..], false),
         ] {

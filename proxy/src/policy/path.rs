@@ -5,6 +5,7 @@
 //! a segment (npm's scoped packages, GitLab's project names): it is kept as it is, and no path condition ever matches
 //! it, so that it passes only where every path of the host does.
 
+use percent_encoding::percent_decode_str;
 use std::fmt::Write as _;
 
 /// What an OPTIONS request about a host as a whole asks for (RFC 9112 section 3.2.4); it names no path.
@@ -40,6 +41,9 @@ pub enum PathFault {
     /// `%252f`: decoded twice by some servers.
     #[error("it is encoded twice")]
     EncodedTwice,
+    /// Escapes that are not UTF-8, overlong forms among them: `%c0%ae` is a dot for some servers.
+    #[error("its escapes are not UTF-8")]
+    NotUtf8,
     /// More steps up than there are segments.
     #[error("its dot segments lead above the root")]
     AboveRoot,
@@ -97,9 +101,12 @@ fn normalise_segment(segment: &str) -> Result<String, PathFault> {
     if hidden {
         return Err(PathFault::HiddenDots);
     }
-    match twice_encoded(&out) {
-        true => Err(PathFault::EncodedTwice),
-        false => Ok(out),
+    if twice_encoded(&out) {
+        return Err(PathFault::EncodedTwice);
+    }
+    match percent_decode_str(&out).decode_utf8() {
+        Ok(_) => Ok(out),
+        Err(_) => Err(PathFault::NotUtf8),
     }
 }
 
@@ -201,6 +208,13 @@ mod tests {
             ("/a%2", PathFault::BadEscape),
             ("/a%zz", PathFault::BadEscape),
             ("/a%u002f", PathFault::BadEscape),
+            ("/%c0%ae%c0%ae/b", PathFault::NotUtf8),
+            ("/a%c0%afb", PathFault::NotUtf8),
+            ("/a%e0%80%af", PathFault::NotUtf8),
+            ("/a%fc", PathFault::NotUtf8),
+            ("/%c3/%bc", PathFault::NotUtf8),
+            ("/a%09", PathFault::Control),
+            ("/a\tb", PathFault::Control),
             ("/ü", PathFault::NotEncoded),
             ("/a?b", PathFault::NotEncoded),
             ("/a#b", PathFault::NotEncoded),

@@ -31,6 +31,7 @@ pub(super) async fn relay(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
+    head::outbound(&mut parts.headers);
     if !credentials.is_empty() {
         // What comes back is searched for the credential, which needs it in clear.
         head::readable_encodings(&mut parts.headers, true);
@@ -94,7 +95,7 @@ pub(super) fn redacted(
     Ok(Response::from_parts(parts, echo::boxed(redacted)))
 }
 
-/// The request as it leaves: checked target, clean headers, credentials on.
+/// The request as it leaves: checked target, headers that [`head::outbound`] has cleaned, credentials on.
 pub(super) fn build(
     origin: &Origin,
     target: &Target,
@@ -102,7 +103,6 @@ pub(super) fn build(
     mut headers: http::HeaderMap,
     body: Body,
 ) -> Result<Request<Body>, Refusal> {
-    head::outbound(&mut headers);
     let unsized_body = !body.is_end_stream() && body.size_hint().exact().is_none();
     if unsized_body && !headers.contains_key(header::CONTENT_LENGTH) {
         // hyper would take such a body off a GET; where the upstream speaks HTTP/2 it removes the header.

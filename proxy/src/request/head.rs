@@ -17,10 +17,29 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
+/// What a trailer must not say (RFC 9110 section 6.5.1): a server that merges trailers into the head would take it for
+/// something that was checked there.
+const NEVER_IN_TRAILERS: [HeaderName; 13] = [
+    header::HOST,
+    header::TRAILER,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::TE,
+    header::EXPECT,
+    header::COOKIE,
+    header::FORWARDED,
+    header::CACHE_CONTROL,
+    header::RANGE,
+    header::ACCEPT_ENCODING,
+];
+
 /// The codings that the meter decodes, in the order they are offered.
 const READABLE: [&str; 5] = ["gzip", "deflate", "br", "zstd", "identity"];
 
-/// Makes a request's headers fit for the upstream.
+/// Makes a request's headers fit for the upstream. First of all that is done to them: what `Connection` names goes, and
+/// must not take along what is put in later.
 pub(super) fn outbound(headers: &mut HeaderMap) {
     let trailers = members(headers, &header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     strip(headers);
@@ -46,8 +65,7 @@ pub(super) fn inbound(headers: &mut HeaderMap) {
 pub(super) fn trailers(mut frame: Frame<Bytes>, unwanted: &[HeaderName]) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
         strip(trailers);
-        let framing = [header::CONTENT_LENGTH, header::HOST, header::TE, header::TRAILER];
-        for name in framing.iter().chain(unwanted) {
+        for name in NEVER_IN_TRAILERS.iter().chain(unwanted) {
             trailers.remove(name);
         }
     }

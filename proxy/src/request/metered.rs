@@ -82,6 +82,7 @@ pub(super) async fn exchange(
     // Usage that the client did not ask for is taken out of the stream again, which needs it in clear; so does the
     // error event with which a stream under a hard budget may have to be ended.
     let strip = format == Format::OpenaiChat && facts.stream && facts.include_usage != Some(true);
+    head::outbound(&mut parts.headers);
     head::readable_encodings(&mut parts.headers, strip || (hard && facts.stream));
     parts.headers.remove(header::CONTENT_ENCODING);
     // The body that is sent is another, without trailers.

@@ -25,6 +25,7 @@ pub(super) fn read(origin: &Origin, request: &Request<Incoming>) -> Result<Targe
     if request.method() == Method::CONNECT {
         return Err(Refusal::new(RefusalCode::ProtocolNotAllowed, "CONNECT inside a tunnel is not allowed."));
     }
+    framing(request.headers())?;
     authority(origin, request)?;
     let uri = request.uri();
     let path = match uri.path() {
@@ -32,7 +33,7 @@ pub(super) fn read(origin: &Origin, request: &Request<Incoming>) -> Result<Targe
         ASTERISK => {
             return Err(Refusal::new(RefusalCode::MalformedRequest, "Only OPTIONS can ask about `*`."));
         }
-        "" => "/".to_owned(),
+        // Empty where the target is an authority, which only CONNECT has (RFC 9112 section 3.2.3).
         raw => policy::normalise_path(raw).map_err(|fault| {
             Refusal::new(RefusalCode::MalformedRequest, format!("The path is ambiguous: {fault}."))
         })?,
@@ -75,8 +76,29 @@ impl Target {
     }
 }
 
-/// Every authority a request names must be the origin's: the URI's (`:authority` on HTTP/2) and each Host.
+/// A transfer coding beside `chunked` would stay in a body whose header stays on this connection (RFC 9112 section 6.1).
+fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunked =
+        codings.next().is_none_or(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    match chunked && codings.next().is_none() {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            RefusalCode::MalformedRequest,
+            "`Transfer-Encoding` may say `chunked`, once, and nothing else.",
+        )),
+    }
+}
+
+/// Every authority a request names must be the origin's: the URI's (`:scheme` and `:authority` on HTTP/2) and each Host.
 fn authority(origin: &Origin, request: &Request<Incoming>) -> Result<(), Refusal> {
+    let own = origin.scheme.name();
+    if let Some(named) = request.uri().scheme_str().filter(|named| !named.eq_ignore_ascii_case(own)) {
+        return Err(Refusal::new(
+            RefusalCode::AuthorityMismatch,
+            format!("The connection is for {own}, but the request names the scheme {named:?}."),
+        ));
+    }
     let mismatch = |named: &str| {
         let Authority { host, port } = &origin.authority;
         Refusal::new(

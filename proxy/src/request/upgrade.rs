@@ -44,6 +44,7 @@ pub(super) async fn exchange(
     let client = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
     let mut headers = parts.headers.clone();
+    head::outbound(&mut headers);
     if !credentials.is_empty() {
         head::readable_encodings(&mut headers, true);
     }

@@ -46,9 +46,14 @@ pub fn parse_settings(path: &Path, text: &str) -> Result<Settings, ConfigError> 
 /// Reads a bottle.yml; a missing one says nothing.
 pub fn load_bottle_file(path: &Path) -> Result<BottleFile, ConfigError> {
     match text(path)? {
-        Some(text) => Ok(super::yaml::parse::<Option<BottleFile>>(path, &text)?.unwrap_or_default()),
+        Some(text) => parse_bottle_file(path, &text),
         None => Ok(BottleFile::default()),
     }
+}
+
+/// Reads the text of a bottle.yml.
+pub fn parse_bottle_file(path: &Path, text: &str) -> Result<BottleFile, ConfigError> {
+    Ok(super::yaml::parse::<Option<BottleFile>>(path, text)?.unwrap_or_default())
 }
 
 /// A file's text; `None` when there is no such file.

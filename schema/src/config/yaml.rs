@@ -74,7 +74,29 @@ fn read<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> 
     if text.len() > MAX_BYTES {
         return Err(ConfigError::one(Problem::of_file(path, format!("is larger than {MAX_BYTES} bytes"))));
     }
+    if let Some(place) = lone_return(text) {
+        let message = "a carriage return without a line feed; expected lines that end in LF or CR LF";
+        return Err(ConfigError::one(Problem::at(path, text, place, message)));
+    }
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| located(path, text, &error))
+}
+
+/// The first carriage return that ends no line. YAML begins a new line behind it, editors and people do not: what one of
+/// them takes for a comment is a key to the other, and an error would show a line that it is not about.
+fn lone_return(text: &str) -> Option<Place> {
+    let mut lines = text.split('\n').peekable();
+    let mut number = 0;
+    while let Some(line) = lines.next() {
+        number += 1;
+        let line = match lines.peek() {
+            Some(_) => line.strip_suffix('\r').unwrap_or(line),
+            None => line,
+        };
+        if let Some((before, _)) = line.split_once('\r') {
+            return Some(Place { line: number, column: before.chars().count() + 1 });
+        }
+    }
+    None
 }
 
 fn options() -> Options {
@@ -236,6 +258,20 @@ upstream, wildcard_credentials, role
    |     ^^^^^^^^
    = help: did you mean \"token_env\"?"
         );
+    }
+
+    #[test]
+    fn a_line_that_only_yaml_sees_is_refused() {
+        for (text, place) in [
+            ("# nothing here\rroutes: []\n", "1:15"),
+            ("routes:\n  - host: a.example.com # only\r  - host: b.example.com\n", "2:31"),
+            ("routes: []\r", "1:11"),
+            ("routes: []\r\r\n", "1:11"),
+        ] {
+            let error = error(text);
+            assert!(error.starts_with(&format!("routes.yaml:{place}: a carriage return")), "{error}");
+        }
+        assert!(parse_routes(Path::new("routes.yaml"), "routes:\r\n  - host: a.example.com\r\n").is_ok());
     }
 
     #[test]

@@ -11,6 +11,10 @@ const BLOCK: usize = 16 * 1024;
 /// More than this in one answer is a slip of the test.
 const MOST_BYTES: usize = 1 << 30;
 
+/// What stood behind a request's body.
+#[derive(Clone, Debug)]
+pub(super) struct Trailers(pub(super) http::HeaderMap);
+
 /// Answers by path alone, or not at all.
 pub(super) fn answer(parts: &http::request::Parts, body: &[u8]) -> Option<Reply> {
     let path = parts.uri.path();
@@ -31,19 +35,20 @@ pub(super) fn answer(parts: &http::request::Parts, body: &[u8]) -> Option<Reply>
 
 /// What the client sent, credentials included: a test's own host may see what a test's own client sent.
 fn echo(parts: &http::request::Parts, body: &[u8]) -> Reply {
-    let headers: Vec<Value> = parts
-        .headers
-        .iter()
-        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
-        .collect();
+    let pairs = |map: &http::HeaderMap| -> Vec<Value> {
+        map.iter()
+            .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+            .collect()
+    };
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let told = json!({
         "method": parts.method.as_str(),
         "host": super::router::host_of(parts),
         "path": path,
         "version": format!("{:?}", parts.version),
-        "headers": headers,
+        "headers": pairs(&parts.headers),
         "body": String::from_utf8_lossy(body),
+        "trailers": parts.extensions.get().map(|Trailers(trailers)| pairs(trailers)),
     });
     Reply::json(200, &told)
 }

@@ -27,7 +27,7 @@ pub(super) fn host_of(parts: &http::request::Parts) -> String {
 }
 
 pub(super) async fn answer(request: Request<Incoming>, shared: &Arc<Shared>) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     if parts.uri.path() == "/_journal" {
         let entries = serde_json::to_vec(&shared.journal.entries()).unwrap_or_default();
         return delivery::deliver(Reply::bytes(200, "application/json", entries), false, None, shared);
@@ -37,6 +37,7 @@ pub(super) async fn answer(request: Request<Incoming>, shared: &Arc<Shared>) -> 
         parts.headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(accepts_gzip);
     let reply = match Limited::new(body, MOST_REQUEST).collect().await {
         Ok(body) => {
+            parts.extensions.insert(plain::Trailers(body.trailers().cloned().unwrap_or_default()));
             let body = body.to_bytes();
             let length = body.len();
             match decode(&parts.headers, body) {

@@ -3,12 +3,17 @@
 mod address;
 mod authority;
 mod credential;
+mod flood;
 mod hello;
 mod http;
+mod http2;
 mod identity;
 mod metering;
 mod path;
+mod rebinding;
 mod redaction;
+mod server_name;
+mod smuggling;
 
 /// The host that most of these go to, and its route.
 const HOST: &str = "files.example.com";

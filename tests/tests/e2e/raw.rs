@@ -6,7 +6,11 @@
 pub(crate) mod agent;
 pub(crate) mod answer;
 pub(crate) mod corporate;
+pub(crate) mod frames;
+pub(crate) mod hello;
+pub(crate) mod names;
 pub(crate) mod upstream;
+pub(crate) mod vitals;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +26,7 @@ use serde_json::Value;
 pub(crate) use agent::{Agent, ask, post, request};
 pub(crate) use answer::Answer;
 pub(crate) use upstream::Upstream;
+pub(crate) use vitals::Vitals;
 
 /// A stage that is being set up.
 #[must_use]
@@ -135,6 +140,11 @@ impl Setting {
     }
 
     pub(crate) fn start(self) -> Stage {
+        self.start_inside(|_, up| up)
+    }
+
+    /// Starts what `inside` makes of the command.
+    pub(crate) fn start_inside(self, inside: impl FnOnce(&World, Command) -> Command) -> Stage {
         let Self { world, mut up, listens_as_set } = self;
         if !listens_as_set {
             up.args(["--listen", "127.0.0.1:0"]);
@@ -142,6 +152,7 @@ impl Setting {
         let (ready, log) = (world.scratch().join("ready.json"), world.scratch().join("up.log"));
         let out = std::fs::File::create(&log).expect("the scratch directory takes files");
         up.arg("--home").arg(world.home()).arg("--ready-file").arg(&ready);
+        let mut up = inside(&world, up);
         up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
         let mut up = Background::start(&mut up);
         let told = || std::fs::read_to_string(&log).unwrap_or_default();
@@ -206,6 +217,11 @@ impl Stage {
     /// Hudson's process id.
     pub(crate) fn process(&self) -> u32 {
         self.up.id()
+    }
+
+    /// What Hudson takes of this machine.
+    pub(crate) fn vitals(&self) -> Vitals {
+        Vitals::of(self.up.id())
     }
 
     /// Sends a signal to Hudson.

@@ -121,6 +121,24 @@ fn a_bomb_is_an_error_and_stays_one() {
 }
 
 #[test]
+fn a_bomb_behind_a_long_harmless_start_is_an_error() {
+    // What does not compress earns room: one MiB of it, 200 MiB.
+    let mut state = 1u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    });
+    let clear: Vec<u8> = noise.take(1 << 20).chain(std::iter::repeat_n(0, 64 << 20)).collect();
+    for encoding in ["gzip", "br", "zstd"] {
+        let mut decoder = StreamDecoder::new(header(encoding)).unwrap();
+        let mut out = Vec::new();
+        let body = encoded(encoding, &clear);
+        assert_eq!(decoder.decode(&body, &mut out), Err(DecodeError::TooLarge), "{encoding}");
+        assert!(out.len() <= 16 << 20, "{encoding} let {} bytes out", out.len());
+    }
+}
+
+#[test]
 fn cut_and_corrupt_bodies_are_errors() {
     let plain = text();
     for encoding in ["gzip", "deflate", "raw", "br", "zstd"] {

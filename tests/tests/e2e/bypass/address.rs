@@ -12,7 +12,9 @@ fn route(host: &str, port: u16, more: &str) -> String {
 fn a_listed_name_that_leads_to_loopback_is_refused() {
     let upstream = Upstream::echo();
     let port = upstream.address.port();
-    for host in ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]"] {
+    for host in
+        ["localhost", "localhost.", "127.0.0.1", "127.0.0.1.", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]"]
+    {
         let stage = raw::routes(&route(host, port, "")).start();
         let answer = stage.agent().plain("GET", &format!("http://{host}:{port}/"), "");
         answer.refused(403, "address_blocked");
@@ -27,15 +29,50 @@ fn a_listed_name_that_leads_to_loopback_is_refused_inside_the_tunnel() {
 }
 
 #[test]
-fn metadata_and_private_addresses_are_refused() {
-    let hosts =
-        ["169.254.169.254", "10.0.0.1", "192.168.1.1", "100.100.100.200", "0.0.0.0", "[fd00:ec2::254]"];
+fn metadata_and_private_addresses_are_refused_also_inside_others() {
+    let hosts = [
+        "169.254.169.254",
+        "10.0.0.1",
+        "192.168.1.1",
+        "100.100.100.200",
+        "0.0.0.0",
+        "[fd00:ec2::254]",
+        "[::1]",
+        "[::]",
+        "[fe80::1]",
+        // IPv4 inside: mapped, compatible, translated, NAT64, 6to4, Teredo.
+        "[::ffff:10.0.0.1]",
+        "[::127.0.0.1]",
+        "[::ffff:0:10.0.0.1]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b:1::a00:1]",
+        "[2002:7f00:1::1]",
+        "[2001:0:a00:1::]",
+    ];
     let lines: String = hosts.iter().map(|host| format!("  - host: \"{host}\"\n")).collect();
     let stage = raw::routes(&format!("routes:\n{lines}")).start();
     let agent = stage.agent();
     for host in hosts {
         agent.get(host, "/latest/meta-data/").refused(403, "address_blocked");
     }
+}
+
+#[test]
+fn a_url_with_user_information_goes_nowhere() {
+    let upstream = Upstream::echo();
+    let port = upstream.address.port();
+    let stage = raw::routes(&route("127.0.0.1", port, ", allow_addresses: [127.0.0.0/8]")).start();
+    let agent = stage.agent();
+    for authority in
+        ["127.0.0.1@evil.example", "evil.example@127.0.0.1", "127.0.0.1:80@127.0.0.1", "@127.0.0.1"]
+    {
+        let url = format!("http://{authority}:{port}/");
+        agent.plain("GET", &url, "").refused(400, "malformed_request");
+    }
+    for spelling in ["0x7f.1", "2130706433", "0177.0.0.1", "127.1", "127.0.0.1.."] {
+        agent.plain("GET", &format!("http://{spelling}:{port}/"), "").refused(400, "malformed_request");
+    }
+    assert_eq!(upstream.seen().len(), 0);
 }
 
 #[test]

@@ -36,6 +36,54 @@ fn an_absolute_target_in_a_tunnel_must_name_the_tunnels_host() {
 }
 
 #[test]
+fn an_absolute_target_in_a_tunnel_must_name_its_scheme() {
+    let stage = raw::routes(BOTH).start();
+    let agent = stage.agent();
+    for (url, status) in [
+        ("https://files.example.com/hello.txt", 200),
+        ("HTTPS://FILES.example.com:443/hello.txt", 200),
+        ("http://files.example.com/hello.txt", 421),
+        ("ftp://files.example.com/hello.txt", 421),
+        ("https://files.example.com@other.example.com/hello.txt", 421),
+        ("https://other.example.com@files.example.com/hello.txt", 421),
+        ("https://files.example.com:80/hello.txt", 421),
+        ("//files.example.com/hello.txt", 400),
+        ("files.example.com/hello.txt", 400),
+        ("files.example.com:443", 400),
+    ] {
+        let answer = agent.send(HOST, &format!("GET {url} HTTP/1.1\r\nHost: files.example.com\r\n\r\n"));
+        assert_eq!(answer.status, status, "{url}: {answer}");
+    }
+    assert_eq!(stage.arrived(), 2);
+}
+
+#[test]
+fn a_host_with_anything_around_it_is_421() {
+    let stage = raw::routes(BOTH).start();
+    let agent = stage.agent();
+    for host in [
+        "files.example.com:",
+        "files.example.com:+443",
+        "files.example.com:443:443",
+        "files.example.com:0",
+        "files.example.com, other.example.com",
+        "files.example.com other.example.com",
+        "other.example.com@files.example.com",
+        "files.example.com@other.example.com",
+        "https://files.example.com",
+        "files.example.com/",
+        "files.example.com#",
+        "files%2eexample.com",
+        "files.example.com..",
+        "files..example.com",
+        "[files.example.com]",
+    ] {
+        agent.send(HOST, &get(host)).refused(421, "authority_mismatch");
+    }
+    assert_eq!(stage.arrived(), 0);
+}
+
+#[test]
 fn another_authority_in_an_http_2_request_is_421() {
     let stage = raw::routes(BOTH).start();
     let requests = ["https://other.example.com/hello.txt", "https://files.example.com:8443/hello.txt"]
@@ -92,9 +140,35 @@ fn upper_case_a_trailing_dot_and_the_port_are_the_same_host() {
 fn a_connect_target_that_can_be_read_twice_is_refused() {
     let stage = raw::routes(ROUTES).start();
     let agent = stage.agent();
-    for target in
-        ["files.example.com", "0x7f.1:443", "2130706433:443", "127.1:443", "a@files.example.com:443"]
-    {
+    let long = format!("{}.example.com:443", ["a"; 122].join("."));
+    for target in [
+        "files.example.com",
+        "files.example.com:0",
+        "files.example.com:65536",
+        "files.example.com:443:443",
+        "files..example.com:443",
+        "files.example.com..:443",
+        ".files.example.com:443",
+        "0x7f.1:443",
+        "0x7f000001:443",
+        "2130706433:443",
+        "127.1:443",
+        "0177.0.0.1:443",
+        "127.0.0.0x1:443",
+        "1.2.3.4.5:443",
+        "[fe80::1%25lo]:443",
+        "[127.0.0.1]:443",
+        "[::1:443",
+        "::1:443",
+        "a@files.example.com:443",
+        "files.example.com@other.example.com:443",
+        "b\u{fc}cher.example:443",
+        "ⓕiles.example.com:443",
+        "files%2eexample.com:443",
+        "*.example.com:443",
+        "/files.example.com:443",
+        &long,
+    ] {
         let (answer, _) = agent.connect(target);
         assert_eq!(answer.status, 400, "{target}: {answer}");
     }
@@ -147,5 +221,6 @@ fn an_address_that_is_not_listed_is_refused_inside_the_tunnel() {
     agent.get("127.0.0.1", "/").refused(403, "host_not_allowed");
     agent.get("[::ffff:127.0.0.1]", "/").refused(403, "host_not_allowed");
     agent.get("localhost", "/").refused(403, "host_not_allowed");
+    agent.get("xn--bcher-kva.example", "/").refused(403, "host_not_allowed");
     assert_eq!(stage.arrived(), 0);
 }

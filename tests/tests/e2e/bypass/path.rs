@@ -41,6 +41,14 @@ fn a_path_that_leads_out_of_what_is_allowed_is_refused() {
         "/v1/%0d%0aX:1",
         "/../../echo",
         "/v1/%zz",
+        "/v1/%09",
+        "/v1/a\tb",
+        "/v1/%c0%ae%c0%ae/echo",
+        "/v1/..%c0%afecho",
+        "/v1/%e0%80%ae%e0%80%ae/echo",
+        "/echo?/v1/",
+        "/echo#/v1/",
+        "/v1/../echo#/v1/",
     ] {
         let answer = agent.get(HOST, path);
         assert!(matches!(answer.status, 400 | 403), "{path}: {answer}");
@@ -92,4 +100,17 @@ fn a_header_condition_holds_for_every_copy_of_the_header() {
         agent.get_with(HOST, "/hello.txt", headers).refused(403, "request_not_matched");
     }
     assert_eq!(stage.arrived(), 1);
+}
+
+#[test]
+fn a_header_that_stays_on_the_clients_connection_fulfils_no_condition() {
+    let routes = "routes:\n  - host: files.example.com\n    matches:\n      \
+                  - headers: [{name: x-team, type: exact, value: blue}]\n";
+    let stage = raw::routes(routes).start();
+    let agent = stage.agent();
+    for connection in ["x-team", "close, X-Team", "keep-alive,x-team ,close"] {
+        let headers = format!("X-Team: blue\r\nConnection: {connection}\r\n");
+        agent.get_with(HOST, "/hello.txt", &headers).refused(403, "request_not_matched");
+    }
+    assert_eq!(stage.arrived(), 0);
 }

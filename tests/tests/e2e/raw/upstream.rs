@@ -83,17 +83,32 @@ fn serve(
     stream.shutdown(Shutdown::Both).ok();
 }
 
+/// A whole request as it stands on the wire; nothing when it is cut short.
 fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let mut seen = Vec::new();
-    let mut byte = [0];
-    while !seen.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).ok()?;
-        seen.push(byte[0]);
-    }
+    let mut seen = read_until(stream, b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&seen).to_ascii_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    stream.read_exact(&mut body).ok()?;
-    seen.append(&mut body);
+    let mut chunked = head.contains("\r\ntransfer-encoding: chunked\r\n");
+    while chunked {
+        let line = read_until(stream, b"\r\n")?;
+        let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).ok()?;
+        seen.extend(line);
+        seen.extend(read_exactly(stream, size + 2)?);
+        chunked = size > 0;
+    }
+    seen.extend(read_exactly(stream, length.unwrap_or(0))?);
     Some(String::from_utf8_lossy(&seen).into_owned())
+}
+
+fn read_until(stream: &mut TcpStream, end: &[u8]) -> Option<Vec<u8>> {
+    let mut seen = Vec::new();
+    while !seen.ends_with(end) {
+        seen.extend(read_exactly(stream, 1)?);
+    }
+    Some(seen)
+}
+
+fn read_exactly(stream: &mut TcpStream, length: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes).ok().map(|()| bytes)
 }
