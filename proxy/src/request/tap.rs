@@ -7,6 +7,7 @@
 use super::head;
 use super::settle::Settler;
 use crate::body::BodyError;
+use crate::connect::stopping;
 use crate::event::Event;
 use crate::shared::Tasks;
 use bytes::Bytes;
@@ -34,6 +35,8 @@ pub(super) struct Tap {
     tasks: Tasks,
     /// The tunnel's end is the response's end.
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The proxy's end is too, but the client is told.
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// What the client gets after the settlement.
     last: VecDeque<Result<Frame<Bytes>, BodyError>>,
 }
@@ -66,11 +69,13 @@ struct Stripper {
 
 impl Tap {
     pub(super) fn new(inner: Incoming, meter: Meter, settler: Settler, status: StatusCode) -> Self {
-        let tasks = settler.origin.shared.tasks.clone();
+        let shared = &settler.origin.shared;
+        let tasks = shared.tasks.clone();
+        let stopping = Box::pin(shared.abort.clone().cancelled_owned());
         let ended = Box::pin(settler.origin.token.clone().cancelled_owned());
         let open =
             Open { inner, meter, settler, status, cut: None, stripper: None, boundary: Boundary::default() };
-        Self { open: Some(open), settling: None, tasks, ended, last: VecDeque::new() }
+        Self { open: Some(open), settling: None, tasks, ended, stopping, last: VecDeque::new() }
     }
 
     /// Ends the stream at this live count, with the format's own error event where it has one.
@@ -183,6 +188,10 @@ impl Body for Tap {
             if this.ended.as_mut().poll(cx).is_ready() {
                 this.last.push_back(Err("the tunnel was ended".into()));
                 this.settle(End::Interrupted);
+                continue;
+            }
+            if this.stopping.as_mut().poll(cx).is_ready() {
+                this.cut_off(&Bytes::new(), &stopping());
                 continue;
             }
             match std::task::ready!(Pin::new(&mut open.inner).poll_frame(cx)) {

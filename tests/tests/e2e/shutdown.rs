@@ -201,3 +201,19 @@ fn a_request_that_is_not_answered_in_the_grace_is_told_why() {
     answer.refused(503, "too_many_tunnels").says("shutting down");
     assert_eq!(stage.ends_within(SOON), Some(0));
 }
+
+#[test]
+fn a_stream_under_a_hard_budget_is_ended_with_the_providers_own_error() {
+    let options = Options { gap: Duration::from_millis(100), tokens_per_event: 10, ..Options::default() };
+    let setting = raw::stage_with(options).file("bottles/ci/routes.yaml", ROUTES);
+    let setting = setting.env("THE_KEY", "tests-only-9fK2mP7qR4tW");
+    let settings = "budget: {claude: 100000}\nproxy: {shutdown_grace: 500ms}\n";
+    let mut stage = setting.settings(settings).start();
+    let agent = stage.agent();
+    let stream = streaming(&agent, 2000);
+    stage.signal(Signal::TERM);
+    let (text, whole) = rest(stream);
+    assert!(whole && text.contains("event: error") && text.contains("shutting down"), "{text}");
+    assert_eq!(stage.ends_within(SOON), Some(0));
+    settled(&stage, "recovered");
+}
