@@ -115,13 +115,16 @@ fn options() -> Options {
     options.duplicate_keys = DuplicateKeyPolicy::Error;
     options.merge_keys = MergeKeyPolicy::Error;
     options.strict_booleans = true;
+    // A tag makes another key of the same word, which the search for duplicate keys does not see.
+    options.reject_unsupported_tags = true;
     options.with_snippet = false;
     options
 }
 
 fn located(path: &Path, text: &str, error: &Error) -> ConfigError {
     let error = error.without_snippet();
-    let place = error.location().map(Place::from).unwrap_or_default();
+    // What is said of a value as a whole has no place of its own.
+    let place = error.location().map_or(Place { line: 1, column: 1 }, Place::from);
     let (message, help) = explained(error);
     let mut problem = Problem::at(path, text, place, message);
     if matches!(error, Error::SerdeUnknownField { .. }) {
@@ -272,6 +275,19 @@ upstream, wildcard_credentials, role
             assert!(error.starts_with(&format!("routes.yaml:{place}: a carriage return")), "{error}");
         }
         assert!(parse_routes(Path::new("routes.yaml"), "routes:\r\n  - host: a.example.com\r\n").is_ok());
+    }
+
+    #[test]
+    fn a_tag_makes_no_second_key_of_a_word() {
+        for text in [
+            "!x routes: []\n",
+            "routes: []\n!x routes: []\n",
+            "routes: !x []\n",
+            "routes: []\n!!str routes: []\n",
+        ] {
+            let error = error(text);
+            assert!(error.starts_with("routes.yaml:1:") || error.starts_with("routes.yaml:2:"), "{error}");
+        }
     }
 
     #[test]

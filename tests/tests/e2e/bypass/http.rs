@@ -67,6 +67,16 @@ fn headers_of_the_clients_connection_stay_on_it() {
 }
 
 #[test]
+fn what_hudson_sets_cannot_be_named_away() {
+    let routes = "routes:\n  - {host: files.example.com, auth_scheme: Bearer, token_env: THE_KEY}\n";
+    let stage = raw::routes(routes).env("THE_KEY", "tests-only-9fK2mP7qR4tW").start();
+    let headers = "Connection: accept-encoding, authorization, content-length\r\nAccept-Encoding: x-odd\r\n";
+    let answer = stage.agent().get_with(HOST, "/echo", headers).passed();
+    assert_eq!(answer.echoed("accept-encoding"), ["identity"], "{answer}");
+    assert_eq!(answer.echoed("authorization").len(), 1, "{answer}");
+}
+
+#[test]
 fn headers_of_the_upstreams_connection_stay_on_it() {
     let headers = "connection: keep-alive, x-theirs\r\nx-theirs: 1\r\nkeep-alive: timeout=5\r\n\
                    proxy-authenticate: Basic realm=\"evil\"\r\nproxy-connection: keep-alive\r\nx-kept: 1\r\n";
