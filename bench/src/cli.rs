@@ -1,6 +1,8 @@
 //! The command line.
 
 use crate::case::{Case, Scale};
+use crate::child::Role;
+use crate::peer::Kind;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 
@@ -11,8 +13,11 @@ use std::path::PathBuf;
 #[command(name = "hudson-bench", version, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// What is measured
-    #[arg(value_enum, required_unless_present = "serve_origin")]
+    #[arg(value_enum, required_unless_present = "serve")]
     cases: Vec<Choice>,
+    /// Through whom [default: all]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PEER")]
+    peers: Vec<Kind>,
     /// Rounds; a figure is their median
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
@@ -22,9 +27,12 @@ pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Be the upstream of a benchmark, write where to this file, and end with standard input
+    /// Be a part of a benchmark, and end with standard input
+    #[arg(long, value_enum, hide = true, requires = "ready")]
+    pub(crate) serve: Option<Role>,
+    /// Where to write that it is ready
     #[arg(long, value_name = "FILE", hide = true)]
-    pub(crate) serve_origin: Option<PathBuf>,
+    pub(crate) ready: Option<PathBuf>,
 }
 
 /// A case on the command line.
@@ -32,17 +40,23 @@ pub(crate) struct Arguments {
 enum Choice {
     /// Every case
     All,
-    /// 1 KiB GET on kept connections, not metered: latency, requests per second, CPU
+    /// 1 KiB GET on 1, 32 and 128 kept HTTP/1.1 connections, not metered: latency, requests per second, CPU
     Keepalive,
+    /// The same on 1, 32 and 128 streams of one HTTP/2 connection
+    Http2,
     /// A metered JSON POST under a hard budget: a hold and a settlement each
     Metered,
-    /// New tunnels, each with its TLS handshake and one GET
+    /// 64 KiB POST, not metered
+    Post,
+    /// New tunnels, each with its TLS handshake and one GET, one or 16 at a time
     Tunnels,
     /// A metered stream of 200 events, one a millisecond: the delay of each
     Paced,
-    /// A metered stream of 200 events at once: the time to its end
+    /// A stream of 200 events at once, not metered and metered
     Burst,
-    /// Resident memory after everything else
+    /// 10 MiB down, 100 MiB down, 100 MiB up
+    Bulk,
+    /// Resident memory of a fresh peer, for each idle tunnel
     Rss,
 }
 
@@ -51,6 +65,12 @@ impl Arguments {
     pub(crate) fn cases(&self) -> Vec<Case> {
         let chosen = |case: &Case| self.cases.iter().any(|choice| choice.covers(*case));
         Case::ALL.into_iter().filter(chosen).collect()
+    }
+
+    /// The peers in the order of the table, each once.
+    pub(crate) fn peers(&self) -> Vec<Kind> {
+        let chosen = |kind: &&Kind| self.peers.is_empty() || self.peers.contains(kind);
+        Kind::value_variants().iter().filter(chosen).copied().collect()
     }
 
     /// How much work a round is.
@@ -64,10 +84,13 @@ impl Choice {
         match self {
             Self::All => true,
             Self::Keepalive => case == Case::Keepalive,
+            Self::Http2 => case == Case::Http2,
             Self::Metered => case == Case::Metered,
+            Self::Post => case == Case::Post,
             Self::Tunnels => case == Case::Tunnels,
             Self::Paced => case == Case::Paced,
             Self::Burst => case == Case::Burst,
+            Self::Bulk => case == Case::Bulk,
             Self::Rss => case == Case::Rss,
         }
     }
@@ -78,6 +101,10 @@ mod tests {
     use super::*;
     use clap::CommandFactory as _;
 
+    fn parse(words: &[&str]) -> Arguments {
+        Arguments::parse_from(std::iter::once("hudson-bench").chain(words.iter().copied()))
+    }
+
     #[test]
     fn the_definitions_are_sound() {
         Arguments::command().debug_assert();
@@ -85,11 +112,14 @@ mod tests {
 
     #[test]
     fn cases_run_in_their_own_order_and_once() {
-        let cases = |words: &[&str]| {
-            let words = std::iter::once("hudson-bench").chain(words.iter().copied());
-            Arguments::parse_from(words).cases()
-        };
-        assert_eq!(cases(&["rss", "keepalive", "rss"]), [Case::Keepalive, Case::Rss]);
-        assert_eq!(cases(&["burst", "all"]), Case::ALL);
+        assert_eq!(parse(&["rss", "keepalive", "rss"]).cases(), [Case::Keepalive, Case::Rss]);
+        assert_eq!(parse(&["burst", "all"]).cases(), Case::ALL);
+    }
+
+    #[test]
+    fn peers_are_all_or_those_that_are_named() {
+        assert_eq!(parse(&["all"]).peers(), Kind::value_variants());
+        let named = parse(&["all", "--peers", "hudson,direct,hudson"]).peers();
+        assert_eq!(named, [Kind::Direct, Kind::Hudson]);
     }
 }

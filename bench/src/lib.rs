@@ -4,16 +4,20 @@
 //! cargo run --release -p hudson-bench -- all
 //! ```
 //!
-//! Three processes of their own: this one is the client, a child of it is the upstream, a second child is the peer.
-//! Rounds go through all peers in turn, so that what else the machine does falls on all of them alike. Everything is on
-//! loopback, in a scratch directory, and gone at the end.
+//! This process is the client, a child of it is the upstream, and every peer is a child of its own. Rounds go through
+//! all peers in turn, so that what else the machine does falls on all of them alike. Everything is on loopback, in a
+//! scratch directory, and gone at the end.
 
+mod authority;
+mod bars;
 mod case;
+mod child;
 mod cli;
 mod client;
 mod clock;
+mod cpus;
+mod files;
 mod host;
-mod hudson;
 mod origin;
 mod peer;
 mod process;
@@ -22,13 +26,16 @@ mod run;
 mod stats;
 mod table;
 
+use child::Role;
 use clap::Parser as _;
 
 /// Reads the command line and does what it says.
 pub fn main() -> anyhow::Result<()> {
     let arguments = cli::Arguments::parse();
-    match &arguments.serve_origin {
-        Some(ready_file) => origin::serve(ready_file),
-        None => run::run(&arguments),
+    match (arguments.serve, &arguments.ready) {
+        (Some(Role::Origin), Some(ready)) => origin::serve(ready),
+        (Some(Role::Relay), Some(ready)) => peer::relay::serve(ready),
+        (Some(Role::Hudsucker), Some(ready)) => peer::hudsucker::serve(ready),
+        _ => run::run(&arguments),
     }
 }

@@ -5,16 +5,16 @@
 //! it frames 1 KiB as a stream of unknown length; the stamped server does these two.
 
 mod stamped;
-mod tls;
 
+use crate::authority::Authority;
+use crate::child::{self, Role, Upstream};
+use crate::cpus::Place;
 use crate::process::Process;
 use anyhow::{Context as _, Result};
 use hudson_tests::simulator::{Options, Simulator};
-use serde_json::{Value, json};
-use std::io::Read as _;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// Answered by the simulator, and metered by the catalogue.
 pub(crate) const PROVIDER: &str = "api.anthropic.com";
@@ -36,21 +36,23 @@ pub(crate) struct Origin {
     pub(crate) ca_files: [PathBuf; 2],
 }
 
+/// What the upstream tells when it is ready.
+#[derive(Deserialize, Serialize)]
+struct Ready {
+    simulator: SocketAddr,
+    simulator_ca: PathBuf,
+    stamped: SocketAddr,
+    stamped_ca: PathBuf,
+}
+
 impl Origin {
     /// Starts this very program as the upstream.
-    pub(crate) fn start(scratch: &Path) -> Result<Self> {
-        let ready = scratch.join("origin.json");
-        let mut command = Command::new(std::env::current_exe().context("finding this program")?);
-        command.arg("--serve-origin").arg(&ready).stdin(Stdio::piped()).stdout(Stdio::null());
-        let (process, told) = Process::start("the upstream", &mut command, &ready)?;
-        let text = |key: &str| {
-            let value = told.get(key).and_then(Value::as_str);
-            value.with_context(|| format!("the upstream does not tell {key}: {told}"))
-        };
-        let (simulator, stamped) = (text("simulator")?.parse()?, text("stamped")?.parse()?);
+    pub(crate) fn start(scratch: &Path, place: &Place) -> Result<Self> {
+        let (process, ready) = child::start(Role::Origin, &scratch.join("origin"), &(), place)?;
+        let Ready { simulator, simulator_ca, stamped, stamped_ca } = ready;
         Ok(Self {
             hosts: [(PROVIDER, simulator), (PLAIN, stamped), (PACED, stamped)],
-            ca_files: [text("simulator_ca")?.into(), text("stamped_ca")?.into()],
+            ca_files: [simulator_ca, stamped_ca],
             _process: process,
         })
     }
@@ -60,9 +62,15 @@ impl Origin {
         let found = self.hosts.iter().find(|(name, _)| *name == host);
         found.map(|(_, address)| *address).with_context(|| format!("no upstream is {host}"))
     }
+
+    /// The same for a peer that is a part of the benchmark.
+    pub(crate) fn upstream(&self) -> Upstream {
+        let hosts = self.hosts.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect();
+        Upstream { hosts, ca_files: self.ca_files.to_vec() }
+    }
 }
 
-/// Serves until standard input ends, which it does when the client does, however that comes.
+/// In the child: serves until the benchmark ends.
 pub(crate) fn serve(ready: &Path) -> Result<()> {
     let simulator = Simulator::start(Options {
         gzip: false,
@@ -71,24 +79,16 @@ pub(crate) fn serve(ready: &Path) -> Result<()> {
         workers: 1,
         ..Options::default()
     })?;
-    let authority = tls::Authority::generate(&[PLAIN, PACED])?;
-    let ca_file = ready.with_extension("ca.pem");
-    std::fs::write(&ca_file, &authority.ca_pem).with_context(|| format!("writing {}", ca_file.display()))?;
+    let authority = Authority::generate("Hudson benchmark upstream")?;
+    let config = authority.server(&[PLAIN, PACED])?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))?;
-    let told = json!({
-        "simulator": simulator.address().to_string(),
-        "simulator_ca": simulator.ca_file(),
-        "stamped": listener.local_addr()?.to_string(),
-        "stamped_ca": ca_file,
-    });
-    runtime.spawn(stamped::serve(listener, authority.config));
-    // In one step, so that a reader never sees half a file.
-    let partial = ready.with_extension("partial");
-    std::fs::write(&partial, told.to_string())
-        .and_then(|()| std::fs::rename(&partial, ready))
-        .with_context(|| format!("writing {}", ready.display()))?;
-    std::io::stdin().read_to_end(&mut Vec::new())?;
-    runtime.shutdown_background();
-    Ok(())
+    let tells = Ready {
+        simulator: simulator.address(),
+        simulator_ca: simulator.ca_file().to_owned(),
+        stamped: listener.local_addr()?,
+        stamped_ca: child::write_ca(ready, &authority.ca_pem)?,
+    };
+    runtime.spawn(stamped::serve(listener, config));
+    child::serve_until_orphaned(ready, &tells, runtime)
 }

@@ -1,11 +1,12 @@
 //! One run: the upstream, the peers, the rounds, the table; and the end of all of them.
 
-use crate::case::Case;
+use crate::case::{Case, Round, Scale};
 use crate::cli::Arguments;
+use crate::cpus::Cpus;
+use crate::files;
 use crate::host::Machine;
-use crate::hudson::Hudson;
 use crate::origin::Origin;
-use crate::peer::Peer;
+use crate::peer::{Kind, Peer, Site, hudson};
 use crate::report::Report;
 use crate::table;
 use anyhow::{Context as _, Result, bail};
@@ -34,33 +35,81 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn measure(arguments: &Arguments) -> Result<Report> {
-    let machine = Machine::read();
+    let kinds = arguments.peers();
+    // Built before anything is measured, and by all processors.
+    let hudson = if kinds.contains(&Kind::Hudson) { Some(hudson::binary()?) } else { None };
+    let cpus = Cpus::divide();
+    let mut report = Report::new(Machine::read(), cpus.pinned(), arguments.rounds);
+    files::raise_limit();
+    cpus.rest.enter()?;
+
     let scratch = tempfile::Builder::new().prefix("hudson-bench-").tempdir()?;
-    let origin = Origin::start(scratch.path())?;
-    let peers = [Peer::direct(&origin)?, Peer::Hudson(Hudson::start(scratch.path(), &origin)?)];
-    let (cases, scale) = (arguments.cases(), arguments.scale());
-    let mut report = Report::new(machine, arguments.rounds, peers.iter().map(Peer::name).collect());
+    let origin = Origin::start(scratch.path(), &cpus.rest)?;
+    let site = Site { scratch: scratch.path(), origin: &origin, cpus: &cpus, hudson: hudson.as_deref() };
+    let peers = start(kinds, &site, &mut report)?;
     let mut tokens = 0;
-    for case in cases {
-        // Memory is asked for once, when everything else has run.
-        let rounds = if case == Case::Rss { 1 } else { arguments.rounds };
-        for round in 1..=rounds {
-            progress(&format!("{} {round}/{rounds}", case.name()));
-            for peer in &peers {
-                let result = case.round(peer, &origin, &scale).await;
-                let result = result.with_context(|| format!("{} through {}", case.name(), peer.name()))?;
-                report.add(case, peer.name(), &result.samples);
-                if peer.process().is_some() {
+    for case in arguments.cases() {
+        for round in 1..=arguments.rounds {
+            for peer in peers.iter().filter(|peer| case.fits(peer.kind)) {
+                progress(&format!("{} {round}/{} {}", case.name(), arguments.rounds, peer.kind.name()));
+                let result = one_round(case, peer, &site, arguments.scale(), round).await;
+                let what = || format!("{} through {}", case.name(), peer.kind.name());
+                let Some(result) = or_note(result.with_context(what), peer.kind, &mut report)? else {
+                    continue;
+                };
+                report.add(case, peer.kind, result.samples);
+                result.skipped.into_iter().for_each(|note| report.note(note));
+                if peer.kind == Kind::Hudson {
                     tokens += result.tokens;
                 }
             }
         }
     }
     progress("");
-    for peer in peers.iter().filter(|peer| peer.process().is_some()) {
-        peer.audit(tokens)?;
-    }
+    peers.iter().try_for_each(|peer| peer.audit(tokens))?;
     Ok(report)
+}
+
+/// Starts every peer that is there, and notes what has to be known about those that are not.
+fn start(kinds: Vec<Kind>, site: &Site<'_>, report: &mut Report) -> Result<Vec<Peer>> {
+    let mut peers = Vec::new();
+    for kind in kinds {
+        if let Some(why) = kind.missing() {
+            report.note(why.to_owned());
+            continue;
+        }
+        let started = kind.start(site, kind.name()).with_context(|| format!("starting {}", kind.name()));
+        let Some(peer) = or_note(started, kind, report)? else {
+            continue;
+        };
+        if kind.is_slow() {
+            report.note(format!("{} does a tenth of the requests and tunnels.", kind.name()));
+        }
+        report.peers.push(kind);
+        peers.push(peer);
+    }
+    Ok(peers)
+}
+
+async fn one_round(case: Case, peer: &Peer, site: &Site<'_>, scale: Scale, round: u32) -> Result<Round> {
+    let scale = scale.of(peer.kind);
+    if !case.wants_fresh_peer() {
+        return case.round(peer, site.origin, &scale).await;
+    }
+    let name = format!("{}-{}-{round}", peer.kind.name(), case.name());
+    let fresh = peer.kind.start(site, &name)?;
+    case.round(&fresh, site.origin, &scale).await
+}
+
+/// What is merely installed on this machine is not the benchmark's to mend: its errors are told and end nothing.
+fn or_note<T>(result: Result<T>, kind: Kind, report: &mut Report) -> Result<Option<T>> {
+    match result {
+        Err(error) if kind.is_installed() => {
+            report.note(format!("Left out: {error:#}."));
+            Ok(None)
+        }
+        result => result.map(Some),
+    }
 }
 
 /// Says on a terminal what is going on; on nothing else.

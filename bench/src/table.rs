@@ -1,50 +1,75 @@
-//! The report as a table: for each peer the median with its least and most round, and how it compares.
+//! The report as text: for each peer the median with its least and most round, then the bars.
 
-use crate::case::Unit;
-use crate::report::{Comparison, Report, Row};
+use crate::bars::{self, Outcome};
+use crate::report::{Report, Row};
 use crate::stats::Spread;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// The whole report as text.
 pub(crate) fn of(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
-    let mut header = vec!["case".to_owned(), "figure".to_owned(), "unit".to_owned()];
-    for peer in &report.peers {
-        header.push(format!("{peer} (min–max)"));
-        if *peer != "direct" {
-            header.push(format!("{peer} against direct"));
-        }
+    let mut text = format!("{}\n", report.machine);
+    if let Some(pinned) = report.pinned {
+        text += &format!("{pinned}\n");
     }
-    table.set_header(header);
+    text += &format!("Medians of {} rounds (least–most). CPU time is the peer's own.\n", report.rounds);
+    for note in &report.notes {
+        text += &format!("{note}\n");
+    }
+    text += &format!("\n{}\n", figures(report));
+    let outcomes = bars::outcomes(report);
+    if !outcomes.is_empty() {
+        text += "\nWhat Hudson is held to, with a tenth for noise:\n";
+        text += &format!("\n{}\n", verdicts(&outcomes));
+    }
+    text
+}
+
+fn figures(report: &Report) -> Table {
+    let mut header = ["case", "figure", "unit"].map(str::to_owned).to_vec();
+    header.extend(report.peers.iter().map(|peer| peer.name().to_owned()));
+    let mut table = table(header, 3);
     for row in &report.rows {
         table.add_row(cells(report, row));
     }
-    for column in table.column_iter_mut().skip(3) {
+    table
+}
+
+fn verdicts(outcomes: &[Outcome]) -> Table {
+    let header = ["case", "hudson's", "bar", "measured", "verdict"].map(str::to_owned);
+    let mut table = table(header.to_vec(), 3);
+    for outcome in outcomes {
+        let verdict = match (outcome.met, outcome.missing) {
+            (Some(true), _) => "met".to_owned(),
+            (Some(false), _) => "MISSED".to_owned(),
+            (None, Some(peer)) => format!("{} not measured", peer.name()),
+            (None, None) => "not measured".to_owned(),
+        };
+        let value = outcome.value.map_or_else(dash, number);
+        table.add_row([outcome.case.name(), outcome.figure, &outcome.bar, &value, &verdict]);
+    }
+    table
+}
+
+/// A table whose columns from `numbers` on are numbers.
+fn table(header: Vec<String>, numbers: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header);
+    for column in table.column_iter_mut().skip(numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!("{}\nMedians of {} rounds.\n\n{table}\n", report.machine, report.rounds)
+    table
 }
 
 fn cells(report: &Report, row: &Row) -> Vec<String> {
-    let mut cells = vec![row.case.name().to_owned(), row.figure.to_owned(), unit(row.unit).to_owned()];
-    let dash = || "–".to_owned();
-    for peer in &report.peers {
-        cells.push(row.spread(peer).map_or_else(dash, spread));
-        if *peer != "direct" {
-            let compared = row.comparison(peer).map(|comparison| compare(row.unit, comparison));
-            cells.push(compared.unwrap_or_else(dash));
-        }
-    }
+    let mut cells =
+        vec![row.case.name().to_owned(), row.figure.clone().into_owned(), row.unit.symbol().to_owned()];
+    cells.extend(report.peers.iter().map(|peer| row.spread(*peer).map_or_else(dash, spread)));
     cells
 }
 
-fn unit(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Micros => "µs",
-        Unit::PerSecond => "/s",
-        Unit::Mib => "MiB",
-    }
+fn dash() -> String {
+    "–".to_owned()
 }
 
 fn spread(spread: Spread) -> String {
@@ -52,35 +77,11 @@ fn spread(spread: Spread) -> String {
     format!("{} ({}–{})", number(median), number(min), number(max))
 }
 
-fn compare(unit: Unit, comparison: Comparison) -> String {
-    let Comparison { added, ratio } = comparison;
-    match unit {
-        Unit::PerSecond => format!("× {ratio:.2}"),
-        Unit::Micros | Unit::Mib => {
-            let sign = if added < 0.0 { "−" } else { "+" };
-            format!("{sign}{} (× {ratio:.2})", number(added.abs()))
-        }
-    }
-}
-
 /// Three digits that mean something.
 fn number(value: f64) -> String {
-    match value {
-        value if value < 10.0 => format!("{value:.2}"),
-        value if value < 100.0 => format!("{value:.1}"),
-        value => format!("{value:.0}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn less_and_more_are_told_apart() {
-        let against = |added, ratio| compare(Unit::Micros, Comparison { added, ratio });
-        assert_eq!(against(123.4, 2.0), "+123 (× 2.00)");
-        assert_eq!(against(-12.34, 0.5), "−12.3 (× 0.50)");
-        assert_eq!(compare(Unit::PerSecond, Comparison { added: -9.0, ratio: 0.256 }), "× 0.26");
+    match value.abs() {
+        size if size < 10.0 => format!("{value:.2}"),
+        size if size < 100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
     }
 }

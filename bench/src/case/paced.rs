@@ -1,6 +1,7 @@
 //! A stream at the pace of a quick model: how late each event is, from the upstream's send to the client's read.
 
 use super::{Round, Scale, prompt};
+use crate::client::Protocol;
 use crate::clock;
 use crate::origin::{Origin, PACED, PACED_TOKENS};
 use crate::peer::Peer;
@@ -15,7 +16,7 @@ const EVENTS: usize = 200;
 
 pub(super) async fn round(peer: &Peer, origin: &Origin, scale: &Scale) -> Result<Round> {
     let mut round = Round::default();
-    let mut connection = peer.way().connect(origin, PACED).await?;
+    let mut connection = peer.way.connect(origin, PACED, Protocol::Http1).await?;
     let mut delays = Vec::new();
     for _ in 0..scale.paced {
         let mut body = connection.send(Method::POST, "/v1/messages", prompt("bench", true)).await?;
@@ -31,7 +32,7 @@ pub(super) async fn round(peer: &Peer, origin: &Origin, scale: &Scale) -> Result
         ensure!(seen == EVENTS, "{seen} of {EVENTS} events arrived");
         round.tokens += PACED_TOKENS;
     }
-    round.add_percentiles(["event delay p50", "event delay p99"], &delays)?;
+    round.add_percentiles("event delay", &delays)?;
     Ok(round)
 }
 

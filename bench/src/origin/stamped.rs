@@ -1,7 +1,13 @@
 //! A server whose events say when they were sent: the Anthropic stream format, with a clock reading as the text.
 //!
-//! `GET` is answered with 1 KiB of known length, `POST` with 200 events a millisecond apart. Events keep to a schedule
-//! and not to gaps, so that one that is late does not delay those behind it.
+//! | request | answer |
+//! |---|---|
+//! | `GET /BYTES` | a body of that length, which is known from the start |
+//! | `POST /take` | `taken`, when the body has been read |
+//! | `POST /burst` | 200 events at once |
+//! | any other `POST` | 200 events a millisecond apart |
+//!
+//! Events keep to a schedule and not to gaps, so that one that is late does not delay those behind it.
 
 use crate::clock;
 use anyhow::Result;
@@ -16,7 +22,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -28,8 +34,8 @@ pub(super) const EVENTS: u64 = 200;
 pub(super) const INPUT: u64 = 100;
 /// From one event to the next.
 const GAP: Duration = Duration::from_millis(1);
-/// The body of a `GET`.
-const KIB: [u8; 1024] = [b'k'; 1024];
+/// The longest body of a `GET`.
+const MOST: usize = 100 << 20;
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -59,22 +65,40 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor) -> Result<()> {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let path = request.uri().path().to_owned();
     if request.method() != Method::POST {
-        return Ok(Response::new(Full::from(KIB.as_slice()).boxed()));
+        let length = path.trim_start_matches('/').parse().unwrap_or_default();
+        return Ok(Response::new(Full::from(zeros(length)).boxed()));
     }
-    // A client that broke off inside its body gets an answer that it does not read.
-    let _ = request.into_body().collect().await;
+    let mut body = request.into_body();
+    // A client that breaks off inside its body gets an answer that it does not read.
+    while let Some(Ok(_)) = body.frame().await {}
+    if path == "/take" {
+        return Ok(Response::new(Full::from("taken").boxed()));
+    }
+    let gap = if path == "/burst" { Duration::ZERO } else { GAP };
     let (sender, body) = Channel::new(16);
-    // A thread, because the runtime's timer counts whole milliseconds.
-    let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || runtime.block_on(stream(sender)));
+    if gap.is_zero() {
+        tokio::spawn(stream(sender, gap));
+    } else {
+        // A thread, because the runtime's timer counts whole milliseconds.
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || runtime.block_on(stream(sender, gap)));
+    }
     let mut response = Response::new(body.boxed());
     let kind = http::HeaderValue::from_static("text/event-stream; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
     Ok(response)
 }
 
-async fn stream(mut sender: Sender<Bytes>) {
+/// So many bytes of a buffer that is made once.
+fn zeros(length: usize) -> Bytes {
+    static ZEROS: OnceLock<Bytes> = OnceLock::new();
+    let zeros = ZEROS.get_or_init(|| vec![0; MOST].into());
+    zeros.slice(..length.min(MOST))
+}
+
+async fn stream(mut sender: Sender<Bytes>, gap: Duration) {
     let usage = json!({ "input_tokens": INPUT, "output_tokens": 1 });
     let message = json!({
         "id": "msg_bench", "type": "message", "role": "assistant", "model": "bench", "content": [],
@@ -91,8 +115,11 @@ async fn stream(mut sender: Sender<Bytes>) {
     let mut gone = sender.send_data(first.into()).await.is_err();
     let mut due = Instant::now();
     for _ in 0..EVENTS {
-        due += GAP;
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        due += gap;
+        let early = due.saturating_duration_since(Instant::now());
+        if !early.is_zero() {
+            std::thread::sleep(early);
+        }
         gone = gone || sender.send_data(stamp(clock::now()).into()).await.is_err();
     }
     if !gone {

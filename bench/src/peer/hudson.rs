@@ -1,7 +1,8 @@
 //! Hudson as a peer: the built binary, `hudson up` in a home of its own, and one bottle under a hard budget.
 
 use crate::client::Way;
-use crate::origin::{Origin, PACED, PLAIN};
+use crate::origin::{PACED, PLAIN};
+use crate::peer::Site;
 use crate::process::Process;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -11,56 +12,48 @@ use std::process::{Command, Stdio};
 
 /// Enough for every request of every run, so that a hold is always placed and never refused.
 const BUDGET: &str = "claude=1000000000000";
+/// The defaults are for one person's agents; thousands of idle tunnels are only ever a benchmark.
+const SETTINGS: &str = "mode: hard\nproxy: {max_tunnels: 100000, max_tunnels_per_bottle: 100000}\n";
 
-/// A running `hudson up` with one bottle.
+/// Where a running Hudson keeps what it counted.
 #[derive(Debug)]
-pub(crate) struct Hudson {
-    /// `hudson up`.
-    pub(crate) process: Process,
-    /// Through it.
-    pub(crate) way: Way,
+pub(super) struct Ledger {
     binary: PathBuf,
     home: PathBuf,
 }
 
-impl Hudson {
-    /// Starts it, in `scratch`, before `origin`.
-    pub(crate) fn start(scratch: &Path, origin: &Origin) -> Result<Self> {
-        let binary = binary()?;
-        let home = scratch.join("home");
-        write_home(&home)?;
-        let (ready, log) = (scratch.join("hudson.json"), scratch.join("hudson.log"));
-        let mut command = quiet(&binary, &home);
-        command.args(["up", "--listen", "127.0.0.1:0"]).arg("--ready-file").arg(&ready);
-        for (host, address) in origin.hosts {
-            command.arg("--connect-to").arg(format!("{host}:443:{}:{}", address.ip(), address.port()));
-        }
-        for file in &origin.ca_files {
-            command.arg("--upstream-ca").arg(file);
-        }
-        command.stdout(Stdio::null()).stderr(File::create(&log)?);
-        let started = Process::start("hudson up", &mut command, &ready);
-        let (process, _) = started.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
-
-        let mut add = quiet(&binary, &home);
-        let told = json_of(add.args(["bottle", "add", "bench", "--json"]).args([
-            "--provider",
-            "claude",
-            "--budget",
-            BUDGET,
-        ]))?;
-        let text = |key: &str| {
-            // What was told holds a password.
-            told.get(key)
-                .and_then(Value::as_str)
-                .with_context(|| format!("`hudson bottle add` tells no {key}"))
-        };
-        let way = Way::through(text("proxy_url")?, Path::new(text("ca_file")?))?;
-        Ok(Self { process, way, binary, home })
+/// Starts `hudson up` with one bottle.
+pub(super) fn start(site: &Site<'_>, scratch: &Path) -> Result<(Process, Way, Ledger)> {
+    let binary = site.hudson.context("no hudson was built")?.to_owned();
+    let home = scratch.join("home");
+    write_home(&home)?;
+    let (ready, log) = (scratch.join("hudson.json"), scratch.join("hudson.log"));
+    let mut command = quiet(&binary, &home);
+    command.args(["up", "--listen", "127.0.0.1:0"]).arg("--ready-file").arg(&ready);
+    for (host, address) in site.origin.hosts {
+        command.arg("--connect-to").arg(format!("{host}:443:{}:{}", address.ip(), address.port()));
     }
+    for file in &site.origin.ca_files {
+        command.arg("--upstream-ca").arg(file);
+    }
+    command.stdout(Stdio::null()).stderr(File::create(&log)?);
+    let started = Process::start::<Value>("hudson up", &mut command, &ready, &site.cpus.peer);
+    let (process, _) = started.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
 
+    let mut add = quiet(&binary, &home);
+    add.args(["bottle", "add", "bench", "--json", "--provider", "claude", "--budget", BUDGET]);
+    let told = json_of(&mut add)?;
+    let text = |key: &str| {
+        // What was told holds a password.
+        told.get(key).and_then(Value::as_str).with_context(|| format!("`hudson bottle add` tells no {key}"))
+    };
+    let way = Way::through(text("proxy_url")?, Path::new(text("ca_file")?))?;
+    Ok((process, way, Ledger { binary, home }))
+}
+
+impl Ledger {
     /// An error unless the ledger holds exactly the tokens that went through: a proxy that skips its work is quick.
-    pub(crate) fn audit(&self, tokens: u64) -> Result<()> {
+    pub(super) fn audit(&self, tokens: u64) -> Result<()> {
         let told = json_of(quiet(&self.binary, &self.home).args(["usage", "--json", "--by", "bottle"]))?;
         let counted = total(&told);
         ensure!(counted == tokens, "hudson's ledger holds {counted} tokens, {tokens} went through: {told}");
@@ -88,7 +81,7 @@ fn write_home(home: &Path) -> Result<()> {
     );
     std::fs::create_dir_all(&bottle)
         .and_then(|()| std::fs::write(bottle.join("routes.yaml"), routes))
-        .and_then(|()| std::fs::write(home.join("settings.yml"), "mode: hard\n"))
+        .and_then(|()| std::fs::write(home.join("settings.yml"), SETTINGS))
         .with_context(|| format!("writing {}", home.display()))
 }
 
@@ -109,7 +102,7 @@ fn json_of(command: &mut Command) -> Result<Value> {
 }
 
 /// The program that is measured: `$HUDSON_BIN`, else built as a release.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     if let Some(binary) = std::env::var_os("HUDSON_BIN") {
         return Ok(binary.into());
     }
