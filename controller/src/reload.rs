@@ -66,10 +66,12 @@ fn reload(runs: &Runs, proxy: &Proxy, events: &EventLog) {
         Ok(()) => {
             proxy.set_catalogue(catalogue(&runs.settings()));
             let live = runs.live();
-            // A tunnel whose host is on no route any more ends now, with whatever is in it.
+            // A tunnel whose host is on no route any more ends now, with whatever is in it. One that never had a route
+            // is there for its refusal to be read.
             let ended = proxy.tunnels().end(|tunnel| {
                 live.iter().any(|run| {
-                    run.id == tunnel.run
+                    tunnel.routed
+                        && run.id == tunnel.run
                         && policy::routes_to(&run.policy().routes, tunnel.scheme, &tunnel.host, tunnel.port)
                             .is_empty()
                 })

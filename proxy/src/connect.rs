@@ -87,14 +87,10 @@ enum Inside {
 }
 
 async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -> Result<Opening, Refusal> {
-    let text = request.uri().authority().map(http::uri::Authority::as_str).unwrap_or_default();
-    let authority = Authority::parse(text).map_err(|fault| {
-        Refusal::new(
-            RefusalCode::MalformedRequest,
-            format!("The CONNECT target {text:?} cannot be read: {fault}."),
-        )
-    })?;
+    let authority = target(request)?;
     let current = run.policy();
+    let routed =
+        !policy::routes_to(&current.routes, Scheme::Https, &authority.host, authority.port).is_empty();
     let opaque = policy::opaque_route(&current.routes, &authority.host, authority.port);
     let tunnel = Tunnel {
         run: run.id.clone(),
@@ -102,21 +98,20 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
         scheme: Scheme::Https,
         host: authority.host.clone(),
         port: authority.port,
+        routed,
         token: run.token.child_token(),
     };
     let guard = shared.tunnels.register(tunnel).map_err(|fault| too_many(&fault))?;
     // Without a route, or cut off, nothing is dialled: the refusal is given to the request inside.
-    let allowed =
-        !policy::routes_to(&current.routes, Scheme::Https, &authority.host, authority.port).is_empty();
     let blocked = request::block(shared, run).await;
     if shared.limits.refuse_connect {
         blocked.clone()?;
-        if !allowed {
+        if !routed {
             return Err(judge::host_not_allowed(Scheme::Https, &authority));
         }
     }
     let requests = |alpn, fixed| Inside::Requests { alpn, fixed };
-    if !allowed || blocked.is_err() {
+    if !routed || blocked.is_err() {
         return Ok(Opening { guard, inside: requests(Alpn::Http2, None) });
     }
     let upstream = request::upstream(shared, run);
@@ -140,6 +135,19 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
         ) => Ok(Opening { guard, inside: requests(Alpn::Http2, Some(request::dial_refusal(&fault))) }),
         Err(fault) => Err(request::dial_refusal(&fault)),
     }
+}
+
+/// Host and port, in the form that CONNECT has alone (RFC 9112 section 3.2.3).
+fn target(request: &Request<Incoming>) -> Result<Authority, Refusal> {
+    let text = request.uri().authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let unreadable = |fault: &dyn std::fmt::Display| {
+        let message = format!("The CONNECT target {text:?} cannot be read: {fault}.");
+        Refusal::new(RefusalCode::MalformedRequest, message)
+    };
+    if request.uri().scheme().is_some() {
+        return Err(unreadable(&"it is a URL, not HOST:PORT"));
+    }
+    Authority::parse(text).map_err(|fault| unreadable(&fault))
 }
 
 /// The refusal of a full house.
@@ -177,8 +185,9 @@ async fn serve(
             return;
         }
     };
+    // What is rare or short is boxed: an idle tunnel keeps room for the largest of what may be under way in it.
     let accepting =
-        tls::accept(TokioIo::new(upgraded), &tunnel.host, &shared.leaves, alpn, shared.limits.tls);
+        Box::pin(tls::accept(TokioIo::new(upgraded), &tunnel.host, &shared.leaves, alpn, shared.limits.tls));
     let accepted = tokio::select! {
         accepted = accepting => accepted,
         () = shared.shutdown.cancelled() => return,
@@ -197,7 +206,7 @@ async fn serve(
         place: Place::Tunnel(Arc::downgrade(&guard)),
     });
     match client.http2 {
-        true => serve_http2(&shared, origin, whose(tunnel), client.stream).await,
+        true => Box::pin(serve_http2(&shared, origin, whose(tunnel), client.stream)).await,
         false => serve_http1(&shared, origin, activity, client.stream).await,
     }
 }
@@ -210,7 +219,9 @@ async fn serve_http1(
 ) {
     let service = service_fn(move |request| {
         let origin = origin.clone();
-        async move { Ok::<_, Infallible>(request::answer(origin, request).await) }
+        // Boxed, so that hyper keeps room for a pointer, not for a request that is not there.
+        let answering = Box::pin(request::answer(origin, request));
+        async move { Ok::<_, Infallible>(answering.await) }
     });
     let serving = shared
         .limits

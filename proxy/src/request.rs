@@ -88,10 +88,11 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
     let credentials = credential::read(origin, route).await?;
     let outcome = match endpoint {
         Endpoint::Metered { provider, format } => {
-            metered::exchange(origin, route, &target, credentials, provider, format, request).await
+            // Boxed, as what follows: the largest of them decides how large every request is.
+            Box::pin(metered::exchange(origin, route, &target, credentials, provider, format, request)).await
         }
         _ if let Some(offer) = offer => {
-            upgrade::exchange(origin, policy.clone(), &target, credentials, offer, request).await
+            Box::pin(upgrade::exchange(origin, policy.clone(), &target, credentials, offer, request)).await
         }
         Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
             forward::relay(origin, &target, credentials, request).await

@@ -310,6 +310,7 @@ async fn plain(shared: Arc<Shared>, run: Arc<Run>, request: Request<Incoming>) -
                 scheme: Scheme::Http,
                 host: authority.host.clone(),
                 port: authority.port,
+                routed: true,
                 token: run.token.child_token(),
             };
             let token = tunnel.token.clone();

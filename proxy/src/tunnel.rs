@@ -23,6 +23,8 @@ pub struct Tunnel {
     pub host: Host,
     /// The port.
     pub port: u16,
+    /// Whether there was a route when it was opened; nothing but refusals is given in any other.
+    pub routed: bool,
     /// Ends it.
     pub token: CancellationToken,
 }
@@ -133,6 +135,7 @@ mod tests {
             scheme: Scheme::Https,
             host: Host::parse("a.test").unwrap(),
             port: 443,
+            routed: true,
             token: CancellationToken::new(),
         }
     }

@@ -55,7 +55,7 @@ fn a_hello_that_names_another_host_reaches_nobody() {
     for name in ["other.example.com", "evil.example.org"] {
         stage.agent().tls_as(plain(&stage), &format!("{HOST}:443"), name).expect_err("TLS is not taken");
     }
-    assert_eq!(stage.events("tunnel_failed")[0]["code"], "authority_mismatch");
+    assert_eq!(stage.event("tunnel_failed")["code"], "authority_mismatch");
     assert_eq!(upstream.seen().len(), 0);
 }
 

@@ -65,6 +65,16 @@ fn a_host_that_is_removed_is_refused_and_its_open_tunnel_ended() {
 }
 
 #[test]
+fn a_refusal_is_given_although_something_else_is_reloaded() {
+    let stage = raw::routes(FILES).start();
+    let agent = stage.agent();
+    let mut open = agent.tls("other.example.com");
+    reloads(&stage, &format!("{FILES}  - host: more.example.com\n"));
+    let request = "GET /hello.txt HTTP/1.1\r\nHost: other.example.com\r\n\r\n";
+    raw::ask(&mut open, request).refused(403, "host_not_allowed");
+}
+
+#[test]
 fn a_stream_of_a_removed_host_is_ended() {
     let stage = raw::routes(FILES).start();
     let agent = stage.agent();

@@ -143,6 +143,7 @@ fn a_connect_target_that_can_be_read_twice_is_refused() {
     let long = format!("{}.example.com:443", ["a"; 122].join("."));
     for target in [
         "files.example.com",
+        "https://files.example.com:443",
         "files.example.com:0",
         "files.example.com:65536",
         "files.example.com:443:443",
