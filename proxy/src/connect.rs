@@ -160,8 +160,8 @@ pub(crate) fn stopping() -> Refusal {
     Refusal::new(RefusalCode::TooManyTunnels, "The proxy is shutting down.").with_retry_after(1)
 }
 
-fn whose(tunnel: &Tunnel) -> Whose {
-    Whose { run: Some(tunnel.run.clone()), host: Some(tunnel.host.to_string()) }
+fn whose(tunnel: &Tunnel) -> Arc<Whose> {
+    Arc::new(Whose { run: Some(tunnel.run.clone()), host: Some(tunnel.host.to_string()) })
 }
 
 async fn serve(
@@ -196,11 +196,13 @@ async fn serve(
         Ok(client) => client,
         Err(fault) => return failed(&shared, &run, tunnel, &fault),
     };
+    let authority = Authority { host: tunnel.host.clone(), port: tunnel.port };
     let origin = Arc::new(Origin {
         shared: shared.clone(),
         run,
         scheme: Scheme::Https,
-        authority: Authority { host: tunnel.host.clone(), port: tunnel.port },
+        named: request::named(Scheme::Https, &authority),
+        authority,
         token: tunnel.token.clone(),
         fixed,
         place: Place::Tunnel(Arc::downgrade(&guard)),
@@ -243,7 +245,7 @@ async fn serve_http1(
 async fn serve_http2(
     shared: &Shared,
     origin: Arc<Origin>,
-    whose: Whose,
+    whose: Arc<Whose>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
@@ -287,7 +289,7 @@ fn too_many_headers(origin: &Origin, request: &Request<Incoming>) -> Response<Bo
 /// Spawns the streams of an HTTP/2 connection where shutting down waits for them: they own settlements. One that panics
 /// is reset alone.
 #[derive(Clone)]
-struct Tracked(Tasks, Whose);
+struct Tracked(Tasks, Arc<Whose>);
 
 impl<F> Executor<F> for Tracked
 where

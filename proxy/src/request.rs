@@ -42,6 +42,8 @@ pub(crate) struct Origin {
     pub(crate) run: Arc<Run>,
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
+    /// The same as it stands in a URL: without the scheme's own port.
+    pub(crate) named: String,
     /// Ends the tunnel, or the run where there is none.
     pub(crate) token: CancellationToken,
     /// A refusal that stands for every request.
@@ -57,6 +59,14 @@ pub(crate) enum Place {
     Own(TunnelGuard),
     /// The tunnel that it came through, and what the tunnel was turned into.
     Tunnel(Weak<TunnelGuard>),
+}
+
+/// An authority as it stands in a URL of this scheme.
+pub(crate) fn named(scheme: Scheme, Authority { host, port }: &Authority) -> String {
+    match *port == scheme.port() {
+        true => host.to_string(),
+        false => format!("{host}:{port}"),
+    }
 }
 
 /// Answers a request: the upstream's response, or a refusal in the shape its client reads.

@@ -318,8 +318,17 @@ async fn plain(shared: Arc<Shared>, run: Arc<Run>, request: Request<Incoming>) -
             match shared.tunnels.register(tunnel) {
                 Ok(guard) => {
                     let place = request::Place::Own(guard);
-                    let origin =
-                        Origin { shared, run, scheme: Scheme::Http, authority, token, fixed: None, place };
+                    let named = request::named(Scheme::Http, &authority);
+                    let origin = Origin {
+                        shared,
+                        run,
+                        scheme: Scheme::Http,
+                        authority,
+                        named,
+                        token,
+                        fixed: None,
+                        place,
+                    };
                     request::answer(Arc::new(origin), request).await
                 }
                 Err(fault) => {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 /// Whose work a task is.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Whose {
     pub(crate) run: Option<RunId>,
     pub(crate) host: Option<String>,
@@ -32,11 +32,11 @@ impl Tasks {
 
     /// Starts a task that shutting down waits for.
     pub(crate) fn spawn(&self, task: impl Future<Output: Send> + Send + 'static) {
-        self.spawn_for(Whose::default(), task);
+        self.spawn_for(Arc::default(), task);
     }
 
     /// The same, of this run and host.
-    pub(crate) fn spawn_for(&self, whose: Whose, task: impl Future<Output: Send> + Send + 'static) {
+    pub(crate) fn spawn_for(&self, whose: Arc<Whose>, task: impl Future<Output: Send> + Send + 'static) {
         let events = self.events.clone();
         self.tracker.spawn(async move { caught(&*events, &whose, task).await });
     }

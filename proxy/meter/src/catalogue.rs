@@ -8,6 +8,7 @@ mod endpoints;
 
 use endpoints::Api;
 use hudson_schema::{Format, Provider};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// What a request is to the meter.
@@ -186,7 +187,7 @@ impl Catalogue {
         let by_pattern = || {
             self.patterns.iter().rev().find_map(|(pattern, entry)| pattern.matches(&host).then_some(entry))
         };
-        self.exact.get(&host).or_else(by_pattern)
+        self.exact.get(host.as_ref()).or_else(by_pattern)
     }
 
     fn insert(&mut self, host: &str, entry: Entry) {
@@ -241,12 +242,16 @@ fn plain(text: &str) -> String {
 }
 
 /// A host as it is compared: lower case, without a port and a trailing dot.
-pub(crate) fn bare(host: &str) -> String {
+pub(crate) fn bare(host: &str) -> Cow<'_, str> {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    name.trim_end_matches('.').to_ascii_lowercase()
+    let name = name.trim_end_matches('.');
+    match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
+    }
 }
 
 #[cfg(test)]

@@ -15,11 +15,15 @@ use hudson_schema::config::Authority;
 use hudson_schema::{Refusal, RefusalCode};
 use hyper::body::Incoming;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+/// How long a request is waited for without looking for anything that might end it.
+const PROMPT: Duration = Duration::from_millis(50);
 /// A body of this many bytes pays for a connection of its own.
 const LARGE: u64 = 1 << 20;
 
@@ -134,53 +138,53 @@ pub(super) async fn send(
     request: Request<Body>,
     wire: Wire,
 ) -> Result<Response<Incoming>, Unsent> {
-    let client = upstream(&origin.shared, &origin.run);
-    let host = &origin.authority.host;
+    let mut sending = pin!(sent(origin, request, wire));
+    // Most answers come at once: only a longer wait is worth watching for what would end it.
+    if let Ok(result) = timeout(PROMPT, sending.as_mut()).await {
+        return result;
+    }
     let limit = origin.shared.limits.response;
-    let upgrades = request.headers().contains_key(header::UPGRADE);
-    let sending = async {
-        match tokio::time::timeout(limit, client.send(request, wire)).await {
-            Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades => {
-                let message = format!("{host}: it switched protocols without being asked to.");
-                let refusal = Refusal::new(RefusalCode::UpstreamUnreachable, message);
-                Err(Unsent { refusal, provably: false, stale: false })
-            }
-            Ok(Ok(mut response)) => {
-                // Each hop answers in its own version (RFC 9110 section 6.2): after an upstream's HTTP/1.0 the end of a
-                // body could be told by nothing but the end of the client's connection.
-                *response.version_mut() = Version::HTTP_11;
-                Ok(response)
-            }
-            Ok(Err(error)) => match dial_fault(&error) {
-                Some(fault) => Err(Unsent { refusal: dial_refusal(fault), provably: true, stale: false }),
-                None => Err(Unsent {
-                    refusal: Refusal::new(
-                        RefusalCode::UpstreamUnreachable,
-                        format!("{host}: the connection broke before a response came: {}.", chain(&error)),
-                    ),
-                    provably: is_unsent(&error),
-                    stale: is_unsent(&error),
-                }),
-            },
-            Err(_) => Err(Unsent {
-                refusal: Refusal::new(
-                    RefusalCode::UpstreamTimeout,
-                    format!("{host}: no response within {limit:?}."),
-                ),
-                provably: false,
-                stale: false,
-            }),
-        }
-    };
-    let ended = async {
-        tokio::select! {
-            () = origin.token.cancelled() => Refusal::new(RefusalCode::BottleCutOff, "This tunnel was ended."),
-            () = origin.shared.abort.cancelled() => stopping(),
-        }
-    };
+    let unsent = |refusal| Err(Unsent { refusal, provably: false, stale: false });
     tokio::select! {
         result = sending => result,
-        refusal = ended => Err(Unsent { refusal, provably: false, stale: false }),
+        () = sleep(limit.saturating_sub(PROMPT)) => unsent(Refusal::new(
+            RefusalCode::UpstreamTimeout,
+            format!("{}: no response within {limit:?}.", origin.authority.host),
+        )),
+        () = origin.token.cancelled() => {
+            unsent(Refusal::new(RefusalCode::BottleCutOff, "This tunnel was ended."))
+        }
+        () = origin.shared.abort.cancelled() => unsent(stopping()),
+    }
+}
+
+async fn sent(origin: &Origin, request: Request<Body>, wire: Wire) -> Result<Response<Incoming>, Unsent> {
+    let client = upstream(&origin.shared, &origin.run);
+    let host = &origin.authority.host;
+    let upgrades = request.headers().contains_key(header::UPGRADE);
+    match client.send(request, wire).await {
+        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades => {
+            let message = format!("{host}: it switched protocols without being asked to.");
+            let refusal = Refusal::new(RefusalCode::UpstreamUnreachable, message);
+            Err(Unsent { refusal, provably: false, stale: false })
+        }
+        Ok(mut response) => {
+            // Each hop answers in its own version (RFC 9110 section 6.2): after an upstream's HTTP/1.0 the end of a
+            // body could be told by nothing but the end of the client's connection.
+            *response.version_mut() = Version::HTTP_11;
+            Ok(response)
+        }
+        Err(error) => match dial_fault(&error) {
+            Some(fault) => Err(Unsent { refusal: dial_refusal(fault), provably: true, stale: false }),
+            None => Err(Unsent {
+                refusal: Refusal::new(
+                    RefusalCode::UpstreamUnreachable,
+                    format!("{host}: the connection broke before a response came: {}.", chain(&error)),
+                ),
+                provably: is_unsent(&error),
+                stale: is_unsent(&error),
+            }),
+        },
     }
 }
 
@@ -225,14 +229,26 @@ impl http_body::Body for Upload {
 /// A body that ends, with an error, when its tunnel is ended.
 struct Ended {
     inner: Incoming,
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Keeps what counts the request in the registry.
-    _origin: Arc<Origin>,
+    /// Made when there is something to wait for: most bodies are there at once.
+    ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Frames that came without waiting.
+    ready: u32,
+    /// Keeps what counts the request in the registry, too.
+    origin: Arc<Origin>,
 }
+
+/// So many frames may come without waiting before the token is looked at.
+const LOOK_EVERY: u32 = 16;
 
 impl Ended {
     fn new(inner: Incoming, origin: Arc<Origin>) -> Self {
-        Self { inner, ended: Box::pin(origin.token.clone().cancelled_owned()), _origin: origin }
+        Self { inner, ended: None, ready: 0, origin }
+    }
+
+    fn is_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        let Self { ended, origin, .. } = self;
+        let ended = ended.get_or_insert_with(|| Box::pin(origin.token.clone().cancelled_owned()));
+        ended.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -244,10 +260,14 @@ impl http_body::Body for Ended {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, body::BodyError>>> {
-        if self.ended.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err("the tunnel was ended".into())));
-        }
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        self.ready = if polled.is_ready() { self.ready + 1 } else { LOOK_EVERY };
+        if self.ready >= LOOK_EVERY {
+            self.ready = 0;
+            if self.is_ended(cx) {
+                return Poll::Ready(Some(Err("the tunnel was ended".into())));
+            }
+        }
         polled.map_ok(|frame| head::trailers(frame, &[])).map_err(Into::into)
     }
 

@@ -101,7 +101,7 @@ pub(super) async fn exchange(
     // From here on a task of its own: a client that leaves does not end what it has set going, and what the provider
     // charges for is read to its end.
     let (answer, answered) = oneshot::channel();
-    let whose = Whose { run: Some(origin.run.id.clone()), host: Some(host) };
+    let whose = Arc::new(Whose { run: Some(origin.run.id.clone()), host: Some(host) });
     origin.shared.tasks.spawn_for(whose, async move {
         let response = outbound.send(settler).await;
         drop(room);

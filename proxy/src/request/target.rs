@@ -59,16 +59,14 @@ impl Target {
         if self.path == ASTERISK && query.is_some() {
             return Err(Refusal::new(RefusalCode::MalformedRequest, "`OPTIONS *` cannot carry a query."));
         }
-        let Authority { host, port } = &origin.authority;
-        let port = match *port == origin.scheme.port() {
-            true => String::new(),
-            false => format!(":{port}"),
+        let path_and_query = match query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
         };
-        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         Uri::builder()
             .scheme(origin.scheme.name())
-            .authority(format!("{host}{port}"))
-            .path_and_query(format!("{}{query}", self.path))
+            .authority(origin.named.as_str())
+            .path_and_query(path_and_query)
             .build()
             .map_err(|error| {
                 Refusal::new(RefusalCode::MalformedRequest, format!("The target cannot be sent on: {error}."))
@@ -106,8 +104,10 @@ fn authority(origin: &Origin, request: &Request<Incoming>) -> Result<(), Refusal
             format!("The connection is to {host}:{port}, but the request names {named:?}."),
         )
     };
+    // Nearly every request names it as we do; any other way of writing it is read first.
     let same = |text: &str| {
-        Authority::parse_or(text, origin.scheme.port()).is_ok_and(|named| named == origin.authority)
+        text == origin.named
+            || Authority::parse_or(text, origin.scheme.port()).is_ok_and(|named| named == origin.authority)
     };
     let in_uri = request.uri().authority().map(http::uri::Authority::as_str);
     if let Some(named) = in_uri.filter(|named| !same(named)) {

@@ -68,7 +68,8 @@ pub(super) async fn exchange(
         values: credentials.values(),
     };
     let upstream = hyper::upgrade::on(&mut response);
-    let whose = Whose { run: Some(origin.run.id.clone()), host: Some(origin.authority.host.to_string()) };
+    let host = origin.authority.host.to_string();
+    let whose = Arc::new(Whose { run: Some(origin.run.id.clone()), host: Some(host) });
     origin.shared.tasks.spawn_for(whose, opened.relay(client, upstream));
     Ok(accepted(&credentials, response))
 }
