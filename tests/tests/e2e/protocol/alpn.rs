@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 
 use http::{HeaderValue, Method, Request, Response};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::body::{self, Body};
@@ -55,6 +56,36 @@ async fn what_the_upstream_speaks_is_offered_to_the_client() {
     ] {
         let taken = taken(upstream, client).await.expect("TLS is taken");
         assert_eq!(taken, (alpn.map(<[u8]>::to_vec), asked.to_owned()), "{upstream:?} {client:?}");
+    }
+}
+
+/// Reads the request to its end before it answers.
+async fn version_of_the_upload(request: Request<Incoming>) -> Response<Body> {
+    let (parts, sent) = request.into_parts();
+    let length = sent.collect().await.expect("the upload comes whole").to_bytes().len();
+    let mut response = Response::new(body::full(length.to_string()));
+    let version = format!("{:?}", parts.version);
+    response.headers_mut().insert("x-version", HeaderValue::from_str(&version).expect("a value"));
+    response
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_upload_goes_over_http_1_where_the_host_takes_it() {
+    for (upstream, large) in
+        [(&[HTTP_2, HTTP_1][..], "HTTP/1.1"), (&[HTTP_2], "HTTP/2.0"), (&[HTTP_1], "HTTP/1.1")]
+    {
+        let origin = Origin::start(upstream, version_of_the_upload).await;
+        let stage = raw::routes(ROUTES).leads_to(&origin).start();
+        let tls = tls(&stage.agent(), &[HTTP_1]).await.expect("TLS is taken");
+        let mut client = Client::over(tls, Version::Http1).await;
+        let small = if upstream.contains(&HTTP_2) { "HTTP/2.0" } else { "HTTP/1.1" };
+        for (length, asked) in [(1000, small), (2 << 20, large), (2 << 20, large), (1000, small)] {
+            let sent = body::full(vec![b'x'; length]);
+            let request = head(Method::POST, "/").body(sent).expect("a request");
+            let answer = client.exchange(request).await;
+            assert_eq!(answer.body, length.to_string(), "{upstream:?}");
+            assert_eq!(answer.value("x-version"), Some(asked), "{upstream:?}, {length} bytes");
+        }
     }
 }
 
