@@ -32,6 +32,12 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+/// What a client may send on one stream before it is read, in bytes. Windows do not grow (hyper would let them, to 16 MiB):
+/// they are what a hostile client can make the proxy keep.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The same for all streams of a connection.
+const CONNECTION_WINDOW: u32 = 2 << 20;
+
 /// Answers a CONNECT and, when it is answered 200, goes on in a task of its own.
 pub(crate) async fn open(
     shared: Arc<Shared>,
@@ -262,7 +268,8 @@ async fn serve_http2(
         .max_concurrent_streams(shared.limits.streams)
         .max_pending_accept_reset_streams(shared.limits.pending_resets)
         .max_header_list_size(u32::try_from(shared.limits.header_bytes).unwrap_or(u32::MAX))
-        .adaptive_window(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     tokio::select! {
