@@ -35,11 +35,11 @@ const IDLE: Duration = Duration::from_secs(30);
 const PARKED: Duration = Duration::from_secs(5);
 /// Connections of a run that wait so, over all hosts.
 const PARKED_AT_ONCE: usize = 32;
-/// What an upstream may send on one stream before the client takes it, in bytes: 40 MB/s at a round trip of 100 ms.
+/// What an upstream may send on one stream before the client takes it, in bytes: 20 MB/s at a round trip of 100 ms.
 /// Windows do not grow: they are what a client that does not read makes the proxy keep.
-const STREAM_WINDOW: u32 = 4 << 20;
+const STREAM_WINDOW: u32 = 2 << 20;
 /// The same for all streams of a connection.
-const CONNECTION_WINDOW: u32 = 8 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Hosts of which a run remembers whether they take HTTP/1.1; of any more it is found out each time.
 const HOSTS_KNOWN: usize = 1024;
 /// Connections a run keeps idle for one host.
