@@ -259,7 +259,8 @@ async fn serve_http2(
         async move {
             Ok::<_, Infallible>(match request.headers().len() > origin.shared.limits.headers {
                 true => too_many_headers(&origin, &request),
-                false => request::answer(origin, request).await,
+                // Boxed: a task is moved several times while it is set up.
+                false => Box::pin(request::answer(origin, request)).await,
             })
         }
     });
