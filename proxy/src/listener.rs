@@ -1,7 +1,7 @@
 //! What the proxy listens on: TCP addresses and Unix sockets.
 //!
-//! Invariants: an address that is listened on is never dialled; a Unix socket never has wider permissions than it was asked to have, takes the place of another only when
-//! nobody listens there any more, and is gone when its listener is.
+//! Invariants: an address that is listened on is never dialled; a Unix socket never has wider permissions than it was
+//! asked to have, takes the place of another only when nobody listens there any more, and is gone when its listener is.
 
 use hudson_schema::config::ListenAddress;
 use std::fs::{self, Permissions};

@@ -30,6 +30,10 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let hello = tls::read_hello(&mut client, &tunnel.host, shared.limits.tls).await?;
+    // Much may have happened since CONNECT: a client has seconds for its hello.
+    if request::block(shared, run).await.is_err() {
+        return Ok(());
+    }
     if upstream.write_all(&hello).await.is_err() {
         // The upstream is gone before it was spoken to; the client sees its connection end.
         return Ok(());

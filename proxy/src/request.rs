@@ -95,7 +95,9 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
         // A metered request asks in the transaction of its hold.
         block(&origin.shared, &origin.run).await?;
     }
-    let credentials = credential::read(origin, route).await?;
+    let Authority { host, port } = &origin.authority;
+    let dialled = first_route(&policy.routes, origin.scheme, host, *port);
+    let credentials = credential::read(origin, route, dialled).await?;
     let outcome = match endpoint {
         Endpoint::Metered { provider, format } => {
             // Boxed, as what follows: the largest of them decides how large every request is.

@@ -123,7 +123,7 @@ pub fn opaque(catalogue: &Catalogue, authority: &Authority) -> Result<(), Refusa
 /// Whether the route's credentials may be put on the request at all.
 pub fn credentials(route: &Route, asked: &Asked<'_>) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal::new(RefusalCode::CredentialUnavailable, why));
-    if route.credentials.is_empty() {
+    if route.credentials.is_empty() && route.forwarding_credentials().is_none() {
         return Ok(());
     }
     if *asked.method == Method::TRACE {

@@ -6,7 +6,7 @@
 use super::Origin;
 use crate::secret;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use hudson_schema::config::{Credential, ProxyCredentials, Route, Scheme};
+use hudson_schema::config::{Credential, ProxyCredentials, Route};
 use hudson_schema::{Refusal, RefusalCode};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
@@ -29,7 +29,14 @@ pub(super) struct Credentials {
 }
 
 /// Reads every credential of a route.
-pub(super) async fn read(origin: &Origin, route: &Route) -> Result<Credentials, Refusal> {
+///
+/// `dialled` is the route by which the host is dialled: where several lead to it, the first. By that one the request goes
+/// through a corporate proxy or does not, whichever allowed it; what is meant for the proxy must not go to the host.
+pub(super) async fn read(
+    origin: &Origin,
+    route: &Route,
+    dialled: Option<&Route>,
+) -> Result<Credentials, Refusal> {
     let fault = |why| {
         let message = format!("The credential for {} cannot be read: {why}.", origin.authority.host);
         Refusal::new(RefusalCode::CredentialUnavailable, message)
@@ -39,8 +46,7 @@ pub(super) async fn read(origin: &Origin, route: &Route) -> Result<Credentials, 
         let secret = secret::read(&origin.run, credential.source()).await.map_err(fault)?;
         entries.push((credential.clone(), secret));
     }
-    let upstream = route.upstream.as_ref().filter(|_| route.scheme == Scheme::Http);
-    let proxy = match upstream.and_then(|upstream| upstream.proxy.as_ref()?.credentials.as_ref()) {
+    let proxy = match dialled.and_then(Route::forwarding_credentials) {
         Some(ProxyCredentials { username, from }) => {
             Some((username.clone(), secret::read(&origin.run, from).await.map_err(fault)?))
         }

@@ -102,6 +102,13 @@ impl Route {
             line: 0,
         }
     }
+
+    /// What is sent with each request to the proxy that forwards it (RFC 9112 section 3.2.2), as plain HTTP is; through
+    /// a tunnel, the proxy is told once, when the tunnel is opened.
+    pub fn forwarding_credentials(&self) -> Option<&ProxyCredentials> {
+        let upstream = self.upstream.as_ref().filter(|_| self.scheme == Scheme::Http)?;
+        upstream.proxy.as_ref()?.credentials.as_ref()
+    }
 }
 
 /// The scheme of a route's upstream.

@@ -10,7 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::raw::corporate::Corporate;
-use crate::raw::{self, Setting};
+use crate::raw::{self, Setting, Upstream};
 
 const HOST: &str = "api.example.net";
 const PASSWORD: &str = "tests-only-Wq81corporate";
@@ -84,6 +84,43 @@ fn plain_http_is_handed_to_the_proxy_whole() {
     let seen = corporate.seen();
     assert!(seen[0].starts_with(&format!("GET http://{HOST}/a?b=c HTTP/1.1\r\n")), "{seen:?}");
     assert!(seen[0].contains("authorization: Bearer mine"), "the agent's own header is gone: {seen:?}");
+}
+
+#[test]
+fn the_proxys_password_goes_to_the_proxy_alone() {
+    // Routes to one host share its connections, which are made as the first of them says: past the proxy here.
+    let (upstream, stage) = (Upstream::echo(), raw::stage());
+    let corporate = Corporate::start(stage.simulator(), None);
+    let first = format!("connect_to: \"{}\"", upstream.address);
+    let second = format!("proxy: \"http://{}\"{CREDENTIALS}", corporate.address);
+    let route = |path: &str, way: &str| {
+        format!(
+            "  - {{host: {HOST}, scheme: http, matches: [{{paths: [{{value: {path}}}]}}], upstream: {{{way}}}}}\n"
+        )
+    };
+    let routes = format!("routes:\n{}{}", route("/first", &first), route("/second", &second));
+    let stage = stage.file("bottles/ci/routes.yaml", &routes).env("CORPORATE", PASSWORD).start();
+    for path in ["/first", "/second"] {
+        stage.agent().plain("GET", &format!("http://{HOST}{path}"), "").passed();
+    }
+    let seen = upstream.seen();
+    assert_eq!((seen.len(), corporate.seen().len()), (2, 0), "{seen:?}");
+    assert!(
+        !format!("{seen:?}").to_lowercase().contains("proxy-authorization"),
+        "the password left: {seen:?}"
+    );
+}
+
+#[test]
+fn the_proxys_password_goes_with_no_trace() {
+    let stage = raw::stage();
+    let corporate = Corporate::start(stage.simulator(), None);
+    let upstream = format!("upstream: {{proxy: \"http://{}\"{CREDENTIALS}}}", corporate.address);
+    let routes = format!("routes:\n  - host: {HOST}\n    scheme: http\n    {upstream}\n");
+    let stage = stage.file("bottles/ci/routes.yaml", &routes).env("CORPORATE", PASSWORD).start();
+    let answer = stage.agent().plain("TRACE", &format!("http://{HOST}/"), "Max-Forwards: 0\r\n");
+    answer.refused(403, "credential_unavailable").says("TRACE");
+    assert_eq!(corporate.seen().len(), 0);
 }
 
 #[test]
