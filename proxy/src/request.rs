@@ -106,7 +106,7 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
         _ if let Some(offer) = offer => {
             Box::pin(upgrade::exchange(origin, policy.clone(), &target, credentials, offer, request)).await
         }
-        Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
+        Endpoint::Retrieval { .. } | Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
             forward::relay(origin, &target, credentials, request).await
         }
     };

@@ -17,26 +17,63 @@ pub use usage::{Quality, Usage};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Format {
-    /// Anthropic Messages, `POST /v1/messages`.
+    /// Anthropic Messages, `POST /v1/messages`, and its batches.
     Anthropic,
+    /// Amazon Bedrock `Converse` and `ConverseStream`.
+    BedrockConverse,
+    /// Amazon Bedrock `InvokeModel` and `InvokeModelWithResponseStream`: each vendor's own body in Bedrock's frame.
+    BedrockInvoke,
+    /// Cohere, `POST /v2/chat` and its other endpoints.
+    Cohere,
     /// Gemini `generateContent` and `streamGenerateContent`.
     Gemini,
-    /// OpenAI chat/completions and everything compatible with it.
+    /// Gemini Interactions, `POST /v1beta/interactions`.
+    GeminiInteractions,
+    /// Ollama's own API, `POST /api/chat` and `/api/generate`.
+    Ollama,
+    /// OpenAI speech and transcription, `POST /v1/audio/…`.
+    OpenaiAudio,
+    /// OpenAI chat/completions, completions and embeddings, and everything compatible with them.
     OpenaiChat,
-    /// OpenAI Responses, `POST /v1/responses`, and Codex on chatgpt.com.
+    /// OpenAI images, `POST /v1/images/…`.
+    OpenaiImages,
+    /// OpenAI Realtime, a WebSocket to `/v1/realtime`.
+    OpenaiRealtime,
+    /// OpenAI Responses, `POST /v1/responses`, and Codex on chatgpt.com; over HTTP and as a WebSocket.
     OpenaiResponses,
 }
 
 impl Format {
     /// Every format, in the order of its name.
-    pub const ALL: [Self; 4] = [Self::Anthropic, Self::Gemini, Self::OpenaiChat, Self::OpenaiResponses];
+    pub const ALL: [Self; 12] = [
+        Self::Anthropic,
+        Self::BedrockConverse,
+        Self::BedrockInvoke,
+        Self::Cohere,
+        Self::Gemini,
+        Self::GeminiInteractions,
+        Self::Ollama,
+        Self::OpenaiAudio,
+        Self::OpenaiChat,
+        Self::OpenaiImages,
+        Self::OpenaiRealtime,
+        Self::OpenaiResponses,
+    ];
 
     /// The stable name: in files, on the command line and in the ledger.
     pub fn name(self) -> &'static str {
         match self {
             Self::Anthropic => "anthropic",
+            Self::BedrockConverse => "bedrock-converse",
+            Self::BedrockInvoke => "bedrock-invoke",
+            Self::Cohere => "cohere",
             Self::Gemini => "gemini",
+            Self::GeminiInteractions => "gemini-interactions",
+            Self::Ollama => "ollama",
+            Self::OpenaiAudio => "openai-audio",
             Self::OpenaiChat => "openai-chat",
+            Self::OpenaiImages => "openai-images",
+            Self::OpenaiRealtime => "openai-realtime",
             Self::OpenaiResponses => "openai-responses",
         }
     }

@@ -81,7 +81,9 @@ impl Kind {
             Exit::usage(format!("POST {host}{normal} {why}; name the --format if it carries usage"))
         };
         match catalogue.classify(host, "POST", &normal, query) {
-            Endpoint::Metered { provider, format } => Ok(Self { provider: Some(provider), format }),
+            Endpoint::Metered { provider, format } | Endpoint::Retrieval { provider, format } => {
+                Ok(Self { provider: Some(provider), format })
+            }
             Endpoint::Free { provider } => Err(unmetered(&format!("costs no tokens at {provider}")).into()),
             Endpoint::Unknown { provider } => {
                 Err(unmetered(&format!("cannot be metered at {provider}")).into())

@@ -1,6 +1,8 @@
 //! What the targets of the meter share.
 
-use hudson_meter::{End, Meter, Report, ResponseHead, Rewrite, StreamDecoder, UsageChunkStripper, request};
+use hudson_meter::{
+    End, Meter, Report, RequestHead, ResponseHead, Rewrite, StreamDecoder, UsageChunkStripper, request,
+};
 use hudson_schema::Format;
 
 /// The format that a byte picks.
@@ -10,7 +12,12 @@ pub fn format(which: u8) -> Format {
 
 /// The report of a body fed in pieces of `size`.
 pub fn meter(format: Format, content_type: &str, body: &[u8], size: usize) -> Report {
-    let head = ResponseHead { status: 200, content_type: Some(content_type), content_encoding: None };
+    let head = ResponseHead {
+        status: 200,
+        content_type: Some(content_type),
+        content_encoding: None,
+        ..ResponseHead::default()
+    };
     let mut meter = Meter::new(format, &head);
     body.chunks(size).for_each(|piece| meter.feed(piece));
     meter.finish(End::Complete)
@@ -26,12 +33,11 @@ pub fn decode(which: u8, body: &[u8]) {
 
 /// Reads, rewrites and reads again.
 pub fn rewrite(format: Format, body: &[u8]) {
-    let (host, path) = ("api.openai.com", "/v1/m");
-    let Ok(facts) = request::read_at(format, host, path, None, body) else { return };
+    let head = RequestHead { format, host: "api.openai.com", path: "/v1/m", query: None, content_type: None };
+    let Ok(facts) = request::read(&head, body) else { return };
     let change = Rewrite { output_cap: Some(9), include_usage: true };
-    let changed = request::rewrite(format, &facts, host, body, &change).expect("what reads can be rewritten");
-    let again =
-        request::read_at(format, host, path, None, &changed).expect("a rewrite keeps a body readable");
+    let changed = request::rewrite(&head, &facts, body, &change).expect("what reads can be rewritten");
+    let again = request::read(&head, &changed).expect("a rewrite keeps a body readable");
     assert!(again.output_cap.is_some_and(|cap| cap <= 9));
     assert_eq!(
         (&again.model, again.stream, &again.server_tools),

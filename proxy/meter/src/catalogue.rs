@@ -21,6 +21,14 @@ pub enum Endpoint {
         /// How its request and response are read.
         format: Format,
     },
+    /// A read of work that another request has set going, whose answer carries that work's usage in `format`: a
+    /// response by its id, the results of a batch. It is charged where that work was not.
+    Retrieval {
+        /// Whose budget it charges.
+        provider: Provider,
+        /// How its response is read.
+        format: Format,
+    },
     /// A side call on a provider's host that costs no tokens: model lists, token counts, telemetry, sign-in.
     Free {
         /// Whose host it is.
@@ -176,6 +184,7 @@ impl Catalogue {
                 Endpoint::Unknown { provider }
             }
             endpoints::Kind::Metered(format) => Endpoint::Metered { provider, format },
+            endpoints::Kind::Retrieval(format) => Endpoint::Retrieval { provider, format },
             endpoints::Kind::Free => Endpoint::Free { provider },
             endpoints::Kind::Unknown => Endpoint::Unknown { provider },
         }

@@ -6,10 +6,13 @@
 //! only from the places the format has for it, and only from JSON objects that arrived whole.
 
 mod anthropic;
+mod bedrock_headers;
 mod gemini;
 mod openai_chat;
 mod openai_responses;
 mod text;
+
+pub use bedrock_headers::header_usage;
 
 use crate::scan::json::{JsonSink, Selector, Value};
 use hudson_schema::{Format, Usage};

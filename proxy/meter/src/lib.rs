@@ -18,6 +18,6 @@ pub mod strip;
 
 pub use catalogue::{Catalogue, Endpoint, masks_usage};
 pub use decode::{DecodeError, StreamDecoder, decode_body};
-pub use meter::{End, Meter, Report, ResponseHead};
-pub use request::{RequestError, RequestFacts, Rewrite};
+pub use meter::{End, Meter, Report, ResponseHead, header_usage};
+pub use request::{RequestError, RequestFacts, RequestHead, Rewrite};
 pub use strip::UsageChunkStripper;

@@ -6,6 +6,7 @@
 //! split would have saved); memory is bounded by constants; nothing that arrives can panic.
 
 use crate::decode::{DecodeError, StreamDecoder};
+pub use crate::formats::header_usage;
 use crate::formats::{self, Extractor};
 use hudson_schema::{Format, Usage};
 
@@ -13,7 +14,7 @@ use hudson_schema::{Format, Usage};
 const STEP: usize = 1 << 10;
 
 /// What is known of a response before its body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseHead<'a> {
     /// The HTTP status.
     pub status: u16,
@@ -21,6 +22,8 @@ pub struct ResponseHead<'a> {
     pub content_type: Option<&'a str>,
     /// `content-encoding` as sent.
     pub content_encoding: Option<&'a str>,
+    /// What [`header_usage`] read from its headers.
+    pub stated: Option<Usage>,
 }
 
 /// How a body ended.
@@ -64,6 +67,8 @@ pub struct Meter {
     fault: Option<String>,
     /// Decoding failed in the middle, so that bytes are missing.
     lossy: bool,
+    /// What the headers stated.
+    stated: Option<Usage>,
 }
 
 impl Meter {
@@ -75,6 +80,7 @@ impl Meter {
             scratch: Vec::new(),
             fault: None,
             lossy: false,
+            stated: head.stated,
         };
         match StreamDecoder::new(head.content_encoding.unwrap_or_default()) {
             Ok(decoder) if decoder.is_identity() => {}
@@ -122,9 +128,10 @@ impl Meter {
         let live_output = self.extractor.live_output();
         let outcome = self.extractor.finish(end == End::Complete && self.fault.is_none());
         Report {
-            usage: outcome.usage,
+            // Headers are whole whatever became of the body.
+            usage: self.stated.or(outcome.usage),
             billed: outcome.billed,
-            exact: outcome.exact && !self.lossy,
+            exact: self.stated.is_some() || (outcome.exact && !self.lossy),
             model: outcome.model,
             response_id: outcome.response_id,
             stream: outcome.stream,

@@ -101,43 +101,39 @@ pub enum RequestError {
     CapNotSupported,
 }
 
-/// [`read_at`] for a host that is not known: a cap is only believed under the name that compatible servers take, so that
-/// `output_cap` is `None` for some requests whose cap OpenAI or Azure would heed.
-pub fn read(
-    format: Format,
-    path: &str,
-    query: Option<&str>,
-    body: &[u8],
-) -> Result<RequestFacts, RequestError> {
-    facts::read(format, None, path, query, body)
+/// What is known of a request before its body.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// How the endpoint is spoken to.
+    pub format: Format,
+    /// Where the request goes: it decides which caps are heeded, and under which name one is put in.
+    pub host: &'a str,
+    /// The path, normalised.
+    pub path: &'a str,
+    /// The text behind `?`.
+    pub query: Option<&'a str>,
+    /// `content-type` as sent: files come as a multipart form.
+    pub content_type: Option<&'a str>,
 }
 
-/// Reads a request's body. `host` is where it goes (it decides which caps are heeded), `path` is normalised, `query` is
-/// the text behind `?`.
+/// Reads a request's body.
 ///
 /// # Estimate
 /// Every byte of the body counts a third of a token, rounded up, JSON and white space included; base64 media counts by
 /// what it is instead (see the module `estimate`); a constant stands for the system text that the format adds.
-pub fn read_at(
-    format: Format,
-    host: &str,
-    path: &str,
-    query: Option<&str>,
-    body: &[u8],
-) -> Result<RequestFacts, RequestError> {
-    facts::read(format, Some(host), path, query, body)
+pub fn read(head: &RequestHead<'_>, body: &[u8]) -> Result<RequestFacts, RequestError> {
+    facts::read(head, body)
 }
 
 /// The body with `change` made to it; every byte that is not part of a changed value stays as it is. `facts` are those
-/// [`read_at`] gave for this body, `host` is where it goes (it decides the name of a cap that has to be put in).
+/// [`read`] gave for this body.
 pub fn rewrite(
-    format: Format,
+    head: &RequestHead<'_>,
     facts: &RequestFacts,
-    host: &str,
     body: &[u8],
     change: &Rewrite,
 ) -> Result<Vec<u8>, RequestError> {
-    splice::rewrite(format, facts, host, body, change)
+    splice::rewrite(head, facts, body, change)
 }
 
 #[cfg(test)]

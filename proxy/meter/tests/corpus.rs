@@ -8,7 +8,7 @@
     reason = "every function here is part of a test"
 )]
 
-use hudson_meter::{End, Meter, Report, RequestFacts, ResponseHead, Rewrite};
+use hudson_meter::{End, Meter, Report, RequestFacts, RequestHead, ResponseHead, Rewrite, request};
 use hudson_schema::Format;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -32,6 +32,11 @@ const SIZES: [usize; 5] = [1, 7, 1400, 16_384, 0];
 
 /// Where the recorded requests go when they are read and rewritten.
 const HOST: &str = "api.openai.com";
+
+/// A recorded request's head.
+fn head<'a>(format: Format, path: &'a str, query: Option<&'a str>) -> RequestHead<'a> {
+    RequestHead { format, host: HOST, path, query, content_type: Some("application/json") }
+}
 
 struct Entry {
     family: String,
@@ -92,6 +97,7 @@ fn meter(entry: &Entry, encoding: &str, body: &[u8], size: usize, end: End) -> R
         status: 200,
         content_type: Some(&entry.content_type).filter(|kind| !kind.is_empty()).map(String::as_str),
         content_encoding: Some(encoding),
+        stated: None,
     };
     let mut meter = Meter::new(entry.format, &head);
     for chunk in body.chunks(if size == 0 { body.len().max(1) } else { size }) {
@@ -206,7 +212,12 @@ fn live_output_leans_high() {
             continue;
         };
         // The count just before the provider states its own: without the last fifth of the body.
-        let head = ResponseHead { status: 200, content_type: None, content_encoding: Some(&entry.encoding) };
+        let head = ResponseHead {
+            status: 200,
+            content_type: None,
+            content_encoding: Some(&entry.encoding),
+            ..ResponseHead::default()
+        };
         let mut meter = Meter::new(entry.format, &head);
         let mut live = 0;
         for chunk in entry.body.chunks(64) {
@@ -249,7 +260,7 @@ fn recorded_requests_are_read_and_estimated_high() {
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         // Anthropic and others in the family of streams without usage are not chat requests.
-        let read = hudson_meter::request::read_at(entry.format, HOST, path, query, &body);
+        let read = request::read(&head(entry.format, path, query), &body);
         if entry.family == "no-usage" {
             continue;
         }
@@ -306,10 +317,8 @@ fn recorded_requests_are_read_and_estimated_high() {
 /// Lowering the cap and asking for usage must hold when read again, and change nothing else.
 fn check_rewrite(entry: &Entry, facts: &RequestFacts, body: &[u8]) {
     let change = Rewrite { output_cap: facts.cap_supported.then_some(7), include_usage: true };
-    let changed = hudson_meter::request::rewrite(entry.format, facts, HOST, body, &change).unwrap();
-    let again =
-        hudson_meter::request::read_at(entry.format, HOST, "/v1/x:streamGenerateContent", None, &changed)
-            .unwrap();
+    let changed = request::rewrite(&head(entry.format, "/v1/x", None), facts, body, &change).unwrap();
+    let again = request::read(&head(entry.format, "/v1/x:streamGenerateContent", None), &changed).unwrap();
     if facts.cap_supported {
         assert_eq!(again.output_cap, Some(facts.output_cap.map_or(7, |old| old.min(7))), "{}", entry.id);
     }
@@ -374,7 +383,12 @@ fn speed() {
             "data: {{\"type\":\"x\",\"response\":{{\"output\":[\"{}\"]}}}}\n\n",
             "A".repeat(megabytes << 20)
         );
-        let head = ResponseHead { status: 200, content_type: None, content_encoding: None };
+        let head = ResponseHead {
+            status: 200,
+            content_type: None,
+            content_encoding: None,
+            ..ResponseHead::default()
+        };
         let mut meter = Meter::new(Format::OpenaiResponses, &head);
         let begun = std::time::Instant::now();
         event.as_bytes().chunks(1400).for_each(|chunk| meter.feed(chunk));
@@ -392,7 +406,7 @@ fn speed() {
     );
     while requests < 500 {
         std::hint::black_box(
-            hudson_meter::request::read(Format::Anthropic, "/v1/messages", None, body.as_bytes()).unwrap(),
+            request::read(&head(Format::Anthropic, "/v1/messages", None), body.as_bytes()).unwrap(),
         );
         requests += 1;
         total += body.len();

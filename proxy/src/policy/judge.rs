@@ -168,7 +168,9 @@ pub fn endpoint(catalogue: &Catalogue, route: &Route, asked: &Asked<'_>) -> Resu
     let unmetered = match &endpoint {
         Endpoint::Metered { .. } | Endpoint::Foreign => false,
         // The host as a whole is no endpoint that could be free.
-        Endpoint::Free { .. } => is_ambiguous(asked.path) || asked.path == ASTERISK,
+        Endpoint::Free { .. } | Endpoint::Retrieval { .. } => {
+            is_ambiguous(asked.path) || asked.path == ASTERISK
+        }
         Endpoint::Unknown { .. } => route.unmetered == Unmetered::Deny || is_ambiguous(asked.path),
     };
     match unmetered {

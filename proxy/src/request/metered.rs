@@ -20,7 +20,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hudson_meter::request::{self as facts, known_output_maximum, output_maximum};
-use hudson_meter::{DecodeError, Meter, RequestFacts, ResponseHead, Rewrite, StreamDecoder, decode_body};
+use hudson_meter::{
+    DecodeError, Meter, RequestFacts, RequestHead, ResponseHead, Rewrite, StreamDecoder, decode_body,
+    header_usage,
+};
 use hudson_schema::budget::Mode;
 use hudson_schema::config::Route;
 use hudson_schema::ledger::{AskedLimit, Exhausted, Hold, HoldOutcome, HoldRequest};
@@ -50,7 +53,16 @@ pub(super) async fn exchange(
     let room = room(origin, &incoming).await?;
     let sent = readable(origin, &parts.headers, read_whole(origin, incoming).await?)?;
     let host = origin.authority.host.to_string();
-    let facts = facts::read_at(format, &host, &target.path, target.query.as_deref(), &sent)
+    let kind =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let asked = RequestHead {
+        format,
+        host: &host,
+        path: &target.path,
+        query: target.query.as_deref(),
+        content_type: kind.as_deref(),
+    };
+    let facts = facts::read(&asked, &sent)
         .map_err(|error| Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")))?;
     let policy = origin.run.policy();
     let limits = policy.limits(&provider, clock());
@@ -72,7 +84,7 @@ pub(super) async fn exchange(
         output_cap: if hard { cap(&facts, format, &hold, wanted) } else { None },
         include_usage: facts.stream,
     };
-    let body = match facts::rewrite(format, &facts, &host, &sent, &change) {
+    let body = match facts::rewrite(&asked, &facts, &sent, &change) {
         Ok(body) => Bytes::from(body),
         Err(error) => {
             settler.release().await;
@@ -158,13 +170,14 @@ impl Outbound {
 
     fn tapped(&self, response: Response<Incoming>, settler: Settler) -> Result<Response<Body>, Refusal> {
         let (mut parts, incoming) = response.into_parts();
-        let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let encoding = text(header::CONTENT_ENCODING).map(str::to_owned);
-        let content_type = text(header::CONTENT_TYPE).map(str::to_owned);
+        let text = |name: &str| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let encoding = text("content-encoding").map(str::to_owned);
+        let content_type = text("content-type").map(str::to_owned);
         let head = ResponseHead {
             status: parts.status.as_u16(),
             content_type: content_type.as_deref(),
             content_encoding: encoding.as_deref(),
+            stated: header_usage(self.format, text),
         };
         let meter = Meter::new(self.format, &head);
         let kind = content_type.as_deref().unwrap_or_default().trim_start();

@@ -148,13 +148,14 @@ impl Tap {
             Some(stripper) => stripper.feed(&rest),
             None => Ok(rest),
         });
-        match (open.cut.and_then(|(_, format)| format), rest) {
-            (Some(format), Some(Ok(rest))) => {
+        let event = open.cut.and_then(|(_, format)| refusal.stream_event(format?));
+        match (event, rest) {
+            (Some(event), Some(Ok(rest))) => {
                 let held = open.stripper.take().map(Stripper::finish);
                 for data in [Some(rest), held].into_iter().flatten().filter(|data| !data.is_empty()) {
                     self.last.push_back(Ok(Frame::data(data)));
                 }
-                self.last.push_back(Ok(Frame::data(Bytes::from(refusal.stream_event(format)))));
+                self.last.push_back(Ok(Frame::data(Bytes::from(event))));
             }
             _ => self.last.push_back(Err(refusal.message.clone().into())),
         }

@@ -191,8 +191,18 @@ impl Serialize for RefusalCode {
 
 fn stop_status(format: Format) -> u16 {
     match format {
-        Format::Anthropic => 403,
-        Format::Gemini | Format::OpenaiChat | Format::OpenaiResponses => 400,
+        Format::Anthropic
+        | Format::BedrockConverse
+        | Format::BedrockInvoke
+        | Format::Cohere
+        | Format::Ollama => 403,
+        Format::Gemini
+        | Format::GeminiInteractions
+        | Format::OpenaiAudio
+        | Format::OpenaiChat
+        | Format::OpenaiImages
+        | Format::OpenaiRealtime
+        | Format::OpenaiResponses => 400,
     }
 }
 

@@ -1,8 +1,9 @@
-//! A refusal in the shape that each provider's SDK reads: Anthropic's, OpenAI's and Gemini's error bodies, and the
-//! error event that ends a stream. Sources: anthropic-sdk `types/shared/error_response.py`, openai-python
-//! `_exceptions.py`, google-genai `errors.py`, codex-rs `sse/responses.rs`.
+//! A refusal in the shape that each provider's SDK reads: the provider's own error body, and the error event that ends
+//! a stream. Sources: anthropic-sdk `types/shared/error_response.py`, openai-python `_exceptions.py`, google-genai
+//! `errors.py`, codex-rs `sse/responses.rs`, botocore `parsers.py` and `eventstream.py`, cohere-python
+//! `core/api_error.py`, ollama-python `_client.py`.
 
-use super::Refusal;
+use super::{Refusal, eventstream};
 use crate::Format;
 use serde_json::{Value, json};
 
@@ -13,12 +14,20 @@ pub(super) fn body(refusal: &Refusal, status: u16, format: Option<Format>) -> St
         Some(Format::Anthropic) => {
             json!({"type": "error", "error": anthropic_error(refusal, &text), "hudson": refusal})
         }
-        Some(Format::OpenaiChat | Format::OpenaiResponses) => {
-            json!({"error": openai_error(refusal, &text), "hudson": refusal})
-        }
-        Some(Format::Gemini) => json!({
+        Some(
+            Format::OpenaiAudio
+            | Format::OpenaiChat
+            | Format::OpenaiImages
+            | Format::OpenaiRealtime
+            | Format::OpenaiResponses,
+        ) => json!({"error": openai_error(refusal, &text), "hudson": refusal}),
+        Some(Format::Gemini | Format::GeminiInteractions) => json!({
             "error": {"code": status, "message": text, "status": "FAILED_PRECONDITION"}, "hudson": refusal,
         }),
+        Some(Format::BedrockConverse | Format::BedrockInvoke | Format::Cohere) => {
+            json!({"message": text, "hudson": refusal})
+        }
+        Some(Format::Ollama) => json!({"error": text, "hudson": refusal}),
         None => json!({
             "error": {
                 "code": refusal.code.name(), "message": refusal.message,
@@ -30,15 +39,28 @@ pub(super) fn body(refusal: &Refusal, status: u16, format: Option<Format>) -> St
     format!("{value}\n")
 }
 
-/// The last event of a stream that is ended by a refusal.
-pub(super) fn stream_event(refusal: &Refusal, format: Format) -> String {
-    let text = refusal.text();
+/// The headers that go with [`body`].
+pub(super) fn headers(format: Option<Format>) -> Vec<(&'static str, String)> {
     match format {
+        // Without it botocore makes a code of the status.
+        Some(Format::BedrockConverse | Format::BedrockInvoke) => {
+            vec![("x-amzn-errortype", BEDROCK_ERROR.to_owned())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The last event of a stream that is ended by a refusal; `None` where the format has no error its clients raise.
+pub(super) fn stream_event(refusal: &Refusal, format: Format) -> Option<Vec<u8>> {
+    let text = refusal.text();
+    let event = match format {
         Format::Anthropic => {
             let data = json!({"type": "error", "error": anthropic_error(refusal, &text)});
             format!("event: error\ndata: {data}\n\n")
         }
-        Format::OpenaiChat => format!("data: {}\n\n", json!({"error": openai_error(refusal, &text)})),
+        Format::OpenaiChat | Format::OpenaiImages | Format::OpenaiAudio => {
+            format!("data: {}\n\n", json!({"error": openai_error(refusal, &text)}))
+        }
         Format::OpenaiResponses => {
             // Codex reads `response.error` and gives up at once only on a few codes, of which `invalid_prompt` shows
             // the message; the SDKs raise on a top-level `error`. One event serves both.
@@ -58,8 +80,25 @@ pub(super) fn stream_event(refusal: &Refusal, format: Format) -> String {
                 json!({"error": {"code": 400, "message": text, "status": "FAILED_PRECONDITION"}})
             )
         }
-    }
+        Format::GeminiInteractions => {
+            let data =
+                json!({"event_type": "error", "error": {"code": "failed_precondition", "message": text}});
+            format!("event: error\ndata: {data}\n\n")
+        }
+        Format::Ollama => format!("{}\n", json!({"error": text})),
+        // A message of its own, without framing: a WebSocket has its own.
+        Format::OpenaiRealtime => json!({"type": "error", "error": openai_error(refusal, &text)}).to_string(),
+        Format::BedrockConverse | Format::BedrockInvoke => {
+            return Some(eventstream::exception(BEDROCK_ERROR, &json!({"message": text}).to_string()));
+        }
+        // Its SDK passes over events it does not know; only a body that breaks off is an error to it.
+        Format::Cohere => return None,
+    };
+    Some(event.into_bytes())
 }
+
+/// A client's mistake, which no SDK retries.
+const BEDROCK_ERROR: &str = "AccessDeniedException";
 
 /// `permission_error` is one of the types that neither the SDK nor Claude Code retries.
 fn anthropic_error(refusal: &Refusal, text: &str) -> Value {

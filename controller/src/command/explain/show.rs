@@ -157,6 +157,9 @@ fn metering(endpoint: &Endpoint) -> Value {
         Endpoint::Metered { provider, format } => {
             json!({"kind": "metered", "provider": provider, "format": format})
         }
+        Endpoint::Retrieval { provider, format } => {
+            json!({"kind": "retrieval", "provider": provider, "format": format})
+        }
         Endpoint::Free { provider } => json!({"kind": "free", "provider": provider}),
         Endpoint::Unknown { provider } => json!({"kind": "unknown", "provider": provider}),
         Endpoint::Foreign => json!({"kind": "off"}),
@@ -166,6 +169,9 @@ fn metering(endpoint: &Endpoint) -> Value {
 fn metering_words(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Metered { provider, format } => format!("tokens of {provider}, read as {format}"),
+        Endpoint::Retrieval { provider, format } => {
+            format!("a read of {provider} work in the {format} format, charged where its creation was not")
+        }
         Endpoint::Free { provider } => format!("a side call of {provider} that costs no tokens"),
         Endpoint::Unknown { provider } => format!("a call to {provider} that Hudson cannot meter"),
         Endpoint::Foreign => "none: no model provider".to_owned(),

@@ -27,7 +27,10 @@ pub(super) fn report(
         }
     }
     let content_encoding = encoding.or_else(|| guess(buffer.get(..count).unwrap_or_default()));
-    let mut meter = Meter::new(format, &ResponseHead { status: 200, content_type, content_encoding });
+    let mut meter = Meter::new(
+        format,
+        &ResponseHead { status: 200, content_type, content_encoding, ..ResponseHead::default() },
+    );
     while count > 0 {
         meter.feed(buffer.get(..count).unwrap_or_default());
         count = read(&mut body, buffer)?;

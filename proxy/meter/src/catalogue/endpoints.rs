@@ -25,6 +25,7 @@ pub(super) enum Api {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Metered(Format),
+    Retrieval(Format),
     Free,
     Unknown,
 }
@@ -100,14 +101,8 @@ const OPENAI_FREE: &[&str] = &["files", "uploads", "organization", "auth", "key"
 
 pub(super) fn classify(api: Api, method: &str, path: &str) -> Kind {
     let path = path.trim_end_matches('/');
-    // A read charges nothing: what it returns was charged when it was created.
     if matches!(method, "GET" | "HEAD" | "OPTIONS") {
-        // Batch results carry usage that no request of ours was charged for.
-        return if path.contains("/batches/") && path.ends_with("/results") {
-            Kind::Unknown
-        } else {
-            Kind::Free
-        };
+        return retrieval(api, path).filter(|_| method == "GET").map_or(Kind::Free, Kind::Retrieval);
     }
     match api {
         Api::SignIn => Kind::Free,
@@ -118,6 +113,23 @@ pub(super) fn classify(api: Api, method: &str, path: &str) -> Kind {
         Api::Own(format) => common(method, path)
             .or_else(|| gemini(method, path))
             .unwrap_or(if path.is_empty() { Kind::Metered(format) } else { Kind::Unknown }),
+    }
+}
+
+/// The reads that return the usage of work that another request has set going.
+fn retrieval(api: Api, path: &str) -> Option<Format> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match (api, parts.as_slice()) {
+        (Api::SignIn, _) => None,
+        (_, [.., "messages", "batches", _, "results"]) => Some(Format::Anthropic),
+        (Api::Anthropic, _) => None,
+        (Api::Gemini | Api::Own(_), [.., "interactions", _]) => Some(Format::GeminiInteractions),
+        (Api::Gemini, _) => None,
+        (_, [.., "responses", _]) => Some(Format::OpenaiResponses),
+        // The batch's own object: once it has ended it states its usage, in the names of Responses.
+        (_, [.., "batches", _]) => Some(Format::OpenaiResponses),
+        (_, [.., "chat", "completions", _]) => Some(Format::OpenaiChat),
+        _ => None,
     }
 }
 

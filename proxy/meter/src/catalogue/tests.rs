@@ -7,6 +7,7 @@ fn kind(host: &str, method: &str, path: &str) -> String {
 fn kind_of(host: &str, method: &str, path: &str, query: Option<&str>) -> String {
     match Catalogue::builtin().classify(host, method, path, query) {
         Endpoint::Metered { provider, format } => format!("{provider} {format}"),
+        Endpoint::Retrieval { provider, format } => format!("{provider} retrieval {format}"),
         Endpoint::Free { provider } => format!("{provider} free"),
         Endpoint::Unknown { provider } => format!("{provider} unknown"),
         Endpoint::Foreign => "foreign".to_owned(),
@@ -17,6 +18,27 @@ fn kind_of(host: &str, method: &str, path: &str, query: Option<&str>) -> String 
 fn every_builtin_provider_name_is_valid() {
     let catalogue = Catalogue::builtin();
     assert_eq!(catalogue.exact.len() + catalogue.patterns.len(), BUILTIN.len());
+}
+
+#[test]
+fn reads_of_work_that_was_set_going_before_carry_its_usage() {
+    for (host, path, expected) in [
+        ("api.anthropic.com", "/v1/messages/batches/b/results", "claude retrieval anthropic"),
+        ("api.anthropic.com", "/v1/messages/batches/b", "claude free"),
+        ("api.openai.com", "/v1/responses/resp_1", "codex retrieval openai-responses"),
+        ("api.openai.com", "/v1/responses/resp_1/input_items", "codex free"),
+        ("api.openai.com", "/v1/batches/batch_1", "codex retrieval openai-responses"),
+        ("api.openai.com", "/v1/chat/completions/chatcmpl-1", "codex retrieval openai-chat"),
+        (
+            "generativelanguage.googleapis.com",
+            "/v1beta/interactions/i",
+            "gemini retrieval gemini-interactions",
+        ),
+        ("api.openai.com", "/v1/models", "codex free"),
+    ] {
+        assert_eq!(kind(host, "GET", path), expected, "{path}");
+    }
+    assert_eq!(kind("api.openai.com", "HEAD", "/v1/responses/resp_1"), "codex free");
 }
 
 #[test]
@@ -145,7 +167,6 @@ fn side_calls_of_the_agents_are_free() {
         ("api.openai.com", "POST", "/v1/responses/input_tokens"),
         ("api.openai.com", "POST", "/v1/responses/resp_1/cancel"),
         ("api.openai.com", "DELETE", "/v1/responses/resp_1"),
-        ("api.openai.com", "GET", "/v1/responses/resp_1"),
         ("chatgpt.com", "GET", "/backend-api/codex/models"),
         ("chatgpt.com", "POST", "/backend-api/codex/analytics-events/events"),
         ("auth.openai.com", "POST", "/oauth/token"),
@@ -162,7 +183,6 @@ fn side_calls_of_the_agents_are_free() {
 fn what_costs_and_cannot_be_read_is_unknown() {
     for (host, method, path) in [
         ("api.anthropic.com", "POST", "/v1/messages/batches"),
-        ("api.anthropic.com", "GET", "/v1/messages/batches/b/results"),
         ("api.anthropic.com", "POST", "/v1/messages2"),
         ("api.anthropic.com", "POST", "/api/evaluate"),
         ("api.anthropic.com", "POST", "/v1/complete"),

@@ -7,7 +7,12 @@ const STREAM: &str = "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"delta\
     data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\ndata: [DONE]\n\n";
 
 fn head(encoding: Option<&str>) -> ResponseHead<'_> {
-    ResponseHead { status: 200, content_type: Some("text/event-stream"), content_encoding: encoding }
+    ResponseHead {
+        status: 200,
+        content_type: Some("text/event-stream"),
+        content_encoding: encoding,
+        ..ResponseHead::default()
+    }
 }
 
 #[test]
@@ -64,7 +69,12 @@ fn the_framing_is_what_the_bytes_are() {
     for kind in [None, Some("text/event-stream"), Some("application/json; charset=utf-8"), Some("text/plain")]
     {
         for (body, stream) in [(STREAM, true), (json, false)] {
-            let head = ResponseHead { status: 200, content_type: kind, content_encoding: None };
+            let head = ResponseHead {
+                status: 200,
+                content_type: kind,
+                content_encoding: None,
+                ..ResponseHead::default()
+            };
             let mut meter = Meter::new(Format::OpenaiChat, &head);
             meter.feed(body.as_bytes());
             let report = meter.finish(End::Complete);
@@ -74,7 +84,12 @@ fn the_framing_is_what_the_bytes_are() {
     for (kind, body) in
         [(Some("audio/mpeg"), STREAM), (None, "<html>"), (Some("application/json"), "\u{1}{}")]
     {
-        let head = ResponseHead { status: 200, content_type: kind, content_encoding: None };
+        let head = ResponseHead {
+            status: 200,
+            content_type: kind,
+            content_encoding: None,
+            ..ResponseHead::default()
+        };
         let mut meter = Meter::new(Format::OpenaiChat, &head);
         meter.feed(body.as_bytes());
         let report = meter.finish(End::Complete);

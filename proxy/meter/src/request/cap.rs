@@ -19,7 +19,7 @@ const OPENAI: &[&str] = &[
 const EITHER: &[&str] = &["generativelanguage.googleapis.com", "generativelanguage.mtls.googleapis.com"];
 
 /// The largest cap that the host may heed; `None` when it may heed none. An unknown host heeds its own name only.
-pub(super) fn stated(draft: &Draft, model: Option<&str>, host: Option<&str>) -> Option<u64> {
+pub(super) fn stated(draft: &Draft, model: Option<&str>, host: &str) -> Option<u64> {
     let caps = &draft.places.caps;
     let own = own_name(draft, model, host);
     let heeded = takes_either(draft, host) || caps.iter().any(|cap| cap.name == own && cap.tokens.is_some());
@@ -29,7 +29,7 @@ pub(super) fn stated(draft: &Draft, model: Option<&str>, host: Option<&str>) -> 
 
 /// The name under which this host takes this model's cap. `max_tokens` is refused by OpenAI's reasoning models and
 /// deprecated by OpenAI and Azure for chat; compatible servers and the older completions endpoint know no other.
-pub(super) fn own_name(draft: &Draft, model: Option<&str>, host: Option<&str>) -> &'static str {
+pub(super) fn own_name(draft: &Draft, model: Option<&str>, host: &str) -> &'static str {
     match draft.format {
         Format::Anthropic => return "max_tokens",
         Format::Gemini => return "maxOutputTokens",
@@ -47,14 +47,14 @@ pub(super) fn own_name(draft: &Draft, model: Option<&str>, host: Option<&str>) -
 }
 
 /// Whether the host heeds each of chat's two names, so that one is enough; it may refuse both at once.
-pub(super) fn takes_either(draft: &Draft, host: Option<&str>) -> bool {
+pub(super) fn takes_either(draft: &Draft, host: &str) -> bool {
     draft.format == Format::OpenaiChat
         && !draft.has_completion_prompt
         && (among(host, OPENAI) || among(host, EITHER))
 }
 
-fn among(host: Option<&str>, known: &[&str]) -> bool {
-    let host = host.map(catalogue::bare).unwrap_or_default();
+fn among(host: &str, known: &[&str]) -> bool {
+    let host = catalogue::bare(host);
     known.iter().any(|name| match name.strip_prefix('*') {
         Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
         None => host == *name,

@@ -7,7 +7,7 @@ use super::cap;
 use super::estimate::Estimate;
 use super::fields;
 use super::walk::{self, Scalar, Visitor, unescaped};
-use super::{RequestError, RequestFacts};
+use super::{RequestError, RequestFacts, RequestHead};
 use hudson_schema::Format;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -40,13 +40,8 @@ const DECIDING: &[&str] = &[
     "contents",
 ];
 
-pub(super) fn read(
-    format: Format,
-    host: Option<&str>,
-    path: &str,
-    query: Option<&str>,
-    body: &[u8],
-) -> Result<RequestFacts, RequestError> {
+pub(super) fn read(head: &RequestHead<'_>, body: &[u8]) -> Result<RequestFacts, RequestError> {
+    let RequestHead { format, host, path, query, .. } = *head;
     let mut draft = collect(format, body)?;
     let model = fields::model_in_path(format, path).or(draft.facts.model.take());
     if let Some(model) = model.as_deref().filter(|model| fields::works_by_itself(format, model)) {

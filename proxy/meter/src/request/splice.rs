@@ -6,7 +6,7 @@
 
 use super::cap;
 use super::facts::{self, Cap, Draft, Slot};
-use super::{RequestError, RequestFacts, Rewrite};
+use super::{RequestError, RequestFacts, RequestHead, Rewrite};
 use crate::catalogue;
 use hudson_schema::Format;
 use std::ops::Range;
@@ -18,12 +18,12 @@ struct Edit {
 }
 
 pub(super) fn rewrite(
-    format: Format,
+    head: &RequestHead<'_>,
     facts: &RequestFacts,
-    host: &str,
     body: &[u8],
     change: &Rewrite,
 ) -> Result<Vec<u8>, RequestError> {
+    let RequestHead { format, host, .. } = *head;
     let draft = facts::collect(format, body)?;
     let mut edits = Vec::new();
     if let Some(cap) = change.output_cap {
@@ -47,7 +47,6 @@ fn set_cap(draft: &Draft, facts: &RequestFacts, host: &str, cap: u64, edits: &mu
             edits.push(Edit { span: span.clone(), text: cap.to_string() });
         }
     }
-    let host = Some(host);
     let own = cap::own_name(draft, facts.model.as_deref(), host);
     let either = cap::takes_either(draft, host) && !places.caps.is_empty();
     if either || places.caps.iter().any(|cap| cap.name == own) {

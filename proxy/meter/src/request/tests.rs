@@ -12,18 +12,33 @@ fn path_of(format: Format) -> &'static str {
     }
 }
 
+/// A request to a host that is no known one.
+fn head<'a>(format: Format, path: &'a str, query: Option<&'a str>) -> RequestHead<'a> {
+    RequestHead { format, host: "", path, query, content_type: Some("application/json") }
+}
+
 fn facts(format: Format, body: &str) -> RequestFacts {
-    read(format, path_of(format), None, body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
+    read(&head(format, path_of(format), None), body.as_bytes())
+        .unwrap_or_else(|error| panic!("{error}: {body}"))
 }
 
 fn error(format: Format, body: &str) -> RequestError {
-    read(format, path_of(format), None, body.as_bytes()).expect_err(body)
+    read(&head(format, path_of(format), None), body.as_bytes()).expect_err(body)
 }
 
 fn change(format: Format, host: &str, body: &str, cap: Option<u64>, include_usage: bool) -> String {
     let facts = facts(format, body);
     let change = Rewrite { output_cap: cap, include_usage };
-    String::from_utf8(rewrite(format, &facts, host, body.as_bytes(), &change).unwrap()).unwrap()
+    String::from_utf8(
+        rewrite(
+            &RequestHead { host, ..head(format, path_of(format), None) },
+            &facts,
+            body.as_bytes(),
+            &change,
+        )
+        .unwrap(),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -105,7 +120,7 @@ fn openai_chat_facts() {
     assert_eq!(several.choices, 12, "best_of × prompts are generated and paid for");
     assert_eq!(facts(OpenaiChat, r#"{"prompt":[1,2,3]}"#).choices, 1, "token numbers are one prompt");
     let embedding =
-        read(OpenaiChat, "/v1/embeddings", None, br#"{"model":"text-embedding-3-small","input":"x"}"#)
+        read(&head(OpenaiChat, "/v1/embeddings", None), br#"{"model":"text-embedding-3-small","input":"x"}"#)
             .unwrap();
     assert!(
         !embedding.cap_supported && embedding.output_cap == Some(0) && !embedding.include_usage_supported
@@ -123,7 +138,8 @@ fn azure_names_the_model_in_the_path_and_gates_stream_options_by_version() {
         (Some("api-version=2025-04-01-preview"), true),
         (Some("api-version=preview"), true),
     ] {
-        let found = read(OpenaiChat, "/openai/deployments/my%20gpt/chat/completions", query, body).unwrap();
+        let found =
+            read(&head(OpenaiChat, "/openai/deployments/my%20gpt/chat/completions", query), body).unwrap();
         assert_eq!(found.model.as_deref(), Some("my gpt"));
         assert_eq!(found.include_usage_supported, supported, "{query:?}");
     }
@@ -148,8 +164,10 @@ fn gemini_facts_in_both_spellings() {
     assert_eq!(facts(Gemini, labels).output_cap, None, "names of the caller's own are no aliases");
     let dynamic = r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":-1}}}"#;
     assert_eq!(facts(Gemini, dynamic).thinking_budget, None);
-    let wrapped =
-        read(Gemini, "/v1internal:streamGenerateContent", Some("alt=sse"), br#"{"model":"g","request":{}}"#);
+    let wrapped = read(
+        &head(Gemini, "/v1internal:streamGenerateContent", Some("alt=sse")),
+        br#"{"model":"g","request":{}}"#,
+    );
     let wrapped = wrapped.unwrap();
     assert!(wrapped.stream && wrapped.model.as_deref() == Some("g"));
 }
@@ -157,10 +175,15 @@ fn gemini_facts_in_both_spellings() {
 #[test]
 fn codex_and_compact_take_no_cap() {
     for path in ["/backend-api/codex/responses", "/v1/responses/compact"] {
-        let found = read(OpenaiResponses, path, None, br#"{"model":"gpt-5","stream":true}"#).unwrap();
+        let found = read(&head(OpenaiResponses, path, None), br#"{"model":"gpt-5","stream":true}"#).unwrap();
         assert!(!found.cap_supported, "{path}");
         let change = Rewrite { output_cap: Some(5), include_usage: false };
-        let refused = rewrite(OpenaiResponses, &found, "chatgpt.com", b"{}", &change);
+        let refused = rewrite(
+            &RequestHead { host: "chatgpt.com", ..head(OpenaiResponses, path_of(OpenaiResponses), None) },
+            &found,
+            b"{}",
+            &change,
+        );
         assert_eq!(refused, Err(RequestError::CapNotSupported));
     }
 }
@@ -292,7 +315,9 @@ fn rewrites_put_the_cap_where_the_model_takes_it() {
 #[test]
 fn a_cap_under_a_name_that_the_host_may_not_know_holds_nobody_back() {
     let at = |host: &str, body: &str| {
-        read_at(OpenaiChat, host, "/v1/chat/completions", None, body.as_bytes()).unwrap().output_cap
+        read(&RequestHead { host, ..head(OpenaiChat, "/v1/chat/completions", None) }, body.as_bytes())
+            .unwrap()
+            .output_cap
     };
     let alias = r#"{"messages":[],"max_completion_tokens":1}"#;
     let old = r#"{"messages":[],"max_tokens":1}"#;
@@ -331,9 +356,17 @@ fn a_cap_under_a_name_that_the_host_may_not_know_holds_nobody_back() {
         ("api.openai.com", prompt, None, r#"{"max_tokens":1,"prompt":"x","max_completion_tokens":1}"#),
     ] {
         assert_eq!(at(host, body), cap, "{host} {body}");
-        let facts = read_at(OpenaiChat, host, "/v1/chat/completions", None, body.as_bytes()).unwrap();
+        let facts =
+            read(&RequestHead { host, ..head(OpenaiChat, "/v1/chat/completions", None) }, body.as_bytes())
+                .unwrap();
         let change = Rewrite { output_cap: Some(9), include_usage: false };
-        let changed = rewrite(OpenaiChat, &facts, host, body.as_bytes(), &change).unwrap();
+        let changed = rewrite(
+            &RequestHead { host, ..head(OpenaiChat, path_of(OpenaiChat), None) },
+            &facts,
+            body.as_bytes(),
+            &change,
+        )
+        .unwrap();
         assert_eq!(String::from_utf8(changed).unwrap(), rewritten, "{host} {body}");
     }
     assert_eq!(facts(OpenaiChat, alias).output_cap, None, "an unknown host");
@@ -607,8 +640,8 @@ proptest! {
         let text = if pretty { serde_json::to_string_pretty(&body) } else { serde_json::to_string(&body) }.unwrap();
         let found = facts(format, &text);
         prop_assert_eq!(found.output_cap, old);
-        let changed = rewrite(format, &found, "x", text.as_bytes(), &Rewrite { output_cap: Some(cap), include_usage: true }).unwrap();
-        let again = read(format, path_of(format), None, &changed).unwrap();
+        let changed = rewrite(&RequestHead { host: "x", ..head(format, path_of(format), None) }, &found, text.as_bytes(), &Rewrite { output_cap: Some(cap), include_usage: true }).unwrap();
+        let again = read(&head(format, path_of(format), None), &changed).unwrap();
         prop_assert_eq!(again.output_cap, Some(old.map_or(cap, |old| old.min(cap))));
         prop_assert_eq!(again.include_usage, (format == OpenaiChat).then_some(true));
         // Everything else is as it was.
@@ -630,7 +663,7 @@ proptest! {
         let after: Value = serde_json::from_slice(&changed).unwrap();
         prop_assert_eq!(strip(before), strip(after));
         // And a rewrite that has nothing to do does nothing.
-        let same = rewrite(format, &again, "x", &changed, &Rewrite { output_cap: again.output_cap, include_usage: true }).unwrap();
+        let same = rewrite(&RequestHead { host: "x", ..head(format, path_of(format), None) }, &again, &changed, &Rewrite { output_cap: again.output_cap, include_usage: true }).unwrap();
         prop_assert_eq!(same, changed);
     }
 
@@ -647,8 +680,8 @@ proptest! {
     #[test]
     fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..200), which in 0usize..4) {
         let format = Format::ALL[which];
-        if let Ok(found) = read(format, path_of(format), None, &body) {
-            let _ = rewrite(format, &found, "x", &body, &Rewrite { output_cap: Some(1), include_usage: true });
+        if let Ok(found) = read(&head(format, path_of(format), None), &body) {
+            let _ = rewrite(&RequestHead { host: "x", ..head(format, path_of(format), None) }, &found, &body, &Rewrite { output_cap: Some(1), include_usage: true });
         }
     }
 }

@@ -2,7 +2,8 @@ use crate::meter::{End, Meter, Report, ResponseHead};
 use hudson_schema::{Format, Usage};
 
 fn meter(body: &str, end: End) -> Report {
-    let head = ResponseHead { status: 200, content_type: None, content_encoding: None };
+    let head =
+        ResponseHead { status: 200, content_type: None, content_encoding: None, ..ResponseHead::default() };
     let mut meter = Meter::new(Format::Anthropic, &head);
     meter.feed(body.as_bytes());
     meter.finish(end)

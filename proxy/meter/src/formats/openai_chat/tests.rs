@@ -2,7 +2,12 @@ use crate::meter::{End, Meter, Report, ResponseHead};
 use hudson_schema::Format;
 
 fn meter(body: &str, end: End) -> Report {
-    let head = ResponseHead { status: 200, content_type: Some("text/event-stream"), content_encoding: None };
+    let head = ResponseHead {
+        status: 200,
+        content_type: Some("text/event-stream"),
+        content_encoding: None,
+        ..ResponseHead::default()
+    };
     let mut meter = Meter::new(Format::OpenaiChat, &head);
     meter.feed(body.as_bytes());
     meter.finish(end)
@@ -130,7 +135,12 @@ fn usage_comes_after_the_finish_reason() {
 
 #[test]
 fn bodies_that_are_not_streamed() {
-    let head = ResponseHead { status: 200, content_type: Some("application/json"), content_encoding: None };
+    let head = ResponseHead {
+        status: 200,
+        content_type: Some("application/json"),
+        content_encoding: None,
+        ..ResponseHead::default()
+    };
     for (body, expected) in [
         // DeepSeek keeps the connection alive with empty lines.
         (
