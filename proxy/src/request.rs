@@ -9,6 +9,7 @@ mod echo;
 mod forward;
 mod head;
 mod metered;
+mod retrieval;
 mod settle;
 mod tap;
 mod target;
@@ -106,7 +107,10 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
         _ if let Some(offer) = offer => {
             Box::pin(upgrade::exchange(origin, policy.clone(), &target, credentials, offer, request)).await
         }
-        Endpoint::Retrieval { .. } | Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
+        Endpoint::Retrieval { provider, format } => {
+            Box::pin(retrieval::exchange(origin, &target, credentials, provider, format, request)).await
+        }
+        Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
             forward::relay(origin, &target, credentials, request).await
         }
     };

@@ -56,6 +56,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// A settle that comes after the hold was turned into `held` usage replaces that row, once.
     async fn usage_settle(&self, settlement: Settlement) -> Result<Vec<Crossing>, LedgerError>;
 
+    /// Charges work that was read by its provider's id, where its creation did not: a row of that host and id that is
+    /// `exact` stands, one that is not takes these numbers, and where there is none the run that reads is charged.
+    ///
+    /// A settlement of the same host and id that comes later takes the place of what was charged here.
+    async fn usage_retrieve(&self, retrieval: Retrieval) -> Result<Retrieved, LedgerError>;
+
     /// Usage rows summed by the given columns.
     async fn usage_sum(&self, query: UsageQuery) -> Result<Vec<UsageSum>, LedgerError>;
 

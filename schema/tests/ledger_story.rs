@@ -16,6 +16,8 @@ story! { sqlite, crate::ledger_support::on_sqlite:
     soft_refuses_only_past_the_limit
     a_late_settle_replaces_held_usage_once
     what_is_not_exact_never_charges_less_than_its_hold
+    work_that_is_read_by_its_id_is_charged_once
+    work_that_is_read_while_it_goes_on_is_charged_once
     a_new_window_is_summed_from_usage
     usage_is_read_by_any_column
 }
@@ -173,6 +175,72 @@ async fn what_is_not_exact_never_charges_less_than_its_hold(open: Open<'_>) {
     let done = Settlement { weights, quality: Quality::Recovered, ..settlement(&hold.id, seen, &limits) };
     ledger.usage_settle(done).await.unwrap();
     assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (2 * 4200 + 1500, 0));
+}
+
+async fn work_that_is_read_by_its_id_is_charged_once(open: Open<'_>) {
+    let ledger = open();
+    ledger.run_insert(run("r1", "ci", None, &[])).await.unwrap();
+    ledger.run_insert(run("r2", "other", None, &[])).await.unwrap();
+    let limits = [limit(ScopeKind::Bottle, "ci", "claude", 1000)];
+
+    let hold = placed(ledger.hold_place(ask("r1", 100, 200, &limits)).await.unwrap());
+    ledger.usage_settle(settlement(&hold.id, None, &limits)).await.unwrap();
+    assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await, (300, 0), "held as a whole");
+    let read = ledger.usage_retrieve(retrieval("r2", "msg_1", 40, &[])).await.unwrap();
+    assert_eq!(read, Retrieved::Charged(vec![]));
+    assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await, (40, 0), "whoever reads it");
+    assert_eq!(balance(&*ledger, ScopeKind::Bottle, "other", "claude").await, (0, 0));
+    let again = ledger.usage_retrieve(retrieval("r1", "msg_1", 50, &limits)).await.unwrap();
+    assert_eq!(again, Retrieved::Known, "the final numbers are final");
+
+    let elsewhere = Retrieval { host: "elsewhere".to_owned(), ..retrieval("r1", "msg_1", 7, &limits) };
+    assert_eq!(ledger.usage_retrieve(elsewhere).await.unwrap(), Retrieved::Charged(vec![]));
+    assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await, (47, 0), "ids are a host's own");
+
+    let Retrieved::Charged(crossings) =
+        ledger.usage_retrieve(retrieval("r1", "msg_2", 990, &limits)).await.unwrap()
+    else {
+        panic!("nobody was charged for it")
+    };
+    assert_eq!(
+        crossings.len(),
+        1,
+        "what nobody was charged for is charged to who reads it, and may cross a limit"
+    );
+    let known = ledger.usage_retrieve(retrieval("r1", "msg_2", 990, &limits)).await.unwrap();
+    assert_eq!(known, Retrieved::Known);
+    let rows = ledger.usage_list(UsageQuery::default()).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.usage.total).collect::<Vec<_>>(), [40, 7, 990]);
+    assert!(rows.iter().all(|row| row.quality == Quality::Exact));
+}
+
+async fn work_that_is_read_while_it_goes_on_is_charged_once(open: Open<'_>) {
+    let ledger = open();
+    ledger.run_insert(run("r1", "ci", None, &[])).await.unwrap();
+    let hold = placed(ledger.hold_place(ask("r1", 100, 200, &[])).await.unwrap());
+    ledger.usage_retrieve(retrieval("r1", "msg_1", 40, &[])).await.unwrap();
+    ledger.usage_settle(settlement(&hold.id, Some(usage(30, 10)), &[])).await.unwrap();
+    assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await, (40, 0));
+    assert_eq!(ledger.usage_list(UsageQuery::default()).await.unwrap().len(), 1);
+    // Ids repeat in the wild: a second request is charged whatever its id.
+    let hold = placed(ledger.hold_place(ask("r1", 100, 200, &[])).await.unwrap());
+    ledger.usage_settle(settlement(&hold.id, Some(usage(30, 10)), &[])).await.unwrap();
+    assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await, (80, 0));
+}
+
+fn retrieval(run: &str, response_id: &str, tokens: u64, limits: &[AskedLimit]) -> Retrieval {
+    Retrieval {
+        run: id(run),
+        provider: provider("claude"),
+        host: "api.anthropic.com".to_owned(),
+        response_id: response_id.to_owned(),
+        usage: usage(tokens, 0),
+        weights: Weights::default(),
+        model: None,
+        status: 200,
+        limits: limits.to_vec(),
+        now: NOW + 9,
+    }
 }
 
 async fn a_new_window_is_summed_from_usage(open: Open<'_>) {

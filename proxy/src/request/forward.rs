@@ -41,10 +41,15 @@ pub(super) async fn relay(
         head::readable_encodings(&mut parts.headers, true);
     }
     let wire = wire(origin, parts.version, incoming.size_hint().lower()).await;
-    let body = body::boxed(Upload { inner: incoming, unwanted: credentials.replaced() });
+    let body = upload(incoming, &credentials);
     let outbound = build(origin, target, &credentials, parts.headers, body)?;
     let response = send(origin, outbound, wire).await.map_err(|unsent| unsent.refusal)?;
     respond(origin, &credentials, response)
+}
+
+/// A request's body on its way.
+pub(super) fn upload(incoming: Incoming, credentials: &Credentials) -> Body {
+    body::boxed(Upload { inner: incoming, unwanted: credentials.replaced() })
 }
 
 /// Relays a response that is not metered.

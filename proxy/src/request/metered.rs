@@ -7,7 +7,7 @@
 use super::credential::Credentials;
 use super::forward::{self, Unsent};
 use super::settle::{Placed, Settler};
-use super::tap::Tap;
+use super::tap::{self, Account, Tap};
 use super::{Origin, Target, block_refusal, clock, head};
 use crate::body::{self, Body};
 use crate::event::Event;
@@ -16,14 +16,11 @@ use crate::shared::BODIES_KIB;
 use crate::tasks::Whose;
 use crate::tls::Wire;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, Request, Response, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hudson_meter::request::{self as facts, known_output_maximum, output_maximum};
-use hudson_meter::{
-    DecodeError, Meter, RequestFacts, RequestHead, ResponseHead, Rewrite, StreamDecoder, decode_body,
-    header_usage,
-};
+use hudson_meter::{DecodeError, RequestFacts, RequestHead, Rewrite, StreamDecoder, decode_body};
 use hudson_schema::budget::Mode;
 use hudson_schema::config::Route;
 use hudson_schema::ledger::{AskedLimit, Exhausted, Hold, HoldOutcome, HoldRequest};
@@ -170,23 +167,16 @@ impl Outbound {
 
     fn tapped(&self, response: Response<Incoming>, settler: Settler) -> Result<Response<Body>, Refusal> {
         let (mut parts, incoming) = response.into_parts();
-        let text = |name: &str| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let encoding = text("content-encoding").map(str::to_owned);
-        let content_type = text("content-type").map(str::to_owned);
-        let head = ResponseHead {
-            status: parts.status.as_u16(),
-            content_type: content_type.as_deref(),
-            content_encoding: encoding.as_deref(),
-            stated: header_usage(self.format, text),
-        };
-        let meter = Meter::new(self.format, &head);
-        let kind = content_type.as_deref().unwrap_or_default().trim_start();
-        let events = kind.starts_with("text/event-stream");
+        let events =
+            text("content-type").is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
         // What cannot be decoded passes as it is: an extra chunk is better than a broken stream.
         let decodable = encoding.as_deref().is_none_or(|encoding| StreamDecoder::new(encoding).is_ok());
         let strip = self.strip && events && decodable && parts.status.is_success();
-        let tap = Tap::new(incoming, meter, settler, parts.status)
-            .cut(self.cut_at, (events && encoding.is_none()).then_some(self.format))
+        let meter = tap::meter(self.format, &parts);
+        let tap = Tap::new(incoming, meter, Account::Hold(settler), parts.status)
+            .cut(self.cut_at, self.format, &parts.headers)
             .strip(strip, encoding.as_deref());
         head::inbound(&mut parts.headers);
         if strip {

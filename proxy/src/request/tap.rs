@@ -4,27 +4,73 @@
 //! end, so that its next request meets the ledger as it then stands; a response whose client left is read on, within
 //! limits, so that its final usage is not lost.
 
-use super::head;
+mod boundary;
+
+use super::retrieval::Read;
 use super::settle::Settler;
+use super::{Origin, head};
 use crate::body::BodyError;
 use crate::connect::stopping;
 use crate::event::Event;
 use crate::shared::Tasks;
+use boundary::Boundary;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use hudson_meter::{End, Meter, StreamDecoder, UsageChunkStripper};
+use hudson_meter::{End, Meter, Report, ResponseHead, StreamDecoder, UsageChunkStripper, header_usage};
 use hudson_schema::{Format, Refusal, RefusalCode};
 use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-/// How an event ends.
-const EMPTY_LINES: [&[u8]; 3] = [b"\n\n", b"\r\r", b"\r\n\r\n"];
+/// The meter for a response.
+pub(super) fn meter(format: Format, parts: &response::Parts) -> Meter {
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let head = ResponseHead {
+        status: parts.status.as_u16(),
+        content_type: text("content-type"),
+        content_encoding: text("content-encoding"),
+        stated: header_usage(format, text),
+    };
+    Meter::new(format, &head)
+}
+
+/// Who takes what the meter read.
+pub(super) enum Account {
+    /// The hold of the request that this answers.
+    Hold(Settler),
+    /// The work that was read.
+    Read(Read),
+}
+
+impl Account {
+    fn origin(&self) -> &Arc<Origin> {
+        match self {
+            Self::Hold(settler) => &settler.origin,
+            Self::Read(read) => &read.origin,
+        }
+    }
+
+    /// Output tokens that were granted; a read has no hold that could be cut.
+    fn granted(&self) -> u64 {
+        match self {
+            Self::Hold(settler) => settler.granted(),
+            Self::Read(_) => u64::MAX,
+        }
+    }
+
+    async fn finish(self, status: StatusCode, report: Report) {
+        match self {
+            Self::Hold(settler) => settler.finish(status, report).await,
+            Self::Read(read) => read.finish(status, report).await,
+        }
+    }
+}
 
 /// A metered response's body.
 pub(super) struct Tap {
@@ -44,20 +90,13 @@ pub(super) struct Tap {
 struct Open {
     inner: Incoming,
     meter: Meter,
-    settler: Settler,
+    account: Account,
     status: StatusCode,
     /// The live count at which the stream is ended, and the format of the event that says so.
-    cut: Option<(u64, Option<Format>)>,
+    cut: Option<(u64, Format)>,
     stripper: Option<Stripper>,
-    boundary: Boundary,
-}
-
-/// Where the stream stands between events: an event ends with an empty line (WHATWG HTML, server-sent events).
-#[derive(Default)]
-struct Boundary {
-    /// The last bytes, at most three: what an empty line may begin in.
-    tail: Vec<u8>,
-    begun: bool,
+    /// Where events begin and end, if such an event can be put in at all.
+    boundary: Option<Boundary>,
 }
 
 /// Takes the forced usage chunk out again, decoding first where the upstream encoded against what it was asked.
@@ -68,20 +107,20 @@ struct Stripper {
 }
 
 impl Tap {
-    pub(super) fn new(inner: Incoming, meter: Meter, settler: Settler, status: StatusCode) -> Self {
-        let shared = &settler.origin.shared;
+    pub(super) fn new(inner: Incoming, meter: Meter, account: Account, status: StatusCode) -> Self {
+        let shared = &account.origin().shared;
         let tasks = shared.tasks.clone();
         let stopping = Box::pin(shared.abort.clone().cancelled_owned());
-        let ended = Box::pin(settler.origin.token.clone().cancelled_owned());
-        let open =
-            Open { inner, meter, settler, status, cut: None, stripper: None, boundary: Boundary::default() };
+        let ended = Box::pin(account.origin().token.clone().cancelled_owned());
+        let open = Open { inner, meter, account, status, cut: None, stripper: None, boundary: None };
         Self { open: Some(open), settling: None, tasks, ended, stopping, last: VecDeque::new() }
     }
 
-    /// Ends the stream at this live count, with the format's own error event where it has one.
-    pub(super) fn cut(mut self, at: Option<u64>, format: Option<Format>) -> Self {
+    /// Ends the stream at this live count, with the format's own error event where it has one and the body is in clear.
+    pub(super) fn cut(mut self, at: Option<u64>, format: Format, headers: &HeaderMap) -> Self {
         if let Some(open) = &mut self.open {
             open.cut = at.map(|at| (at, format));
+            open.boundary = Boundary::of(headers);
         }
         self
     }
@@ -120,7 +159,9 @@ impl Tap {
             self.cut_off(&data, &refusal);
             return None;
         }
-        open.boundary.pass(&data);
+        if let Some(boundary) = &mut open.boundary {
+            boundary.pass(&data);
+        }
         let out = match &mut open.stripper {
             Some(stripper) => match stripper.feed(&data) {
                 Ok(out) => out,
@@ -140,15 +181,15 @@ impl Tap {
     /// is no such event or its end is not at hand.
     fn cut_off(&mut self, data: &Bytes, refusal: &Refusal) {
         let Some(open) = &mut self.open else { return };
-        let rest = match open.boundary.is_at() {
+        let rest = open.boundary.as_ref().and_then(|boundary| match boundary.is_at() {
             true => Some(Bytes::new()),
-            false => open.boundary.end_in(data).map(|end| data.slice(..end)),
-        };
+            false => boundary.end_in(data).map(|end| data.slice(..end)),
+        });
         let rest = rest.map(|rest| match &mut open.stripper {
             Some(stripper) => stripper.feed(&rest),
             None => Ok(rest),
         });
-        let event = open.cut.and_then(|(_, format)| refusal.stream_event(format?));
+        let event = open.cut.and_then(|(_, format)| refusal.stream_event(format));
         match (event, rest) {
             (Some(event), Some(Ok(rest))) => {
                 let held = open.stripper.take().map(Stripper::finish);
@@ -221,7 +262,7 @@ impl Drop for Tap {
             self.tasks.spawn(settling);
         }
         let Some(open) = self.open.take() else { return };
-        let shared = open.settler.origin.shared.clone();
+        let shared = open.account.origin().shared.clone();
         // The slot is claimed before anything is read, so that the cap holds.
         let slot = shared.detached.clone().try_acquire_owned().ok();
         let limit = shared.limits.detached_time;
@@ -243,7 +284,7 @@ impl Drop for Tap {
 impl Open {
     async fn settle(self, end: End) {
         let report = self.meter.finish(end);
-        self.settler.finish(self.status, report).await;
+        self.account.finish(self.status, report).await;
     }
 
     /// Reads to the end without a client.
@@ -271,8 +312,8 @@ impl Open {
         if counted <= at {
             return None;
         }
-        let granted = self.settler.granted();
-        let origin = &self.settler.origin;
+        let granted = self.account.granted();
+        let origin = self.account.origin();
         origin.shared.events.emit(Event::StreamCut {
             run: origin.run.id.clone(),
             host: origin.authority.host.to_string(),
@@ -285,30 +326,6 @@ impl Open {
                 "The token budget is spent: this response passed the {granted} output tokens that were left for it."
             ),
         ))
-    }
-}
-
-impl Boundary {
-    fn pass(&mut self, data: &[u8]) {
-        self.begun |= !data.is_empty();
-        self.tail.extend_from_slice(data.get(data.len().saturating_sub(4)..).unwrap_or_default());
-        let surplus = self.tail.len().saturating_sub(4);
-        self.tail.drain(..surplus);
-    }
-
-    /// Whether no event is under way.
-    fn is_at(&self) -> bool {
-        !self.begun || EMPTY_LINES.iter().any(|end| self.tail.ends_with(end))
-    }
-
-    /// Where in `data` the event under way ends, if it does.
-    fn end_in(&self, data: &[u8]) -> Option<usize> {
-        let seen = [self.tail.as_slice(), data].concat();
-        (self.tail.len() + 1..=seen.len())
-            .find(|end| {
-                seen.get(..*end).is_some_and(|seen| EMPTY_LINES.iter().any(|line| seen.ends_with(line)))
-            })
-            .map(|end| end - self.tail.len())
     }
 }
 
@@ -330,36 +347,5 @@ impl Stripper {
         let mut out = Vec::new();
         self.stripper.finish(&mut out);
         Bytes::from(out)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_the_event_under_way_is_found_at_every_split() {
-        for (event, more) in
-            [("data: {}\n\n", "data: x"), ("data: {}\r\n\r\n", "data"), ("data: {}\r\r", "d")]
-        {
-            let text = format!("{event}{more}");
-            for at in 1..event.len() {
-                let mut boundary = Boundary::default();
-                assert!(boundary.is_at(), "nothing has begun");
-                boundary.pass(&text.as_bytes()[..at]);
-                assert!(!boundary.is_at());
-                assert_eq!(
-                    boundary.end_in(&text.as_bytes()[at..]),
-                    Some(event.len() - at),
-                    "{event:?} at {at}"
-                );
-            }
-            let mut boundary = Boundary::default();
-            boundary.pass(event.as_bytes());
-            assert!(boundary.is_at());
-        }
-        let mut boundary = Boundary::default();
-        boundary.pass(b"data: {");
-        assert_eq!(boundary.end_in(b"\"a\":1"), None);
     }
 }

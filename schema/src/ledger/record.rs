@@ -167,6 +167,40 @@ pub struct Settlement {
     pub now: i64,
 }
 
+/// Final usage of work that was read by its id: a background response, a batch.
+#[derive(Clone, Debug)]
+pub struct Retrieval {
+    /// Who read it.
+    pub run: RunId,
+    /// The provider that is paid.
+    pub provider: Provider,
+    /// The host it was read from.
+    pub host: String,
+    /// The id by which it was read.
+    pub response_id: String,
+    /// The provider's final numbers.
+    pub usage: Usage,
+    /// How the usage is weighed; fixed from here on.
+    pub weights: Weights,
+    /// The model that answered, if known.
+    pub model: Option<String>,
+    /// The HTTP status of the read.
+    pub status: u16,
+    /// The limits of the run that read it.
+    pub limits: Vec<AskedLimit>,
+    /// The clock.
+    pub now: i64,
+}
+
+/// What a [`Retrieval`] changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Retrieved {
+    /// Nothing: it was charged before.
+    Known,
+    /// It is charged now.
+    Charged(Vec<Crossing>),
+}
+
 /// A limit that committed usage has reached.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Crossing {

@@ -11,6 +11,7 @@ mod holds;
 mod open;
 mod owners;
 mod readers;
+mod retrieve;
 mod retry;
 mod rows;
 mod runs;
@@ -135,6 +136,10 @@ impl Ledger for SqliteLedger {
 
     async fn usage_settle(&self, settlement: Settlement) -> Result<Vec<Crossing>, LedgerError> {
         self.write(move |connection| settle::settle(connection, &settlement)).await
+    }
+
+    async fn usage_retrieve(&self, retrieval: Retrieval) -> Result<Retrieved, LedgerError> {
+        self.write(move |connection| retrieve::retrieve(connection, &retrieval)).await
     }
 
     async fn usage_sum(&self, query: UsageQuery) -> Result<Vec<UsageSum>, LedgerError> {

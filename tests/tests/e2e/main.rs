@@ -33,6 +33,7 @@ mod opaque;
 mod protocol;
 mod raw;
 mod reload;
+mod retrieval;
 mod shutdown;
 mod simulator;
 mod websocket;

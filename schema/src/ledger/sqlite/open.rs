@@ -22,7 +22,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// `Hudn`, at offset 68 of the file. Set in the transaction that makes the tables, so that it is never there alone.
 const APPLICATION_ID: i32 = 0x4875_646e;
 /// The forward migrations; the version is the number of those applied.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/0001_ledger.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/0001_ledger.sql"),
+    include_str!("../../../migrations/0002_retrieval.sql"),
+];
 
 /// A connection that may write, to a file with the newest schema, in WAL mode.
 pub(super) fn for_writing(path: &Path) -> Result<Connection, LedgerError> {

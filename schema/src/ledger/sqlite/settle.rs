@@ -4,23 +4,37 @@
 use super::fail::Fail;
 use super::holds::{self, HoldRow};
 use super::rows::{amount, parsed, tokens};
-use super::{Crossing, Settlement, blocks, totals};
+use super::{AskedLimit, Crossing, Settlement, blocks, retrieve, totals};
 use crate::{Provider, Quality, RunId, Usage};
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 /// See [`super::Ledger::usage_settle`].
 pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> Result<Vec<Crossing>, Fail> {
     let run = match holds::take(connection, &settlement.hold.0)? {
         Some(hold) => {
             insert(connection, &hold, &Outcome::of(settlement, &hold))?;
+            if let Some(id) = &settlement.response_id {
+                // Read again by its id while it was still under way.
+                retrieve::withdraw(connection, &hold.host, id)?;
+            }
             hold.run
         }
         None => replace_held(connection, settlement)?,
     };
+    crossed(connection, &run, &settlement.limits, settlement.now)
+}
+
+/// The limits that are reached now, and journalled by that.
+pub(super) fn crossed(
+    connection: &Connection,
+    run: &RunId,
+    limits: &[AskedLimit],
+    now: i64,
+) -> Result<Vec<Crossing>, Fail> {
     let mut crossings = Vec::new();
-    for asked in &settlement.limits {
+    for asked in limits {
         let spent = totals::spent(connection, asked)?;
-        if spent >= asked.limit.tokens && blocks::journal(connection, &run, asked, spent, settlement.now)? {
+        if spent >= asked.limit.tokens && blocks::journal(connection, run, asked, spent, now)? {
             crossings.push(Crossing { limit: asked.clone(), spent });
         }
     }
@@ -43,15 +57,15 @@ pub(super) fn insert_held(connection: &Connection, hold: &HoldRow, now: i64) -> 
 }
 
 /// What a usage row says beyond its hold.
-struct Outcome<'a> {
-    usage: Usage,
-    charged: u64,
-    quality: Quality,
-    model: Option<&'a str>,
-    response_id: Option<&'a str>,
-    status: u16,
-    stream: bool,
-    finished_at: i64,
+pub(super) struct Outcome<'a> {
+    pub(super) usage: Usage,
+    pub(super) charged: u64,
+    pub(super) quality: Quality,
+    pub(super) model: Option<&'a str>,
+    pub(super) response_id: Option<&'a str>,
+    pub(super) status: u16,
+    pub(super) stream: bool,
+    pub(super) finished_at: i64,
 }
 
 impl<'a> Outcome<'a> {
@@ -85,7 +99,7 @@ fn estimate(hold: &HoldRow) -> Usage {
     Usage { input: hold.input, output: hold.output, total, ..Usage::default() }
 }
 
-fn insert(connection: &Connection, hold: &HoldRow, outcome: &Outcome<'_>) -> Result<(), Fail> {
+pub(super) fn insert(connection: &Connection, hold: &HoldRow, outcome: &Outcome<'_>) -> Result<(), Fail> {
     let charged = tokens(outcome.charged);
     let mut statement = connection.prepare_cached(
         "INSERT INTO usage
@@ -124,64 +138,86 @@ fn insert(connection: &Connection, hold: &HoldRow, outcome: &Outcome<'_>) -> Res
 /// A settle that comes after the hold was charged as a whole: the row is replaced as long as it says `held`. Whose it
 /// is.
 fn replace_held(connection: &Connection, settlement: &Settlement) -> Result<RunId, Fail> {
-    let Some(charge) = held_charge(connection, settlement)? else {
+    let mut statement =
+        connection.prepare_cached("SELECT * FROM usage WHERE hold_id = ?1 AND quality = 'held'")?;
+    let charge = statement.query_row(params![settlement.hold.0], Charge::read).optional()?;
+    let Some(charge) = charge else {
         return Err(Fail::Missing("hold", settlement.hold.to_string()));
     };
-    let usage = settlement.usage.unwrap_or(charge.usage);
-    let charged = tokens(charged(settlement, charge.charged));
-    let mut statement = connection.prepare_cached(
-        "UPDATE usage SET model = ifnull(:model, model), response_id = :response_id, input = :input,
-           output = :output, cache_read = :cache_read, cache_write = :cache_write, reasoning = :reasoning,
-           total = :total, charged = :charged, quality = :quality, status = :status, stream = :stream,
-           finished_at = :finished_at
-         WHERE hold_id = :hold AND quality = 'held'",
-    )?;
-    let replaced = statement.execute(named_params! {
-        ":model": settlement.model,
-        ":response_id": settlement.response_id,
-        ":input": tokens(usage.input),
-        ":output": tokens(usage.output),
-        ":cache_read": tokens(usage.cache_read),
-        ":cache_write": tokens(usage.cache_write),
-        ":reasoning": tokens(usage.reasoning),
-        ":total": tokens(usage.total),
-        ":charged": charged,
-        ":quality": settlement.quality.name(),
-        ":status": settlement.status,
-        ":stream": settlement.stream,
-        ":finished_at": settlement.now,
-        ":hold": settlement.hold.0,
-    })?;
-    match replaced {
-        0 => Err(Fail::Missing("hold", settlement.hold.to_string())),
-        _ => {
-            let difference = charged - tokens(charge.charged);
-            totals::add(connection, &charge.run, &charge.provider, charge.started_at, difference)?;
-            Ok(charge.run)
-        }
-    }
+    let outcome = Outcome {
+        usage: settlement.usage.unwrap_or(charge.usage),
+        charged: charged(settlement, charge.charged),
+        quality: settlement.quality,
+        model: settlement.model.as_deref(),
+        response_id: settlement.response_id.as_deref(),
+        status: settlement.status,
+        stream: settlement.stream,
+        finished_at: settlement.now,
+    };
+    overwrite(connection, &charge, &outcome)?;
+    Ok(charge.run)
 }
 
-/// A charge for a whole hold.
-struct HeldCharge {
-    run: RunId,
+/// A usage row that another may take the place of.
+pub(super) struct Charge {
+    id: i64,
+    pub(super) run: RunId,
+    pub(super) quality: Quality,
+    pub(super) status: u16,
+    pub(super) stream: bool,
     provider: Provider,
     started_at: i64,
     charged: u64,
     usage: Usage,
 }
 
-fn held_charge(connection: &Connection, settlement: &Settlement) -> Result<Option<HeldCharge>, Fail> {
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM usage WHERE hold_id = ?1 AND quality = 'held'")?;
-    let charge = statement.query_row(params![settlement.hold.0], |row| {
-        Ok(HeldCharge {
+impl Charge {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
             run: parsed(row, "run_id")?,
+            quality: parsed(row, "quality")?,
+            status: row.get("status")?,
+            stream: row.get("stream")?,
             provider: parsed(row, "provider")?,
             started_at: row.get("started_at")?,
             charged: amount(row, "charged")?,
             usage: super::usage::numbers(row)?,
         })
-    });
-    Ok(charge.optional()?)
+    }
+}
+
+/// Puts what was learned later in a row's place; it stays in the window it was placed in.
+pub(super) fn overwrite(connection: &Connection, old: &Charge, new: &Outcome<'_>) -> Result<(), Fail> {
+    let charged = tokens(new.charged);
+    let mut statement = connection.prepare_cached(
+        "UPDATE usage SET model = ifnull(:model, model), response_id = :response_id, input = :input,
+           output = :output, cache_read = :cache_read, cache_write = :cache_write, reasoning = :reasoning,
+           total = :total, charged = :charged, quality = :quality, status = :status, stream = :stream,
+           finished_at = :finished_at
+         WHERE id = :id",
+    )?;
+    statement.execute(named_params! {
+        ":model": new.model,
+        ":response_id": new.response_id,
+        ":input": tokens(new.usage.input),
+        ":output": tokens(new.usage.output),
+        ":cache_read": tokens(new.usage.cache_read),
+        ":cache_write": tokens(new.usage.cache_write),
+        ":reasoning": tokens(new.usage.reasoning),
+        ":total": tokens(new.usage.total),
+        ":charged": charged,
+        ":quality": new.quality.name(),
+        ":status": new.status,
+        ":stream": new.stream,
+        ":finished_at": new.finished_at,
+        ":id": old.id,
+    })?;
+    totals::add(connection, &old.run, &old.provider, old.started_at, charged - tokens(old.charged))
+}
+
+/// Takes a row back that another one says again.
+pub(super) fn withdraw(connection: &Connection, old: &Charge) -> Result<(), Fail> {
+    connection.prepare_cached("DELETE FROM usage WHERE id = ?1")?.execute(params![old.id])?;
+    totals::add(connection, &old.run, &old.provider, old.started_at, -tokens(old.charged))
 }

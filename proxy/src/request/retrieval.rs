@@ -1,0 +1,107 @@
+//! A read of work that another request has set going: a background response by its id, the results of a batch.
+//!
+//! Invariant: final usage that comes back is charged once, whoever reads it and however often: the ledger knows the
+//! work by its host and id. What is not final charges nothing; the work's own hold stands.
+
+use super::credential::Credentials;
+use super::tap::{self, Account, Tap};
+use super::{Origin, Target, clock, forward, head};
+use crate::body::{self, Body};
+use crate::event::Event;
+use crate::tls::Wire;
+use http::{Request, Response, StatusCode, header};
+use hudson_meter::Report;
+use hudson_schema::ledger::{Retrieval, Retrieved};
+use hudson_schema::{Format, Provider, Quality, Refusal};
+use hyper::body::Incoming;
+use std::sync::Arc;
+
+/// Relays the read and taps its answer.
+pub(super) async fn exchange(
+    origin: &Arc<Origin>,
+    target: &Target,
+    credentials: Credentials,
+    provider: Provider,
+    format: Format,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let (mut parts, incoming) = request.into_parts();
+    head::outbound(&mut parts.headers);
+    head::readable_encodings(&mut parts.headers, !credentials.is_empty());
+    // A part of the answer would state a part of the usage.
+    parts.headers.remove(header::RANGE);
+    parts.headers.remove(header::IF_RANGE);
+    let body = forward::upload(incoming, &credentials);
+    let outbound = forward::build(origin, target, &credentials, parts.headers, body)?;
+    let sent = forward::send(origin, outbound, Wire::Preferred).await;
+    let (mut parts, incoming) = sent.map_err(|unsent| unsent.refusal)?.into_parts();
+    let meter = tap::meter(format, &parts);
+    let read = Read { origin: origin.clone(), provider, work: work(&target.path).to_owned() };
+    let tap = Tap::new(incoming, meter, Account::Read(read), parts.status);
+    head::inbound(&mut parts.headers);
+    forward::redacted(origin, &credentials, parts, body::boxed(tap))
+}
+
+/// Whose work is read.
+pub(super) struct Read {
+    pub(super) origin: Arc<Origin>,
+    provider: Provider,
+    /// The provider's id of it.
+    work: String,
+}
+
+impl Read {
+    /// Charges the final usage, if that is what came.
+    pub(super) async fn finish(self, status: StatusCode, report: Report) {
+        let Self { origin, provider, work } = self;
+        let Some(usage) = report.usage.filter(|_| report.exact && status == StatusCode::OK) else { return };
+        let policy = origin.run.policy();
+        let retrieval = Retrieval {
+            run: origin.run.id.clone(),
+            provider: provider.clone(),
+            host: origin.authority.host.to_string(),
+            response_id: work,
+            usage,
+            weights: policy.weights,
+            model: report.model.clone(),
+            status: status.as_u16(),
+            limits: policy.limits(&provider, clock()),
+            now: clock(),
+        };
+        let host = retrieval.host.clone();
+        let events = &origin.shared.events;
+        match origin.shared.ledger.usage_retrieve(retrieval).await {
+            Ok(Retrieved::Known) => {}
+            Ok(Retrieved::Charged(_)) => events.emit(Event::UsageSettled {
+                run: origin.run.id.clone(),
+                provider,
+                host,
+                model: report.model,
+                usage: Some(usage),
+                quality: Quality::Exact,
+                fault: None,
+            }),
+            Err(error) => {
+                events.emit(Event::LedgerFailed { what: "charging what was read", error: error.to_string() });
+            }
+        }
+    }
+}
+
+/// The id of the work: the last part of the path, or the one before `results`.
+fn work(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    let path = path.strip_suffix("/results").unwrap_or(path);
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_known_by_the_id_in_the_path() {
+        assert_eq!(work("/v1/responses/resp_1"), "resp_1");
+        assert_eq!(work("/v1/messages/batches/msgbatch_1/results/"), "msgbatch_1");
+    }
+}
