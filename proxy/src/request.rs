@@ -14,6 +14,7 @@ mod settle;
 mod tap;
 mod target;
 mod upgrade;
+mod whole;
 
 use crate::body::{self, Body};
 use crate::dial::DialFault;

@@ -3,13 +3,17 @@
 //! Invariant: a credential that cannot be read refuses the request; what the agent sent in its place is removed first;
 //! values live in `SecretString` and are compared only to take them out again.
 
+mod sigv4;
+
 use super::Origin;
 use crate::secret;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use hudson_schema::config::{Credential, ProxyCredentials, Route};
 use hudson_schema::{Refusal, RefusalCode};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
+pub(super) use sigv4::Payload;
+use std::time::SystemTime;
 
 /// Headers in which clients send keys. Where a route has credentials, the agent's own go, whichever it puts on: a
 /// dummy beside the real key would be an error at the provider, a real one an escape.
@@ -73,8 +77,14 @@ impl Credentials {
         }
         let mut query = query.map(str::to_owned);
         for (credential, _) in &self.entries {
-            if let Credential::Query { name, .. } = credential {
-                query = without(query.as_deref(), name);
+            match credential {
+                Credential::Query { name, .. } => query = without(query.as_deref(), name),
+                Credential::AwsSigv4 { .. } => {
+                    for name in sigv4::PARAMETERS {
+                        query = without(query.as_deref(), name);
+                    }
+                }
+                Credential::Header { .. } | Credential::Basic { .. } => {}
             }
         }
         for (credential, secret) in &self.entries {
@@ -91,12 +101,29 @@ impl Credentials {
                 Credential::Basic { username, .. } => {
                     insert(headers, header::AUTHORIZATION.as_str(), &secret::basic(username, secret))?;
                 }
-                Credential::AwsSigv4 { .. } => {
-                    return Err(unavailable("aws_sigv4 is not available in this version"));
-                }
+                // It is made of all the rest, last of all.
+                Credential::AwsSigv4 { .. } => {}
             }
         }
         Ok(query)
+    }
+
+    /// Signs the request as it leaves, where a credential is a signature.
+    pub(super) fn sign<B>(&self, request: &mut Request<B>, payload: Payload<'_>) -> Result<(), Refusal> {
+        for (credential, secret) in &self.entries {
+            if let Credential::AwsSigv4 { region, service, .. } = credential {
+                let scope = sigv4::Scope { region, service, now: SystemTime::now() };
+                sigv4::sign(request, payload, secret, &scope).map_err(unavailable)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a signature needs the whole body before the head is sent.
+    pub(super) fn sign_bodies(&self) -> bool {
+        self.entries.iter().any(|(credential, _)| {
+            matches!(credential, Credential::AwsSigv4 { service, .. } if !sigv4::signs_streams(service))
+        })
     }
 
     /// The headers in which the client's own would stand.
@@ -104,9 +131,12 @@ impl Credentials {
         if self.entries.is_empty() {
             return Vec::new();
         }
-        let put_on = self.entries.iter().filter_map(|(credential, _)| match credential {
-            Credential::Header { name, .. } => HeaderName::from_bytes(name.as_str().as_bytes()).ok(),
-            Credential::Query { .. } | Credential::Basic { .. } | Credential::AwsSigv4 { .. } => None,
+        let put_on = self.entries.iter().flat_map(|(credential, _)| match credential {
+            Credential::Header { name, .. } => {
+                HeaderName::from_bytes(name.as_str().as_bytes()).into_iter().collect()
+            }
+            Credential::AwsSigv4 { .. } => sigv4::HEADERS.to_vec(),
+            Credential::Query { .. } | Credential::Basic { .. } => Vec::new(),
         });
         CLIENT_KEYS.into_iter().chain(put_on).collect()
     }
@@ -123,7 +153,15 @@ impl Credentials {
             match credential {
                 Credential::Basic { username, .. } => values.push(secret::basic_pair(username, secret)),
                 Credential::Query { .. } => values.push(SecretString::from(encode(secret.expose_secret()))),
-                Credential::Header { .. } | Credential::AwsSigv4 { .. } => {}
+                Credential::AwsSigv4 { .. } => {
+                    // The parts: they are what is used and, the token, what is sent.
+                    if let Ok(keys) = sigv4::Keys::read(secret) {
+                        values.push(keys.secret);
+                        values.extend(keys.token);
+                    }
+                    continue;
+                }
+                Credential::Header { .. } => {}
             }
             values.push(secret.clone());
         }

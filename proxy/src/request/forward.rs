@@ -1,14 +1,14 @@
 //! Sending a request on and relaying what comes back, untouched but for hygiene and credentials.
 
-use super::credential::Credentials;
+use super::credential::{Credentials, Payload};
 use super::echo::{self, RedactHeaders, Redacted};
-use super::{Origin, Target, dial_refusal, head, upstream};
+use super::{Origin, Target, dial_refusal, head, upstream, whole};
 use crate::body::{self, Body};
 use crate::connect::stopping;
 use crate::tls::Wire;
 use crate::upstream::{dial_fault, is_unsent};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, response};
 use http_body::{Body as _, Frame, SizeHint};
 use hudson_dlp::Redactor;
 use hudson_schema::config::Authority;
@@ -40,16 +40,34 @@ pub(super) async fn relay(
         // What comes back is searched for the credential, which needs it in clear.
         head::readable_encodings(&mut parts.headers, true);
     }
+    if credentials.sign_bodies() {
+        return relay_signed(origin, target, credentials, parts.headers, incoming).await;
+    }
     let wire = wire(origin, parts.version, incoming.size_hint().lower()).await;
-    let body = upload(incoming, &credentials);
-    let outbound = build(origin, target, &credentials, parts.headers, body)?;
+    let body = body::boxed(Upload { inner: incoming, unwanted: credentials.replaced() });
+    let mut outbound = build(origin, target, &credentials, parts.headers, body)?;
+    credentials.sign(&mut outbound, Payload::Stream)?;
     let response = send(origin, outbound, wire).await.map_err(|unsent| unsent.refusal)?;
     respond(origin, &credentials, response)
 }
 
-/// A request's body on its way.
-pub(super) fn upload(incoming: Incoming, credentials: &Credentials) -> Body {
-    body::boxed(Upload { inner: incoming, unwanted: credentials.replaced() })
+/// The same where the head carries a signature of the body: it is read whole first.
+async fn relay_signed(
+    origin: &Arc<Origin>,
+    target: &Target,
+    credentials: Credentials,
+    mut headers: HeaderMap,
+    incoming: Incoming,
+) -> Result<Response<Body>, Refusal> {
+    let _room = whole::room(origin, &incoming).await?;
+    let sent = whole::read(origin, incoming).await?;
+    // Its trailers are not part of what is signed.
+    headers.remove(header::TRAILER);
+    headers.remove(header::CONTENT_LENGTH);
+    let mut outbound = build(origin, target, &credentials, headers, body::full(sent.clone()))?;
+    credentials.sign(&mut outbound, Payload::Bytes(&sent))?;
+    let response = send(origin, outbound, Wire::Preferred).await.map_err(|unsent| unsent.refusal)?;
+    respond(origin, &credentials, response)
 }
 
 /// Relays a response that is not metered.
@@ -109,7 +127,7 @@ pub(super) fn build(
     origin: &Origin,
     target: &Target,
     credentials: &Credentials,
-    mut headers: http::HeaderMap,
+    mut headers: HeaderMap,
     body: Body,
 ) -> Result<Request<Body>, Refusal> {
     let unsized_body = !body.is_end_stream() && body.size_hint().exact().is_none();

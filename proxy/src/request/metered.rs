@@ -4,21 +4,18 @@
 //! Invariant: the hold is a row in the ledger before the first byte leaves, and from then on every way out of this
 //! module ends in a settlement or, where provably nothing was sent, in a release.
 
-use super::credential::Credentials;
+use super::credential::{Credentials, Payload};
 use super::forward::{self, Unsent};
 use super::settle::{Placed, Settler};
 use super::tap::{self, Account, Tap};
-use super::{Origin, Target, block_refusal, clock, head};
+use super::{Origin, Target, block_refusal, clock, head, whole};
 use crate::body::{self, Body};
 use crate::event::Event;
 use crate::run::RunPolicy;
-use crate::shared::BODIES_KIB;
 use crate::tasks::Whose;
 use crate::tls::Wire;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
-use http_body::Body as _;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hudson_meter::request::{self as facts, known_output_maximum, output_maximum};
 use hudson_meter::{DecodeError, RequestFacts, RequestHead, Rewrite, StreamDecoder, decode_body};
 use hudson_schema::budget::Mode;
@@ -28,7 +25,7 @@ use hudson_schema::refusal::BudgetFacts;
 use hudson_schema::{Format, Provider, Refusal, RefusalCode};
 use hyper::body::Incoming;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 /// How far the live count may be above the truth: nineteen of twenty recorded chat streams are within five times.
 const OVERCOUNT: u64 = 8;
@@ -47,8 +44,8 @@ pub(super) async fn exchange(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
-    let room = room(origin, &incoming).await?;
-    let sent = readable(origin, &parts.headers, read_whole(origin, incoming).await?)?;
+    let room = whole::room(origin, &incoming).await?;
+    let sent = readable(origin, &parts.headers, whole::read(origin, incoming).await?)?;
     let host = origin.authority.host.to_string();
     let kind =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -140,7 +137,12 @@ impl Outbound {
         for attempt in 1..=ATTEMPTS {
             let Self { origin, target, credentials, .. } = &self;
             let body = body::full(self.body.clone());
-            let request = match forward::build(origin, target, credentials, self.headers.clone(), body) {
+            let built = forward::build(origin, target, credentials, self.headers.clone(), body);
+            let signed = built.and_then(|mut request| {
+                credentials.sign(&mut request, Payload::Bytes(&self.body))?;
+                Ok(request)
+            });
+            let request = match signed {
                 Ok(request) => request,
                 Err(refusal) => {
                     settler.release().await;
@@ -184,43 +186,6 @@ impl Outbound {
             parts.headers.remove(header::CONTENT_ENCODING);
         }
         forward::redacted(&self.origin, &self.credentials, parts, body::boxed(tap))
-    }
-}
-
-/// Room in memory for a body that is read whole; waits for it, so that bottles together cannot fill the memory.
-async fn room(origin: &Origin, incoming: &Incoming) -> Result<OwnedSemaphorePermit, Refusal> {
-    let limit = origin.shared.limits.body_bytes;
-    let size =
-        incoming.size_hint().upper().and_then(|size| usize::try_from(size).ok()).unwrap_or(limit).min(limit);
-    // As sent, in clear and rewritten.
-    let kib = u32::try_from(size.saturating_mul(3).div_ceil(1024)).unwrap_or(u32::MAX);
-    let waiting = origin.shared.bodies.clone().acquire_many_owned(kib.min(BODIES_KIB as u32));
-    match tokio::time::timeout(origin.shared.limits.body, waiting).await {
-        Ok(Ok(room)) => Ok(room),
-        _ => {
-            Err(Refusal::new(RefusalCode::TooManyTunnels, "Too many large requests at once.")
-                .with_retry_after(5))
-        }
-    }
-}
-
-/// The body, whole, within its limit.
-async fn read_whole(origin: &Origin, incoming: Incoming) -> Result<Bytes, Refusal> {
-    let limit = origin.shared.limits.body_bytes;
-    let time = origin.shared.limits.body;
-    let reading = tokio::time::timeout(time, Limited::new(incoming, limit).collect());
-    let Ok(read) = reading.await else {
-        let message = format!("The body was not sent within {time:?}.");
-        return Err(Refusal::new(RefusalCode::MalformedRequest, message));
-    };
-    match read {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            Err(Refusal::new(RefusalCode::BodyTooLarge, format!("The body is over {limit} bytes.")))
-        }
-        Err(error) => {
-            Err(Refusal::new(RefusalCode::MalformedRequest, format!("The body broke off: {error}.")))
-        }
     }
 }
 

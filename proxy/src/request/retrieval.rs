@@ -3,9 +3,9 @@
 //! Invariant: final usage that comes back is charged once, whoever reads it and however often: the ledger knows the
 //! work by its host and id. What is not final charges nothing; the work's own hold stands.
 
-use super::credential::Credentials;
+use super::credential::{Credentials, Payload};
 use super::tap::{self, Account, Tap};
-use super::{Origin, Target, clock, forward, head};
+use super::{Origin, Target, clock, forward, head, whole};
 use crate::body::{self, Body};
 use crate::event::Event;
 use crate::tls::Wire;
@@ -29,10 +29,15 @@ pub(super) async fn exchange(
     head::outbound(&mut parts.headers);
     head::readable_encodings(&mut parts.headers, !credentials.is_empty());
     // A part of the answer would state a part of the usage.
-    parts.headers.remove(header::RANGE);
-    parts.headers.remove(header::IF_RANGE);
-    let body = forward::upload(incoming, &credentials);
-    let outbound = forward::build(origin, target, &credentials, parts.headers, body)?;
+    for name in [header::RANGE, header::IF_RANGE, header::CONTENT_LENGTH, header::TRAILER] {
+        parts.headers.remove(name);
+    }
+    let room = whole::room(origin, &incoming).await?;
+    let asked = whole::read(origin, incoming).await?;
+    let mut outbound =
+        forward::build(origin, target, &credentials, parts.headers, body::full(asked.clone()))?;
+    credentials.sign(&mut outbound, Payload::Bytes(&asked))?;
+    drop(room);
     let sent = forward::send(origin, outbound, Wire::Preferred).await;
     let (mut parts, incoming) = sent.map_err(|unsent| unsent.refusal)?.into_parts();
     let meter = tap::meter(format, &parts);

@@ -54,9 +54,6 @@ fn route(
     note_unsupported(document, trail, &file, unsupported);
     let scheme = file.scheme.unwrap_or_default();
     let credentials = credentials::of_route(document, trail, &file);
-    if credentials.iter().any(|credential| matches!(credential, Credential::AwsSigv4 { .. })) {
-        unsupported.push(not_enforced(document, &trail.key("credentials"), "aws_sigv4"));
-    }
     check_rules(document, trail, &file);
     check_intercept(document, trail, &file, &credentials);
     if file.port == Some(0) {

@@ -35,6 +35,7 @@ mod raw;
 mod reload;
 mod retrieval;
 mod shutdown;
+mod signatures;
 mod simulator;
 mod websocket;
 mod wire;

@@ -303,7 +303,6 @@ fn keys_without_enforcement_are_named_with_their_place() {
         "    outbound_on_match: redact\n",
         "    rules: [{name: x, action: deny, conditions: [{path: body.amount, op: gt, value: 5}]}]\n",
         "    mcp: {tools: {'*': {action: allow}}}\n",
-        "    credentials: [{aws_sigv4: {region: us-east-1, service: bedrock, from: {env: AWS_KEYS}}}]\n",
     );
     let routes = parse(text).unwrap();
     assert_eq!(routes.routes[0].dlp.outbound, Detectors::Only(vec![OutboundDetector::Entropy]));
@@ -314,8 +313,7 @@ fn keys_without_enforcement_are_named_with_their_place() {
         .map(|problem| (problem.line, problem.message.split(" is valid").next().unwrap().to_owned()))
         .collect();
     named.sort();
-    let expected =
-        [(3, "dlp.outbound_detectors"), (4, "outbound_on_match"), (5, "rules"), (6, "mcp"), (7, "aws_sigv4")];
+    let expected = [(3, "dlp.outbound_detectors"), (4, "outbound_on_match"), (5, "rules"), (6, "mcp")];
     assert_eq!(named, expected.map(|(line, key)| (line, key.to_owned())));
 }
 
