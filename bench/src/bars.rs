@@ -27,6 +27,8 @@ enum Limit {
     TimesLess(f64, Kind),
     /// At most so many microseconds more than the peer's.
     MicrosMore(f64, Kind),
+    /// At most so many microseconds more than another of its own figures.
+    MicrosMoreThan(f64, &'static str),
     /// At most so many kibibytes.
     Kib(f64),
 }
@@ -48,7 +50,7 @@ pub(crate) struct Outcome {
     pub(crate) missing: Option<Kind>,
 }
 
-const BARS: [Bar; 14] = [
+const BARS: [Bar; 16] = [
     Bar::new(Case::Keepalive, "GET c=32 CPU per 1,000", Limit::AtMost(1.0, Kind::Hudsucker)),
     Bar::new(Case::Keepalive, "GET c=32 CPU per 1,000", Limit::AtMost(1.5, Kind::Relay)),
     Bar::new(Case::Keepalive, "GET c=32 CPU per 1,000", Limit::TimesLess(25.0, Kind::Mitmdump)),
@@ -57,6 +59,8 @@ const BARS: [Bar; 14] = [
     Bar::new(Case::Tunnels, "c=1", Limit::AtLeast(1.0, Kind::Hudsucker)),
     Bar::new(Case::Tunnels, "c=16", Limit::AtLeast(1.0, Kind::Hudsucker)),
     Bar::new(Case::Paced, "event delay p99", Limit::MicrosMore(400.0, Kind::Direct)),
+    Bar::new(Case::Metering, "event delay p99", Limit::MicrosMoreThan(200.0, "unmetered event delay p99")),
+    Bar::new(Case::Metering, "first byte p99", Limit::MicrosMoreThan(200.0, "unmetered first byte p99")),
     Bar::new(Case::Burst, "200 events p50", Limit::AtMost(1.2, Kind::Hudsucker)),
     Bar::new(Case::Burst, "200 metered events p50", Limit::AtMost(1.2, Kind::Hudsucker)),
     Bar::new(Case::Bulk, "10 MiB down CPU", Limit::AtMost(1.3, Kind::Relay)),
@@ -77,9 +81,13 @@ impl Bar {
     }
 
     fn outcome(&self, report: &Report) -> Outcome {
-        let row = report.rows.iter().find(|row| row.case == self.case && row.figure == self.figure);
-        let median = |kind| row.and_then(|row| Some(row.spread(kind)?.median));
-        let value = median(Kind::Hudson).and_then(|hudson| self.limit.value(hudson, median));
+        let row = |figure: &str| report.rows.iter().find(|row| row.case == self.case && row.figure == figure);
+        let of = |figure, kind| Some(row(figure)?.spread(kind)?.median);
+        let median = |kind| of(self.figure, kind);
+        let value = median(Kind::Hudson).and_then(|hudson| match self.limit {
+            Limit::MicrosMoreThan(_, own) => Some(hudson - of(own, Kind::Hudson)?),
+            _ => self.limit.value(hudson, median),
+        });
         let mut sides = [Some(Kind::Hudson), self.limit.peer()].into_iter().flatten();
         Outcome {
             case: self.case,
@@ -100,7 +108,7 @@ impl Limit {
             | Self::AtLeast(_, peer)
             | Self::TimesLess(_, peer)
             | Self::MicrosMore(_, peer) => Some(peer),
-            Self::Kib(_) => None,
+            Self::MicrosMoreThan(..) | Self::Kib(_) => None,
         }
     }
 
@@ -110,13 +118,16 @@ impl Limit {
             Self::AtMost(_, peer) | Self::AtLeast(_, peer) => hudson / median(peer)?,
             Self::TimesLess(_, peer) => median(peer)? / hudson,
             Self::MicrosMore(_, peer) => hudson - median(peer)?,
-            Self::Kib(_) => hudson,
+            Self::MicrosMoreThan(..) | Self::Kib(_) => hudson,
         })
     }
 
     fn admits(self, value: f64) -> bool {
         match self {
-            Self::AtMost(bar, _) | Self::MicrosMore(bar, _) | Self::Kib(bar) => value <= bar * (1.0 + NOISE),
+            Self::AtMost(bar, _)
+            | Self::MicrosMore(bar, _)
+            | Self::MicrosMoreThan(bar, _)
+            | Self::Kib(bar) => value <= bar * (1.0 + NOISE),
             Self::AtLeast(bar, _) | Self::TimesLess(bar, _) => value >= bar * (1.0 - NOISE),
         }
     }
@@ -129,6 +140,7 @@ impl fmt::Display for Limit {
             Self::AtLeast(bar, peer) => write!(f, "≥ {bar:.1} × {}", peer.name()),
             Self::TimesLess(bar, peer) => write!(f, "≥ {bar} × less than {}", peer.name()),
             Self::MicrosMore(bar, peer) => write!(f, "≤ {} + {bar} µs", peer.name()),
+            Self::MicrosMoreThan(bar, own) => write!(f, "≤ {own} + {bar} µs"),
             Self::Kib(bar) => write!(f, "≤ {bar} KiB, the goal"),
         }
     }

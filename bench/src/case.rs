@@ -5,6 +5,7 @@ mod burst;
 mod idle;
 mod keepalive;
 mod metered;
+mod metering;
 mod paced;
 mod post;
 mod round;
@@ -36,6 +37,8 @@ pub(crate) enum Case {
     Tunnels,
     /// A metered stream at 1 ms gaps.
     Paced,
+    /// A stream metered and not metered.
+    Metering,
     /// A stream at once, not metered and metered.
     Burst,
     /// Large bodies.
@@ -73,13 +76,14 @@ pub(crate) struct Scale {
 
 impl Case {
     /// All, in the order in which they run.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Keepalive,
         Self::Http2,
         Self::Metered,
         Self::Post,
         Self::Tunnels,
         Self::Paced,
+        Self::Metering,
         Self::Burst,
         Self::Bulk,
         Self::Rss,
@@ -94,6 +98,7 @@ impl Case {
             Self::Post => "post",
             Self::Tunnels => "tunnels",
             Self::Paced => "paced",
+            Self::Metering => "metering",
             Self::Burst => "burst",
             Self::Bulk => "bulk",
             Self::Rss => "rss",
@@ -123,6 +128,7 @@ impl Case {
             Self::Post => post::round(peer, origin, scale).await,
             Self::Tunnels => tunnels::round(peer, origin, scale).await,
             Self::Paced => paced::round(peer, origin, scale).await,
+            Self::Metering => metering::round(peer, origin, scale).await,
             Self::Burst => burst::round(peer, origin, scale).await,
             Self::Bulk => bulk::round(peer, origin, scale).await,
             Self::Rss => idle::round(peer, origin, scale).await,

@@ -52,6 +52,8 @@ enum Choice {
     Tunnels,
     /// A metered stream of 200 events, one a millisecond: the delay of each
     Paced,
+    /// The same streams metered under a hard budget and not metered: first byte, delay and CPU of each event
+    Metering,
     /// A stream of 200 events at once, not metered and metered
     Burst,
     /// 10 MiB down, 100 MiB down, 100 MiB up
@@ -89,6 +91,7 @@ impl Choice {
             Self::Post => case == Case::Post,
             Self::Tunnels => case == Case::Tunnels,
             Self::Paced => case == Case::Paced,
+            Self::Metering => case == Case::Metering,
             Self::Burst => case == Case::Burst,
             Self::Bulk => case == Case::Bulk,
             Self::Rss => case == Case::Rss,

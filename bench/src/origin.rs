@@ -23,6 +23,9 @@ pub(crate) const PLAIN: &str = "plain.example.com";
 /// Answered by the stamped server, and metered by the route.
 pub(crate) const PACED: &str = "paced.example.com";
 
+/// The same without the meter: its route says so.
+pub(crate) const UNMETERED: &str = "unmetered.example.com";
+
 /// What one stamped stream reports as its usage.
 pub(crate) const PACED_TOKENS: u64 = stamped::INPUT + stamped::EVENTS;
 
@@ -31,7 +34,7 @@ pub(crate) const PACED_TOKENS: u64 = stamped::INPUT + stamped::EVENTS;
 pub(crate) struct Origin {
     _process: Process,
     /// Where each host is.
-    pub(crate) hosts: [(&'static str, SocketAddr); 3],
+    pub(crate) hosts: [(&'static str, SocketAddr); 4],
     /// The authorities that signed the upstreams' certificates.
     pub(crate) ca_files: [PathBuf; 2],
 }
@@ -51,7 +54,7 @@ impl Origin {
         let (process, ready) = child::start(Role::Origin, &scratch.join("origin"), &(), place)?;
         let Ready { simulator, simulator_ca, stamped, stamped_ca } = ready;
         Ok(Self {
-            hosts: [(PROVIDER, simulator), (PLAIN, stamped), (PACED, stamped)],
+            hosts: [(PROVIDER, simulator), (PLAIN, stamped), (PACED, stamped), (UNMETERED, stamped)],
             ca_files: [simulator_ca, stamped_ca],
             _process: process,
         })
@@ -80,7 +83,7 @@ pub(crate) fn serve(ready: &Path) -> Result<()> {
         ..Options::default()
     })?;
     let authority = Authority::generate("Hudson benchmark upstream")?;
-    let config = authority.server(&[PLAIN, PACED])?;
+    let config = authority.server(&[PLAIN, PACED, UNMETERED])?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))?;
     let tells = Ready {

@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 /// What stands before a stamp.
 const MARK: &str = "\"text_delta\",\"text\":\"";
 /// Stamped events in a stream.
-const EVENTS: usize = 200;
+pub(super) const EVENTS: usize = 200;
 
 pub(super) async fn round(peer: &Peer, origin: &Origin, scale: &Scale) -> Result<Round> {
     let mut round = Round::default();
@@ -38,12 +38,12 @@ pub(super) async fn round(peer: &Peer, origin: &Origin, scale: &Scale) -> Result
 
 /// Finds the stamps in a stream that may be cut anywhere.
 #[derive(Default)]
-struct Stamps {
+pub(super) struct Stamps {
     rest: String,
 }
 
 impl Stamps {
-    fn read(&mut self, data: &[u8], mut found: impl FnMut(u64)) -> Result<()> {
+    pub(super) fn read(&mut self, data: &[u8], mut found: impl FnMut(u64)) -> Result<()> {
         self.rest.push_str(std::str::from_utf8(data).context("the stream is not ASCII")?);
         while let Some((event, behind)) = self.rest.split_once("\n\n") {
             if let Some((_, stamp)) = event.split_once(MARK) {

@@ -66,6 +66,7 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor) -> Result<()> {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
+    let at_once = path == "/burst" || request.uri().query() == Some("gap=0");
     if request.method() != Method::POST {
         let length = path.trim_start_matches('/').parse().unwrap_or_default();
         return Ok(Response::new(Full::from(zeros(length)).boxed()));
@@ -76,7 +77,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     if path == "/take" {
         return Ok(Response::new(Full::from("taken").boxed()));
     }
-    let gap = if path == "/burst" { Duration::ZERO } else { GAP };
+    let gap = if at_once { Duration::ZERO } else { GAP };
     let (sender, body) = Channel::new(16);
     if gap.is_zero() {
         tokio::spawn(stream(sender, gap));

@@ -1,7 +1,7 @@
 //! Hudson as a peer: the built binary, `hudson up` in a home of its own, and one bottle under a hard budget.
 
 use crate::client::Way;
-use crate::origin::{PACED, PLAIN};
+use crate::origin::{PACED, PLAIN, UNMETERED};
 use crate::peer::Site;
 use crate::process::Process;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -77,7 +77,8 @@ fn write_home(home: &Path) -> Result<()> {
     let bottle = home.join("bottles/bench");
     // The provider's own host comes with the preset, and with it the credential that Hudson puts on.
     let routes = format!(
-        "routes:\n  - host: {PLAIN}\n  - host: {PACED}\n    meter: {{provider: claude, format: anthropic}}\n"
+        "routes:\n  - host: {PLAIN}\n  - host: {PACED}\n    meter: {{provider: claude, format: anthropic}}\n  \
+         - host: {UNMETERED}\n    meter: off\n"
     );
     std::fs::create_dir_all(&bottle)
         .and_then(|()| std::fs::write(bottle.join("routes.yaml"), routes))

@@ -5,10 +5,12 @@
 
 mod blocks;
 mod changes;
+mod checkpoint;
 mod enforcements;
 mod fail;
 mod holds;
 mod open;
+mod orphans;
 mod owners;
 mod readers;
 mod retrieve;
@@ -24,6 +26,7 @@ use super::*;
 use crate::{Provider, RunId, Scope};
 use changes::Changes;
 use fail::Fail;
+use orphans::Undelivered;
 use readers::Readers;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -84,7 +87,7 @@ impl SqliteLedger {
         &self,
         body: impl FnOnce(&Connection) -> Result<T, Fail> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        self.writer()?.call(body).await
+        self.writer()?.call(body, |_| true).await
     }
 
     async fn read<T: Send + 'static>(
@@ -122,20 +125,22 @@ impl Ledger for SqliteLedger {
 
     async fn hold_place(&self, request: HoldRequest) -> Result<HoldOutcome, LedgerError> {
         let writer = self.writer()?;
-        let (owner, orphans) = (writer.owner(), writer.orphans());
-        let undelivered = writer
-            .call(move |connection| Ok(orphans.guard(holds::place(connection, &owner, &request)?)))
-            .await?;
-        undelivered.deliver()
+        let (owner, give_back) = (writer.owner(), writer.give_back());
+        let place = move |connection: &Connection| {
+            Ok(Undelivered::new(holds::place(connection, &owner, &request)?, give_back))
+        };
+        // A hold that was placed stops nobody; one that was refused may have planned an enforcement.
+        writer.call(place, |outcome| !outcome.is_placed()).await?.deliver()
     }
 
     async fn hold_release(&self, hold: &HoldId) -> Result<(), LedgerError> {
         let hold = hold.clone();
-        self.write(move |connection| holds::release(connection, &hold)).await
+        self.writer()?.call(move |connection| holds::release(connection, &hold), |()| false).await
     }
 
     async fn usage_settle(&self, settlement: Settlement) -> Result<Vec<Crossing>, LedgerError> {
-        self.write(move |connection| settle::settle(connection, &settlement)).await
+        let settle = move |connection: &Connection| settle::settle(connection, &settlement);
+        self.writer()?.call(settle, |crossings| !crossings.is_empty()).await
     }
 
     async fn usage_retrieve(&self, retrieval: Retrieval) -> Result<Retrieved, LedgerError> {
@@ -182,7 +187,7 @@ impl Ledger for SqliteLedger {
             return Ok(None);
         }
         let (run, governing) = (run.clone(), governing.to_vec());
-        writer.call(move |connection| blocks::plan(connection, &run, &governing, now)).await
+        writer.call(move |connection| blocks::plan(connection, &run, &governing, now), |_| true).await
     }
 
     async fn block_list(&self) -> Result<Vec<Block>, LedgerError> {
@@ -217,7 +222,8 @@ impl Ledger for SqliteLedger {
         let dead = self.read(move |connection| owners::dead(connection, &dir, &own)).await?;
         let mut reaped = 0;
         for owner in dead {
-            reaped += writer.call(move |connection| owner.reap(connection, now)).await?;
+            reaped +=
+                writer.call(move |connection| owner.reap(connection, now), |reaped| *reaped > 0).await?;
         }
         Ok(reaped)
     }

@@ -24,7 +24,7 @@ const APPLICATION_ID: i32 = 0x4875_646e;
 /// The forward migrations; the version is the number of those applied.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_ledger.sql"),
-    include_str!("../../../migrations/0002_retrieval.sql"),
+    include_str!("../../../migrations/0002_retrieval_and_holds.sql"),
 ];
 
 /// A connection that may write, to a file with the newest schema, in WAL mode.
@@ -56,7 +56,9 @@ pub(super) fn for_writing(path: &Path) -> Result<Connection, LedgerError> {
             error: why.into(),
         });
     }
-    connection.execute_batch("PRAGMA synchronous = NORMAL").map_err(|error| sql(path, error))?;
+    // The log is copied by whoever may wait for a disk (see `checkpoint`), never by who commits.
+    let settings = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0";
+    connection.execute_batch(settings).map_err(|error| sql(path, error))?;
     Ok(connection)
 }
 
