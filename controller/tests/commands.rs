@@ -159,7 +159,7 @@ fn explain_says_which_line_decides() {
         ("POST", "https://git.example.com/v1/a/git-receive-pack", "git_push_blocked"),
         ("POST", "https://git.example.com/v1/a/git-upload-pack", "git_fetch_blocked"),
         ("GET", "https://git.example.com/v1//x", "malformed_request"),
-        ("POST", "https://api.anthropic.com/v1/messages/batches", "unmetered_endpoint"),
+        ("POST", "https://api.anthropic.com/v1/complete", "unmetered_endpoint"),
         ("GET", "https://10.0.0.1/", "address_blocked"),
         ("TRACE", "https://api.anthropic.com/v1/messages", "credential_unavailable"),
     ] {

@@ -31,18 +31,62 @@ pub fn decode(which: u8, body: &[u8]) {
     let _ = decoder.decode(body, &mut out).and_then(|()| decoder.finish(&mut out));
 }
 
-/// Reads, rewrites and reads again.
+/// Reads, rewrites and reads again, on every endpoint of the format and as a form; and as a message of a socket.
 pub fn rewrite(format: Format, body: &[u8]) {
-    let head = RequestHead { format, host: "api.openai.com", path: "/v1/m", query: None, content_type: None };
+    for path in paths(format) {
+        rewrite_at(
+            RequestHead { format, host: "api.openai.com", path, query: None, content_type: None },
+            body,
+        );
+    }
+    if matches!(format, Format::OpenaiImages | Format::OpenaiAudio) {
+        let content_type = Some("multipart/form-data; boundary=b");
+        rewrite_at(
+            RequestHead { format, host: "api.openai.com", path: "/v1/m", query: None, content_type },
+            body,
+        );
+    }
+    if format == Format::OpenaiRealtime && request::realtime::read(body).is_ok() {
+        let _ = request::realtime::cap(body, 9).map(|changed| {
+            request::realtime::read(&changed).expect("a capped message stays readable");
+        });
+    }
+}
+
+fn rewrite_at(head: RequestHead<'_>, body: &[u8]) {
     let Ok(facts) = request::read(&head, body) else { return };
-    let change = Rewrite { output_cap: Some(9), include_usage: true };
+    let change = Rewrite { output_cap: facts.cap_supported.then_some(9), include_usage: true };
     let changed = request::rewrite(&head, &facts, body, &change).expect("what reads can be rewritten");
     let again = request::read(&head, &changed).expect("a rewrite keeps a body readable");
-    assert!(again.output_cap.is_some_and(|cap| cap <= 9));
+    assert!(!facts.cap_supported || again.output_cap.is_some_and(|cap| cap <= 9));
     assert_eq!(
         (&again.model, again.stream, &again.server_tools),
         (&facts.model, facts.stream, &facts.server_tools)
     );
+}
+
+/// Paths that decide how a body of this format is read.
+fn paths(format: Format) -> &'static [&'static str] {
+    match format {
+        Format::Anthropic => &["/v1/messages", "/v1/messages/batches"],
+        Format::BedrockConverse => {
+            &["/model/m/converse-stream", "/model/arn:aws:bedrock:r:1:prompt%2Fp/converse"]
+        }
+        Format::BedrockInvoke => &[
+            "/model/us.anthropic.claude/invoke",
+            "/model/amazon.nova-lite/invoke",
+            "/model/amazon.titan-text/invoke",
+            "/model/meta.llama/invoke",
+            "/model/mistral.large/invoke",
+            "/model/cohere.command/invoke",
+            "/model/ai21.j2/invoke",
+            "/model/unknown/invoke",
+        ],
+        Format::Gemini => &["/v1beta/models/g:generateContent", "/v1beta/models/g:embedContent"],
+        Format::OpenaiAudio => &["/v1/audio/speech", "/v1/audio/transcriptions"],
+        Format::OpenaiResponses => &["/v1/responses", "/v1/batches"],
+        _ => &["/v1/m"],
+    }
 }
 
 /// What the stripper lets through of a stream fed in pieces of `size`.

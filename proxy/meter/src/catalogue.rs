@@ -34,8 +34,8 @@ pub enum Endpoint {
         /// Whose host it is.
         provider: Provider,
     },
-    /// A call on a provider's host that may cost tokens which Hudson cannot read: batches, images, realtime, and
-    /// everything that is not known.
+    /// A call on a provider's host that may cost tokens which Hudson cannot read: fine-tuning, runs of assistants, video,
+    /// and everything that is not known.
     Unknown {
         /// Whose host it is.
         provider: Provider,
@@ -67,7 +67,9 @@ struct HostPattern {
     tail: String,
 }
 
-/// Host, provider, and what is served there. Sources: the providers' API references and SDK default base URLs.
+/// Host, provider, and what is served there. Sources: the providers' API references and SDK default base URLs; for the
+/// compatible hosts of the last block LiteLLM's lists of providers (`litellm/constants.py`,
+/// `llms/openai_like/providers.json`) and the base URLs of the providers' own examples.
 const BUILTIN: &[(&str, &str, Api)] = &[
     ("api.anthropic.com", "claude", Api::Anthropic),
     ("api.openai.com", "codex", Api::Openai),
@@ -122,17 +124,59 @@ const BUILTIN: &[(&str, &str, Api)] = &[
     ("api.venice.ai", "venice", Api::Compatible),
     ("api.writer.com", "writer", Api::Compatible),
     ("ai-gateway.vercel.sh", "vercel", Api::Compatible),
-    ("ollama.com", "ollama", Api::Compatible),
-    // Below `/openai/v1` and `/anthropic/v1`, and on Mantle below `/v1`; `converse` and `invoke` are not read yet.
-    ("bedrock-runtime.*.amazonaws.com", "bedrock", Api::Compatible),
-    ("bedrock-runtime-fips.*.amazonaws.com", "bedrock", Api::Compatible),
-    ("bedrock-runtime.*.api.aws", "bedrock", Api::Compatible),
-    ("bedrock-runtime-fips.*.api.aws", "bedrock", Api::Compatible),
-    ("bedrock-mantle.*.api.aws", "bedrock", Api::Compatible),
-    // Hosts whose formats are not read yet: known, so that nothing on them passes as foreign.
+    ("ollama.com", "ollama", Api::Ollama),
+    // `/model/…`, and the compatible shapes below `/openai/v1` and `/anthropic/v1`, on Mantle below `/v1`.
+    ("bedrock-runtime.*.amazonaws.com", "bedrock", Api::Bedrock),
+    ("bedrock-runtime-fips.*.amazonaws.com", "bedrock", Api::Bedrock),
+    ("bedrock-runtime.*.api.aws", "bedrock", Api::Bedrock),
+    ("bedrock-runtime-fips.*.api.aws", "bedrock", Api::Bedrock),
+    ("bedrock-mantle.*.api.aws", "bedrock", Api::Bedrock),
+    // Agents and knowledge bases, whose answers state no usage: known, so that nothing on them passes as foreign.
     ("bedrock-agent-runtime.*.amazonaws.com", "bedrock", Api::Compatible),
-    ("api.cohere.com", "cohere", Api::Compatible),
-    ("api.cohere.ai", "cohere", Api::Compatible),
+    ("api.cohere.com", "cohere", Api::Cohere),
+    ("api.cohere.ai", "cohere", Api::Cohere),
+    ("ai-gateway.helicone.ai", "helicone", Api::Compatible),
+    ("aihubmix.com", "aihubmix", Api::Compatible),
+    ("api.ai21.com", "ai21", Api::Compatible),
+    ("api.aimlapi.com", "aimlapi", Api::Compatible),
+    ("api.cometapi.com", "cometapi", Api::Compatible),
+    ("api.cortecs.ai", "cortecs", Api::Compatible),
+    ("api.edenai.run", "edenai", Api::Compatible),
+    ("api.featherless.ai", "featherless", Api::Compatible),
+    ("api.friendli.ai", "friendli", Api::Compatible),
+    ("api.galadriel.com", "galadriel", Api::Compatible),
+    ("api.gmi-serving.com", "gmi", Api::Compatible),
+    ("api.inceptionlabs.ai", "inception", Api::Compatible),
+    ("api.inference.crusoecloud.com", "crusoe", Api::Compatible),
+    ("api.inference.net", "inference-net", Api::Compatible),
+    ("api.inference.wandb.ai", "wandb", Api::Compatible),
+    ("api.jina.ai", "jina", Api::Compatible),
+    ("api.lambda.ai", "lambda", Api::Compatible),
+    ("api.llama.com", "llama", Api::Compatible),
+    ("api.minimaxi.com", "minimax", Api::Compatible),
+    ("api.morphllm.com", "morph", Api::Compatible),
+    ("api.parasail.io", "parasail", Api::Compatible),
+    ("api.poe.com", "poe", Api::Compatible),
+    ("api.publicai.co", "publicai", Api::Compatible),
+    ("api.reka.ai", "reka", Api::Compatible),
+    ("api.sarvam.ai", "sarvam", Api::Compatible),
+    ("api.scaleway.ai", "scaleway", Api::Compatible),
+    ("api.siliconflow.cn", "siliconflow", Api::Compatible),
+    ("api.siliconflow.com", "siliconflow", Api::Compatible),
+    ("api.stepfun.com", "stepfun", Api::Compatible),
+    ("api.studio.nebius.ai", "nebius", Api::Compatible),
+    ("api.synthetic.new", "synthetic", Api::Compatible),
+    ("api.upstage.ai", "upstage", Api::Compatible),
+    ("api.v0.dev", "v0", Api::Compatible),
+    ("api.voyageai.com", "voyage", Api::Compatible),
+    ("api.xiaomimimo.com", "xiaomi", Api::Compatible),
+    ("api-inference.modelscope.cn", "modelscope", Api::Compatible),
+    ("ark.*.volces.com", "volcengine", Api::Compatible),
+    ("gigachat.devices.sberbank.ru", "gigachat", Api::Compatible),
+    ("inference.api.nscale.com", "nscale", Api::Compatible),
+    ("inference.baseten.co", "baseten", Api::Compatible),
+    ("llm.chutes.ai", "chutes", Api::Compatible),
+    ("nano-gpt.com", "nanogpt", Api::Compatible),
 ];
 
 impl Catalogue {
@@ -178,8 +222,7 @@ impl Catalogue {
         let provider = entry.provider.clone();
         match endpoints::classify(entry.api, method, path) {
             endpoints::Kind::Metered(format)
-                if (entry.api == Api::Gemini || format == Format::Gemini)
-                    && query.is_some_and(query_masks) =>
+                if (entry.api == Api::Gemini || is_google(format)) && query.is_some_and(query_masks) =>
             {
                 Endpoint::Unknown { provider }
             }
@@ -225,7 +268,12 @@ impl HostPattern {
 /// Whether a request header leaves the usage out of the response, so that a request with it cannot be metered. The query
 /// parameters that do the same are judged by [`Catalogue::classify`].
 pub fn masks_usage(format: Format, header_name: &str) -> bool {
-    format == Format::Gemini && header_name.eq_ignore_ascii_case("x-goog-fieldmask")
+    is_google(format) && header_name.eq_ignore_ascii_case("x-goog-fieldmask")
+}
+
+/// Whether a format is spoken by Google's APIs, which can leave fields out of a response.
+fn is_google(format: Format) -> bool {
+    matches!(format, Format::Gemini | Format::GeminiInteractions)
 }
 
 /// Whether a query asks a Google API for a response without usage or in a form that is not read. Source: the system

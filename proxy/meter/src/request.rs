@@ -6,10 +6,14 @@
 //! bytes of the values it names and no other byte.
 
 mod cap;
+mod dialect;
 mod estimate;
 mod facts;
 mod fields;
+mod form;
 mod models;
+mod multipart;
+pub mod realtime;
 mod splice;
 mod walk;
 
@@ -25,8 +29,9 @@ pub struct RequestFacts {
     pub stream: bool,
     /// The request's own limit on output tokens, per choice: the largest that the host may heed. `None` when there is
     /// none, when it is 0 (which only Anthropic takes at its word), and when it stands only under a name that the host
-    /// may not know (`max_completion_tokens` on a compatible server). `Some(0)` for an endpoint that generates nothing
-    /// (embeddings).
+    /// may not know (`max_completion_tokens` on a compatible server). `Some(0)` for a request that generates nothing
+    /// (embeddings, the prewarming of a WebSocket). Where no cap is taken but what is asked for bounds the output, it is
+    /// that bound: images, speech, transcripts, and the sum of a batch's caps.
     pub output_cap: Option<u64>,
     /// How many answers are generated (`n`, `candidateCount`), at least 1. Output may reach `output_cap × choices`.
     pub choices: u64,
@@ -88,6 +93,14 @@ pub enum RequestError {
         /// Offset of the second one.
         at: usize,
     },
+    /// Not a form as RFC 7578 has it, or one that two readers could part in different places.
+    #[error("the request body is not multipart/form-data at byte {at}: expected {expected}")]
+    NotMultipart {
+        /// Offset of the part that does not fit.
+        at: usize,
+        /// What was expected there.
+        expected: &'static str,
+    },
     /// A field has a type that leaves open what it means.
     #[error("the request field {field} is not {expected}; correct it or leave it out")]
     WrongType {
@@ -121,6 +134,10 @@ pub struct RequestHead<'a> {
 /// # Estimate
 /// Every byte of the body counts a third of a token, rounded up, JSON and white space included; base64 media counts by
 /// what it is instead (see the module `estimate`); a constant stands for the system text that the format adds.
+///
+/// # Forms
+/// Images and audio may come as `multipart/form-data`, which `head.content_type` says; on every other endpoint such a
+/// body is an error, since its server would not read it as JSON.
 pub fn read(head: &RequestHead<'_>, body: &[u8]) -> Result<RequestFacts, RequestError> {
     facts::read(head, body)
 }

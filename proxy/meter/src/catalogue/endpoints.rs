@@ -15,6 +15,11 @@ pub(super) enum Api {
     SignIn,
     /// Gemini, on its own host and on Vertex.
     Gemini,
+    /// Bedrock's runtime: its own shapes and the compatible ones.
+    Bedrock,
+    Cohere,
+    /// Ollama's cloud: its own shapes and the compatible ones.
+    Ollama,
     /// Any of the common shapes, under any prefix (`/openai/v1/chat/completions`).
     Compatible,
     /// An operator's own host and the format it was declared with.
@@ -99,6 +104,13 @@ const CODE_ASSIST_FREE: &[&str] = &[
 /// Free under these prefixes, whatever version stands before them, on OpenAI and what is compatible with it.
 const OPENAI_FREE: &[&str] = &["files", "uploads", "organization", "auth", "key", "credits"];
 
+/// Free under these paths on Cohere.
+const COHERE_FREE: &[&str] = &["/v1/tokenize", "/v1/detokenize", "/v1/models", "/v1/check-api-key"];
+
+/// Free on Ollama: models are listed, loaded and built, and none works.
+const OLLAMA_FREE: &[&str] =
+    &["tags", "show", "ps", "version", "pull", "push", "create", "copy", "delete", "blobs"];
+
 pub(super) fn classify(api: Api, method: &str, path: &str) -> Kind {
     let path = path.trim_end_matches('/');
     if matches!(method, "GET" | "HEAD" | "OPTIONS") {
@@ -109,11 +121,37 @@ pub(super) fn classify(api: Api, method: &str, path: &str) -> Kind {
         Api::Anthropic => anthropic(method, path),
         Api::Chatgpt => chatgpt(path),
         Api::Gemini => gemini(method, path).unwrap_or(Kind::Unknown),
+        Api::Bedrock => bedrock(path).or_else(|| common(method, path)).unwrap_or(Kind::Unknown),
+        Api::Cohere => cohere_free(path)
+            .or_else(|| cohere(path))
+            .or_else(|| common(method, path))
+            .unwrap_or(Kind::Unknown),
+        Api::Ollama => ollama_free(path)
+            .or_else(|| ollama(path))
+            .or_else(|| common(method, path))
+            .unwrap_or(Kind::Unknown),
         Api::Openai | Api::Compatible => common(method, path).unwrap_or(Kind::Unknown),
-        Api::Own(format) => common(method, path)
-            .or_else(|| gemini(method, path))
-            .unwrap_or(if path.is_empty() { Kind::Metered(format) } else { Kind::Unknown }),
+        Api::Own(format) => own(format, method, path),
     }
+}
+
+/// An operator's own host: what costs is known by its path, whatever the format; what is free only where the host speaks
+/// the format that has it.
+fn own(format: Format, method: &str, path: &str) -> Kind {
+    let free = match format {
+        Format::Cohere => cohere_free(path),
+        Format::Ollama => ollama_free(path),
+        _ => None,
+    };
+    // `/api/embeddings` is Ollama's, and elsewhere an OpenAI shape below `/api`.
+    let ollama_first = || ollama(path).filter(|_| format == Format::Ollama);
+    free.or_else(ollama_first)
+        .or_else(|| bedrock(path))
+        .or_else(|| cohere(path))
+        .or_else(|| common(method, path))
+        .or_else(|| ollama(path))
+        .or_else(|| gemini(method, path))
+        .unwrap_or(if path.is_empty() { Kind::Metered(format) } else { Kind::Unknown })
 }
 
 /// The reads that return the usage of work that another request has set going.
@@ -137,6 +175,7 @@ fn anthropic(method: &str, path: &str) -> Kind {
     match path {
         "/v1/messages" => return Kind::Metered(Format::Anthropic),
         "/v1/messages/count_tokens" => return Kind::Free,
+        "/v1/messages/batches" => return Kind::Metered(Format::Anthropic),
         // The OpenAI-compatible endpoint of the same host.
         "/v1/chat/completions" => return Kind::Metered(Format::OpenaiChat),
         _ => {}
@@ -164,7 +203,10 @@ fn gemini(method: &str, path: &str) -> Option<Kind> {
     let last = path.rsplit('/').next().unwrap_or(path);
     match last.rsplit_once(':').map(|(_, verb)| verb) {
         // A tuned model and a cached content are named in the path before the verb; the verb alone decides.
-        Some("generateContent" | "streamGenerateContent") => return Some(Kind::Metered(Format::Gemini)),
+        // Batches, Imagen and Veo (`predict`, `predictLongRunning`) stay unknown: their answers state no usage.
+        Some("generateContent" | "streamGenerateContent" | "embedContent" | "batchEmbedContents") => {
+            return Some(Kind::Metered(Format::Gemini));
+        }
         Some("countTokens" | "computeTokens" | "cancel") => return Some(Kind::Free),
         Some("rawPredict" | "streamRawPredict") => return Some(raw_predict(path)),
         Some(verb) if last.starts_with("v1internal:") && CODE_ASSIST_FREE.contains(&verb) => {
@@ -178,6 +220,11 @@ fn gemini(method: &str, path: &str) -> Option<Kind> {
     }
     let mut parts = path.trim_start_matches('/').split('/');
     match (parts.next(), parts.next()) {
+        (Some("v1" | "v1beta" | "v1alpha"), Some("interactions")) => match (parts.next(), parts.next()) {
+            (None, _) => Some(Kind::Metered(Format::GeminiInteractions)),
+            (Some(_), Some("cancel")) => Some(Kind::Free),
+            _ => None,
+        },
         (Some("upload" | "resumable"), _) | (Some("v1" | "v1beta" | "v1alpha"), Some("files")) => {
             Some(Kind::Free)
         }
@@ -196,10 +243,60 @@ fn raw_predict(path: &str) -> Kind {
     }
 }
 
+/// Bedrock's runtime, `/model/{id}/verb`. Not metered, since no answer of theirs states usage that is read here:
+/// guardrails by themselves, work that ends in a bucket (`async-invoke`), speech in both directions.
+fn bedrock(path: &str) -> Option<Kind> {
+    let (_, rest) = path.split_once("/model/")?;
+    let (_id, verb) = rest.rsplit_once('/')?;
+    match verb {
+        "converse" | "converse-stream" => Some(Kind::Metered(Format::BedrockConverse)),
+        "invoke" | "invoke-with-response-stream" => Some(Kind::Metered(Format::BedrockInvoke)),
+        "count-tokens" => Some(Kind::Free),
+        _ => None,
+    }
+}
+
+/// Cohere's own shapes. Not among them: embedding jobs and fine-tuning, which run behind the answer.
+fn cohere(path: &str) -> Option<Kind> {
+    let (_, rest) = path.rsplit_once("/v1/").or_else(|| path.rsplit_once("/v2/"))?;
+    matches!(rest, "chat" | "generate" | "embed" | "rerank" | "classify" | "summarize")
+        .then_some(Kind::Metered(Format::Cohere))
+}
+
+fn cohere_free(path: &str) -> Option<Kind> {
+    COHERE_FREE.contains(&path).then_some(Kind::Free)
+}
+
+/// Ollama's own shapes.
+fn ollama(path: &str) -> Option<Kind> {
+    let (_, rest) = path.rsplit_once("/api/")?;
+    matches!(rest, "chat" | "generate" | "embed" | "embeddings").then_some(Kind::Metered(Format::Ollama))
+}
+
+fn ollama_free(path: &str) -> Option<Kind> {
+    let verb = path.strip_prefix("/api/")?.split('/').next()?;
+    OLLAMA_FREE.contains(&verb).then_some(Kind::Free)
+}
+
 /// The shapes that many hosts serve under a prefix of their own.
+///
+/// Not metered, since what they set going is not in the request and goes on behind the answer: fine-tuning, runs of
+/// assistants (`threads/…/runs`), vector stores. Nor reranking outside Cohere, whose usage has no common shape, nor
+/// calls over WebRTC (`realtime/calls`), which do not pass here.
 fn common(method: &str, path: &str) -> Option<Kind> {
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
+        [.., "images", "generations" | "edits" | "variations"] => Some(Kind::Metered(Format::OpenaiImages)),
+        [.., "audio", "speech" | "transcriptions" | "translations"] => {
+            Some(Kind::Metered(Format::OpenaiAudio))
+        }
+        [.., "realtime"] => Some(Kind::Metered(Format::OpenaiRealtime)),
+        // They mint a secret for a client of its own. An agent has no way to the provider but through here, where the
+        // socket opened with that secret is metered like any other; so minting costs nothing.
+        [.., "realtime", "sessions" | "client_secrets" | "transcription_sessions"] => Some(Kind::Free),
+        [.., "messages", "batches"] => Some(Kind::Metered(Format::Anthropic)),
+        [.., "v1", "batches"] | ["openai", "batches"] => Some(Kind::Metered(Format::OpenaiResponses)),
+        [.., "serving-endpoints", _, "invocations"] => Some(Kind::Metered(Format::OpenaiChat)),
         [.., "chat", "completions"] => Some(Kind::Metered(Format::OpenaiChat)),
         [.., "completions" | "embeddings"] => Some(Kind::Metered(Format::OpenaiChat)),
         [.., "responses"] | [.., "responses", "compact"] => Some(Kind::Metered(Format::OpenaiResponses)),

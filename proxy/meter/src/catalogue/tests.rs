@@ -84,6 +84,122 @@ fn model_calls_are_metered() {
 }
 
 #[test]
+fn every_format_has_its_endpoints() {
+    let bedrock = "bedrock-runtime.us-east-1.amazonaws.com";
+    let google = "generativelanguage.googleapis.com";
+    for (host, path, expected) in [
+        (
+            bedrock,
+            "/model/us.anthropic.claude-3-7-sonnet-20250219-v1%3A0/converse",
+            "bedrock bedrock-converse",
+        ),
+        (bedrock, "/model/amazon.nova-lite-v1:0/converse-stream", "bedrock bedrock-converse"),
+        (
+            bedrock,
+            "/model/arn:aws:bedrock:us-east-1:1:inference-profile/us.amazon.nova/invoke",
+            "bedrock bedrock-invoke",
+        ),
+        (bedrock, "/model/m/invoke-with-response-stream", "bedrock bedrock-invoke"),
+        (bedrock, "/model/m/count-tokens", "bedrock free"),
+        ("api.cohere.com", "/v2/chat", "cohere cohere"),
+        ("api.cohere.com", "/v1/chat", "cohere cohere"),
+        ("api.cohere.ai", "/v1/generate", "cohere cohere"),
+        ("api.cohere.com", "/v2/embed", "cohere cohere"),
+        ("api.cohere.com", "/v2/rerank", "cohere cohere"),
+        ("api.cohere.com", "/v1/classify", "cohere cohere"),
+        ("api.cohere.com", "/v1/summarize", "cohere cohere"),
+        ("api.cohere.com", "/v1/tokenize", "cohere free"),
+        ("api.cohere.com", "/v1/check-api-key", "cohere free"),
+        ("api.cohere.com", "/compatibility/v1/chat/completions", "cohere openai-chat"),
+        ("api.cohere.com", "/compatibility/v1/embeddings", "cohere openai-chat"),
+        ("ollama.com", "/api/chat", "ollama ollama"),
+        ("ollama.com", "/api/generate", "ollama ollama"),
+        ("ollama.com", "/api/embed", "ollama ollama"),
+        ("ollama.com", "/api/embeddings", "ollama ollama"),
+        ("ollama.com", "/api/show", "ollama free"),
+        ("ollama.com", "/api/blobs/sha256:00", "ollama free"),
+        ("ollama.com", "/v1/chat/completions", "ollama openai-chat"),
+        (google, "/v1beta/interactions", "gemini gemini-interactions"),
+        (google, "/v1beta/interactions/i/cancel", "gemini free"),
+        (google, "/v1beta/interactions/i:cancel", "gemini free"),
+        (google, "/v1beta/models/gemini-embedding-001:embedContent", "gemini gemini"),
+        (google, "/v1beta/models/gemini-embedding-001:batchEmbedContents", "gemini gemini"),
+        ("api.anthropic.com", "/v1/messages/batches", "claude anthropic"),
+        ("api.anthropic.com", "/v1/messages/batches/b/cancel", "claude free"),
+        ("api.openai.com", "/v1/batches", "codex openai-responses"),
+        ("api.openai.com", "/v1/batches/b/cancel", "codex free"),
+        ("api.openai.com", "/v1/images/generations", "codex openai-images"),
+        ("api.openai.com", "/v1/images/edits", "codex openai-images"),
+        ("api.openai.com", "/v1/images/variations", "codex openai-images"),
+        ("api.openai.com", "/v1/audio/speech", "codex openai-audio"),
+        ("api.openai.com", "/v1/audio/transcriptions", "codex openai-audio"),
+        ("api.openai.com", "/v1/audio/translations", "codex openai-audio"),
+        ("api.openai.com", "/v1/realtime", "codex openai-realtime"),
+        ("api.openai.com", "/v1/realtime/sessions", "codex free"),
+        ("api.openai.com", "/v1/realtime/client_secrets", "codex free"),
+        ("api.openai.com", "/v1/realtime/transcription_sessions", "codex free"),
+        ("x.openai.azure.com", "/openai/deployments/d/images/generations", "azure openai-images"),
+        ("x.openai.azure.com", "/openai/deployments/d/audio/speech", "azure openai-audio"),
+        ("x.openai.azure.com", "/openai/realtime", "azure openai-realtime"),
+        ("x.openai.azure.com", "/openai/v1/batches", "azure openai-responses"),
+        ("x.openai.azure.com", "/openai/batches", "azure openai-responses"),
+        ("api.groq.com", "/openai/v1/audio/transcriptions", "groq openai-audio"),
+        ("api.x.ai", "/v1/messages", "xai anthropic"),
+        ("api.x.ai", "/v1/responses", "xai openai-responses"),
+        ("api.x.ai", "/v1/images/generations", "xai openai-images"),
+        ("ark.cn-beijing.volces.com", "/api/v3/chat/completions", "volcengine openai-chat"),
+        ("api.voyageai.com", "/v1/embeddings", "voyage openai-chat"),
+    ] {
+        assert_eq!(kind(host, "POST", path), expected, "{host}{path}");
+    }
+    assert_eq!(kind(google, "DELETE", "/v1beta/interactions/i"), "gemini free");
+    let masked = kind_of(google, "POST", "/v1beta/interactions", Some("fields=output"));
+    assert_eq!(masked, "gemini unknown");
+}
+
+#[test]
+fn an_operators_host_has_the_endpoints_of_every_format() {
+    let at = |format: Format, path: &str| {
+        let own =
+            Catalogue::builtin().with_provider("lab".parse().unwrap(), vec!["lab.internal".into()], format);
+        match own.classify("lab.internal", "POST", path, None) {
+            Endpoint::Metered { format, .. } => format.to_string(),
+            other => format!("{other:?}").split(' ').next().unwrap_or_default().to_lowercase(),
+        }
+    };
+    for (path, format) in [
+        ("/model/m/converse", "bedrock-converse"),
+        ("/gateway/model/m/invoke-with-response-stream", "bedrock-invoke"),
+        ("/v2/chat", "cohere"),
+        ("/v1/rerank", "cohere"),
+        ("/api/chat", "ollama"),
+        ("/v1beta/interactions", "gemini-interactions"),
+        ("/v1/images/edits", "openai-images"),
+        ("/v1/audio/speech", "openai-audio"),
+        ("/v1/realtime", "openai-realtime"),
+        ("/v1/messages/batches", "anthropic"),
+        ("/serving-endpoints/e/invocations", "openai-chat"),
+        ("/v1/nothing", "unknown"),
+    ] {
+        assert_eq!(at(Format::OpenaiChat, path), format, "{path}");
+        assert_eq!(at(Format::Ollama, path), format, "{path}");
+    }
+    assert_eq!(at(Format::OpenaiChat, "/api/embeddings"), "openai-chat");
+    assert_eq!(at(Format::Ollama, "/api/embeddings"), "ollama");
+    assert_eq!(
+        (at(Format::Ollama, "/api/pull"), at(Format::OpenaiChat, "/api/pull")),
+        ("free".into(), "unknown".into())
+    );
+    assert_eq!(
+        (at(Format::Cohere, "/v1/tokenize"), at(Format::OpenaiChat, "/v1/tokenize")),
+        ("free".into(), "unknown".into())
+    );
+    for format in Format::ALL {
+        assert_eq!(at(format, "/"), format.to_string());
+    }
+}
+
+#[test]
 fn every_vertex_host_is_known() {
     let path = "/v1/projects/p/locations/l/publishers/google/models/g:generateContent";
     for host in [
@@ -182,24 +298,49 @@ fn side_calls_of_the_agents_are_free() {
 #[test]
 fn what_costs_and_cannot_be_read_is_unknown() {
     for (host, method, path) in [
-        ("api.anthropic.com", "POST", "/v1/messages/batches"),
         ("api.anthropic.com", "POST", "/v1/messages2"),
         ("api.anthropic.com", "POST", "/api/evaluate"),
         ("api.anthropic.com", "POST", "/v1/complete"),
-        ("api.openai.com", "POST", "/v1/images/generations"),
-        ("api.openai.com", "POST", "/v1/audio/speech"),
-        ("api.openai.com", "POST", "/v1/realtime/sessions"),
         ("api.openai.com", "POST", "/v1/fine_tuning/jobs"),
-        ("api.openai.com", "POST", "/v1/batches"),
         ("api.openai.com", "POST", "/v1/threads/t/messages"),
         ("chatgpt.com", "POST", "/backend-api/conversation"),
         ("chatgpt.com", "POST", "/backend-api/codex/memories/trace_summarize"),
         ("chatgpt.com", "POST", "/backend-api/wham/tasks"),
         ("generativelanguage.googleapis.com", "POST", "/v1beta/models/g:batchGenerateContent"),
         ("generativelanguage.googleapis.com", "POST", "/v1beta/models/g:predictLongRunning"),
-        ("generativelanguage.googleapis.com", "POST", "/v1beta/interactions"),
-        ("bedrock-runtime.us-east-1.amazonaws.com", "POST", "/model/m/converse"),
         ("router.huggingface.co", "POST", "/models/m"),
+        ("api.anthropic.com", "POST", "/v1/messages/batches/b"),
+        ("api.openai.com", "POST", "/v1/realtime/calls"),
+        ("api.openai.com", "POST", "/v1/realtime/calls/c/accept"),
+        ("api.openai.com", "POST", "/v1/threads/t/runs"),
+        ("api.openai.com", "POST", "/v1/vector_stores/v/file_batches"),
+        ("api.openai.com", "POST", "/v1/videos"),
+        ("api.openai.com", "POST", "/v1/images"),
+        ("api.jina.ai", "POST", "/v1/rerank"),
+        ("api.groq.com", "POST", "/v1/tokenize"),
+        ("api.openai.com", "POST", "/api/pull"),
+        ("generativelanguage.googleapis.com", "POST", "/v1beta/models/imagen-4:predict"),
+        ("generativelanguage.googleapis.com", "POST", "/v1beta/models/g:asyncBatchEmbedContent"),
+        ("generativelanguage.googleapis.com", "POST", "/v1beta/interactions/i"),
+        (
+            "generativelanguage.googleapis.com",
+            "POST",
+            "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
+        ),
+        ("bedrock-runtime.us-east-1.amazonaws.com", "POST", "/guardrail/g/version/1/apply"),
+        ("bedrock-runtime.us-east-1.amazonaws.com", "POST", "/guardrail-checks/invoke"),
+        ("bedrock-runtime.us-east-1.amazonaws.com", "POST", "/async-invoke"),
+        (
+            "bedrock-runtime.us-east-1.amazonaws.com",
+            "POST",
+            "/model/amazon.nova-sonic-v1:0/invoke-with-bidirectional-stream",
+        ),
+        ("bedrock-agent-runtime.us-east-1.amazonaws.com", "POST", "/agents/a/agentAliases/b/sessions/s/text"),
+        ("api.cohere.com", "POST", "/v1/embed-jobs"),
+        ("api.cohere.com", "POST", "/v1/finetuning/finetuned-models"),
+        ("api.cohere.com", "POST", "/v1/tokenize/x"),
+        ("ollama.com", "POST", "/api/web_search"),
+        ("ollama.com", "POST", "/api/chats"),
     ] {
         let found = kind(host, method, path);
         assert!(found.ends_with(" unknown"), "{method} {host}{path} is {found}");
@@ -223,7 +364,7 @@ fn an_operators_host_wins_over_a_builtin_one() {
         assert_eq!(catalogue.classify(host, "POST", "/v1/chat/completions", None), metered);
         assert_eq!(catalogue.classify(host, "POST", "/", None), metered);
         let unknown = Endpoint::Unknown { provider: lab.clone() };
-        assert_eq!(catalogue.classify(host, "POST", "/v1/images/generations", None), unknown);
+        assert_eq!(catalogue.classify(host, "POST", "/v1/fine_tuning/jobs", None), unknown);
     }
     assert_eq!(catalogue.provider_of("gpu.lab"), None);
     assert_eq!(catalogue.provider_of("api.cerebras.ai").map(Provider::as_str), Some("cerebras"));

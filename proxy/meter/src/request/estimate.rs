@@ -7,8 +7,9 @@
 //!
 //! Media are only taken out where the provider reads media (a content part of a message); base64 elsewhere is text.
 
+use super::dialect::Dialect;
+use super::fields::INPUT_IMAGE;
 use super::walk::{Scalar, reads, starts_with, unescaped_until};
-use hudson_schema::Format;
 use std::borrow::Cow;
 
 /// Bytes of text that count as one token.
@@ -30,11 +31,21 @@ const PDF_MOST: u64 = 480_000;
 /// Audio and video: bytes for one token. Speech is coded with 1,000 bytes a second and up, and counts 32 (Gemini) to 75
 /// (Mistral) tokens a second.
 const BYTES_PER_AUDIO_TOKEN: u64 = 8;
+/// The same on a Realtime socket, whose audio is of a known kind: 8,000 bytes a second and up, and 10 tokens; five times
+/// that leans high.
+const BYTES_PER_REALTIME_TOKEN: u64 = 160;
+/// An office document is compressed: a token for each of its bytes.
+const BYTES_PER_OFFICE_TOKEN: u64 = 1;
 /// How much of a URL is read to tell a link from a `data:` URL and what that holds.
 const MAX_URL_HEAD: usize = 256;
 /// What a format adds to any request: roles, separators, a provider's own system text. Measured: below 10 for most,
 /// up to 320 on xAI, 1,500 on Venice.
 const FRAME: u64 = 320;
+/// What Cohere adds: recorded up to 500, and 1,340 on the model that reasons.
+const COHERE_FRAME: u64 = 600;
+const COHERE_REASONING_FRAME: u64 = 1_400;
+/// What it adds when tools or documents are there: recorded up to 1,620 in all.
+const COHERE_TOOLS: u64 = 1_400;
 /// What it adds when tools are defined. Anthropic documents 313 to 804 tokens; open models' templates measured below
 /// 600.
 const TOOLS: u64 = 810;
@@ -46,7 +57,7 @@ pub(super) const PRO_MODE: u64 = 2_048;
 /// What the estimate needs from a walk.
 #[derive(Debug)]
 pub(super) struct Estimate {
-    format: Format,
+    dialect: Dialect,
     /// Bytes of base64 that are not counted as text.
     media_bytes: u64,
     images: u64,
@@ -65,6 +76,10 @@ struct Object {
     kind: Media,
     /// `type` is `text`, so that `data` is no base64 whatever it looks like.
     text: bool,
+    /// Bedrock: `format` of a document says that it is plain text.
+    plain: bool,
+    /// Bedrock: `format` of a document says that it is one of an office's.
+    office: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -73,13 +88,14 @@ enum Media {
     Unknown,
     Image,
     Pdf,
+    Office,
     /// Audio and video.
     Timed,
 }
 
 impl Estimate {
-    pub(super) fn new(format: Format) -> Self {
-        Self { format, media_bytes: 0, images: 0, extra: 0, citations: false, stack: Vec::new() }
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self { dialect, media_bytes: 0, images: 0, extra: 0, citations: false, stack: Vec::new() }
     }
 
     /// Adds tokens that stand in no byte of the body.
@@ -93,14 +109,23 @@ impl Estimate {
     }
 
     /// The estimate for a body of this length.
-    pub(super) fn total(&self, format: Format, body: usize, model: Option<&str>, tools: bool) -> u64 {
+    pub(super) fn total(&self, body: usize, model: Option<&str>, tools: bool) -> u64 {
         let text = (body as u64).saturating_sub(self.media_bytes);
-        let image = match model {
-            Some(model) if model.contains("gpt-4o-mini") => IMAGE_4O_MINI,
+        let image = match (self.dialect, model) {
+            (Dialect::Images, _) => INPUT_IMAGE,
+            (_, Some(model)) if model.contains("gpt-4o-mini") => IMAGE_4O_MINI,
             _ => IMAGE,
         };
-        let frame = if matches!(format, Format::Gemini | Format::Anthropic) { 0 } else { FRAME };
-        let tools = if tools && format != Format::Gemini { TOOLS } else { 0 };
+        let (frame, with_tools) = match self.dialect {
+            Dialect::Gemini | Dialect::Interactions => (0, 0),
+            Dialect::Anthropic => (0, TOOLS),
+            Dialect::Cohere if model.is_some_and(|model| model.contains("reasoning")) => {
+                (COHERE_REASONING_FRAME, COHERE_TOOLS)
+            }
+            Dialect::Cohere => (COHERE_FRAME, COHERE_TOOLS),
+            _ => (FRAME, TOOLS),
+        };
+        let tools = if tools { with_tools } else { 0 };
         let citations = if self.citations { CITATIONS } else { 0 };
         [self.images.saturating_mul(image), self.extra, frame, tools, citations]
             .into_iter()
@@ -113,13 +138,35 @@ impl Estimate {
 
     pub(super) fn close(&mut self, path: &[Cow<'_, str>]) {
         let Some(object) = self.stack.pop() else { return };
-        if let (Some(bytes), false, true) = (object.data, object.text, holds_media(self.format, path)) {
-            self.media(object.kind, bytes);
+        if !holds_media(self.dialect, path) {
+            return;
+        }
+        if !matches!(self.dialect, Dialect::Converse | Dialect::Nova) {
+            if let (Some(bytes), false) = (object.data, object.text) {
+                self.media(object.kind, bytes);
+            }
+            return;
+        }
+        // Bedrock: the bytes stand in `source`, what they are in the object around it.
+        let kind = match path.last().map(Cow::as_ref) {
+            Some("source") => {
+                self.update(|outer| outer.data = object.data);
+                return;
+            }
+            Some("image") => Media::Image,
+            Some("video" | "audio") => Media::Timed,
+            Some("document") if object.office => Media::Office,
+            Some("document") if !object.plain => Media::Pdf,
+            _ => return,
+        };
+        if let Some(bytes) = object.data {
+            self.media(kind, bytes);
         }
     }
 
     pub(super) fn scalar(&mut self, path: &[Cow<'_, str>], value: Scalar<'_>) {
         let (Scalar::Text(raw), Some((name, parents))) = (value, path.split_last()) else { return };
+        let bedrock = matches!(self.dialect, Dialect::Converse | Dialect::Nova);
         match name.as_ref() {
             "type" if reads(raw, "text") => self.update(|object| object.text = true),
             "media_type" | "mimeType" | "mime_type" => {
@@ -129,13 +176,35 @@ impl Estimate {
             "format" if parents.last().is_some_and(|name| name == "input_audio") => {
                 self.update(|object| object.kind = Media::Timed);
             }
+            "format" if bedrock => {
+                let one_of = |known: &[&str]| known.iter().any(|known| reads(raw, known));
+                let plain = one_of(&["csv", "html", "txt", "md"]);
+                let office = one_of(&["doc", "docx", "xls", "xlsx"]);
+                self.update(|object| (object.plain, object.office) = (plain, office));
+            }
+            "bytes" if bedrock && is_base64(raw) => {
+                self.update(|object| object.data = Some(raw.len() as u64))
+            }
+            "uri" if bedrock && parents.last().is_some_and(|name| name == "s3Location") => {
+                self.images = self.images.saturating_add(1);
+            }
+            "audio" if self.dialect == Dialect::Realtime && is_base64(raw) && is_spoken(parents) => {
+                let bytes = raw.len() as u64;
+                self.extra((bytes / 4 * 3).div_ceil(BYTES_PER_REALTIME_TOKEN));
+                self.media_bytes = self.media_bytes.saturating_add(bytes);
+            }
             "data" if is_base64(raw) => self.update(|object| object.data = Some(raw.len() as u64)),
-            "url" | "image_url" | "file_url" | "file_data" if holds_media(self.format, parents) => {
+            "url" | "image_url" | "file_url" | "file_data" if holds_media(self.dialect, parents) => {
                 self.data_url(raw)
             }
             // A file that is only named: at least what an image counts.
-            "file_id" | "fileUri" | "file_uri" if holds_media(self.format, parents) => {
+            "file_id" | "fileUri" | "file_uri" | "uri" if !bedrock && holds_media(self.dialect, parents) => {
                 self.images = self.images.saturating_add(1);
+            }
+            // Ollama's images are bare.
+            "[]" if self.dialect == Dialect::Ollama && is_base64(raw) && are_images(parents) => {
+                self.images = self.images.saturating_add(1);
+                self.media_bytes = self.media_bytes.saturating_add(raw.len() as u64);
             }
             _ => {}
         }
@@ -168,6 +237,7 @@ impl Estimate {
                 let least = if decoded < PDF_SMALL { PDF_SMALL_LEAST } else { PDF_LEAST };
                 self.extra((decoded / 2).clamp(least, PDF_MOST));
             }
+            Media::Office => self.extra((decoded / BYTES_PER_OFFICE_TOKEN).max(PDF_LEAST)),
             Media::Timed => self.extra(decoded.div_ceil(BYTES_PER_AUDIO_TOKEN)),
         }
         self.media_bytes = self.media_bytes.saturating_add(bytes);
@@ -182,10 +252,11 @@ impl Estimate {
 
 /// Whether the object at `path` is one in which the provider looks for media. The names on the way there are fixed, so
 /// that a tool's arguments or schema cannot pose as an image.
-fn holds_media(format: Format, path: &[Cow<'_, str>]) -> bool {
-    let way: &[&str] = match format {
-        Format::Anthropic => &["messages", "system", "content", "source"],
-        Format::Gemini => &[
+fn holds_media(dialect: Dialect, path: &[Cow<'_, str>]) -> bool {
+    let way: &[&str] = match dialect {
+        Dialect::Anthropic => &["messages", "system", "content", "source"],
+        Dialect::AnthropicBatch => &["requests", "params", "messages", "system", "content", "source"],
+        Dialect::Gemini => &[
             "request",
             "contents",
             "systemInstruction",
@@ -197,10 +268,42 @@ fn holds_media(format: Format, path: &[Cow<'_, str>]) -> bool {
             "fileData",
             "file_data",
         ],
-        Format::OpenaiResponses => &["input", "content", "output"],
+        Dialect::Interactions => &["input", "content", "result"],
+        Dialect::Responses => &["input", "content", "output", "response"],
+        Dialect::Converse | Dialect::Nova => &[
+            "messages",
+            "system",
+            "content",
+            "toolResult",
+            "guardContent",
+            "image",
+            "document",
+            "video",
+            "audio",
+            "source",
+        ],
+        Dialect::Images => &["images", "image", "mask"],
+        Dialect::Realtime => &["item", "response", "input", "content"],
+        Dialect::Ollama | Dialect::Embedding | Dialect::Opaque => return false,
         _ => &["messages", "content", "image_url", "file", "input_audio", "video_url"],
     };
-    path.len() >= 2 && path.iter().all(|name| name == "[]" || way.contains(&name.as_ref()))
+    let deep =
+        path.len() >= 2 || (matches!(dialect, Dialect::Interactions | Dialect::Images) && path.len() == 1);
+    deep && path.iter().all(|name| name == "[]" || way.contains(&name.as_ref()))
+}
+
+/// Whether a Realtime message holds audio here: the message itself, or a part of an item.
+fn is_spoken(parents: &[Cow<'_, str>]) -> bool {
+    parents.iter().all(|name| matches!(name.as_ref(), "[]" | "item" | "response" | "input" | "content"))
+}
+
+/// Whether Ollama looks for images here: `images` of the body or of a message.
+fn are_images(parents: &[Cow<'_, str>]) -> bool {
+    match parents {
+        [images] => images == "images",
+        [messages, _, images] => messages == "messages" && images == "images",
+        _ => false,
+    }
 }
 
 fn media_type(text: &str) -> Media {

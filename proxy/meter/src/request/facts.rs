@@ -4,8 +4,10 @@
 //! each format are in `fields`; what is common to all is here.
 
 use super::cap;
+use super::dialect::Dialect;
 use super::estimate::Estimate;
-use super::fields;
+use super::fields::{self, Batch, Picture, Session, Speech, Tool};
+use super::form;
 use super::walk::{self, Scalar, Visitor, unescaped};
 use super::{RequestError, RequestFacts, RequestHead};
 use hudson_schema::Format;
@@ -13,7 +15,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// Deepest path that holds a fact; deeper ones only matter to the estimate.
-const MAX_PATH: usize = 6;
+const MAX_PATH: usize = 12;
 /// Longest model name, in bytes.
 const MAX_MODEL: usize = 256;
 /// How many server tools are listed, and how much of each name is kept.
@@ -26,45 +28,87 @@ const DECIDING: &[&str] = &[
     "model",
     "stream",
     "stream_options",
+    "stream_format",
     "max_tokens",
     "max_completion_tokens",
     "max_output_tokens",
+    "max_response_output_tokens",
+    "max_tokens_to_sample",
+    "max_gen_len",
+    "max_new_tokens",
+    "maxTokenCount",
+    "maxOutputTokens",
+    "maxTokens",
+    "num_predict",
+    "num_generations",
     "generationConfig",
+    "inferenceConfig",
+    "textGenerationConfig",
+    "additionalModelRequestFields",
+    "toolConfig",
+    "options",
     "n",
     "best_of",
     "background",
+    "agent",
+    "connectors",
     "tools",
     "messages",
+    "message",
+    "requests",
+    "response",
+    "session",
+    "turn_detection",
+    "create_response",
     "input",
+    "inputText",
     "prompt",
     "contents",
+    "template",
+    "type",
+    "generate",
+    "size",
+    "quality",
+    "partial_images",
 ];
 
 pub(super) fn read(head: &RequestHead<'_>, body: &[u8]) -> Result<RequestFacts, RequestError> {
+    if form::is_form(head) {
+        return form::read(head, body);
+    }
     let RequestHead { format, host, path, query, .. } = *head;
-    let mut draft = collect(format, body)?;
-    let model = fields::model_in_path(format, path).or(draft.facts.model.take());
+    let dialect = Dialect::of(head);
+    let mut draft = collect(dialect, body)?;
+    let model = fields::model_in_path(head).or(draft.facts.model.take());
     if let Some(model) = model.as_deref().filter(|model| fields::works_by_itself(format, model)) {
         draft.server_tool(model);
     }
-    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let generates = last != "embeddings";
-    let chat = draft.format == Format::OpenaiChat && generates && draft.has_prompt;
-    let stated = cap::stated(&draft, model.as_deref(), host);
+    if format == Format::BedrockConverse && !dialect.takes_cap(path) {
+        draft.unseen("prompt");
+        draft.server_tool("prompt");
+    }
+    let generates = dialect.generates(path);
+    let chat = format == Format::OpenaiChat && generates && draft.has_prompt;
+    let stated = fields::stated(&draft, path, model.as_deref(), host, body.len());
+    let estimate = draft.estimate.total(body.len(), model.as_deref(), draft.tools);
+    let cap_supported =
+        generates && dialect.takes_cap(path) && cap::home(&draft, model.as_deref(), host).is_some();
+    let stream = fields::streams(&draft, path);
     let mut facts = draft.facts;
+    facts.background |= matches!(dialect, Dialect::AnthropicBatch | Dialect::BatchFile);
     facts.output_cap = if generates { stated } else { Some(0) };
     facts.choices = draft.choices.max(1).saturating_mul(draft.prompts.max(1));
-    facts.stream |= last.ends_with(":streamGenerateContent") || last.ends_with(":streamRawPredict");
+    facts.stream = stream;
     facts.include_usage_supported = chat && fields::takes_stream_options(query);
-    facts.cap_supported = generates && last != "compact" && !path.contains("/backend-api/codex/");
-    facts.input_estimate = draft.estimate.total(format, body.len(), model.as_deref(), draft.tools);
+    facts.cap_supported = cap_supported;
+    facts.input_estimate = estimate;
     facts.model = model;
     Ok(facts)
 }
 
 /// What one walk finds.
 pub(super) struct Draft {
-    pub(super) format: Format,
+    pub(super) dialect: Dialect,
     pub(super) facts: RequestFacts,
     pub(super) places: Places,
     pub(super) estimate: Estimate,
@@ -78,22 +122,32 @@ pub(super) struct Draft {
     pub(super) has_prompt: bool,
     /// `prompt` is there.
     pub(super) has_completion_prompt: bool,
-    /// Gemini: the request stands under `request` (Code Assist), or at the root.
+    /// The request stands under `request` (Code Assist) or `response` (a WebSocket's older message), or at the root.
     pub(super) wrapped: bool,
     pub(super) bare: bool,
+    /// `stream` as sent.
+    pub(super) stream: Option<bool>,
+    /// `type` of a WebSocket's message.
+    pub(super) message: Option<String>,
+    /// `generate: false` of a WebSocket's message.
+    pub(super) prewarms: bool,
     /// The tool whose object is open.
-    pub(super) tool: fields::Tool,
+    pub(super) tool: Tool,
+    pub(super) batch: Batch,
+    pub(super) picture: Picture,
+    pub(super) speech: Speech,
+    pub(super) realtime: Session,
 }
 
 /// Where the values stand that a rewrite changes.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    /// The object that holds the cap or its parent: the root, or `request` of Code Assist.
+    /// The object that holds the cap or its parent: the root, or the one around the request proper.
     pub(super) base: Slot,
     /// Every value that is an output cap.
     pub(super) caps: Vec<Cap>,
-    /// `generationConfig`.
-    pub(super) config: Option<Slot>,
+    /// The objects that may hold the cap, each with its name.
+    pub(super) configs: Vec<(&'static str, Slot)>,
     pub(super) stream_options: Option<Slot>,
     pub(super) include_usage: Option<Range<usize>>,
 }
@@ -101,10 +155,12 @@ pub(super) struct Places {
 /// A value that caps the output.
 #[derive(Clone, Debug)]
 pub(super) struct Cap {
-    /// The field's own name, without its parents.
+    /// The outermost object it stands in; `None` is the body itself.
+    pub(super) parent: Option<&'static str>,
+    /// The field's own name.
     pub(super) name: &'static str,
     pub(super) span: Range<usize>,
-    /// The tokens it states; `None` when it is `null` or, but for Anthropic, 0.
+    /// The tokens it states; `None` when it states none (`null`, `inf`) or, but for Anthropic, 0.
     pub(super) tokens: Option<u64>,
 }
 
@@ -118,12 +174,12 @@ pub(super) struct Slot {
 }
 
 /// Walks the body.
-pub(super) fn collect(format: Format, body: &[u8]) -> Result<Draft, RequestError> {
+pub(super) fn collect(dialect: Dialect, body: &[u8]) -> Result<Draft, RequestError> {
     let mut draft = Draft {
-        format,
+        dialect,
         facts: RequestFacts::default(),
         places: Places::default(),
-        estimate: Estimate::new(format),
+        estimate: Estimate::new(dialect),
         choices: 1,
         prompts: 0,
         tools: false,
@@ -131,14 +187,21 @@ pub(super) fn collect(format: Format, body: &[u8]) -> Result<Draft, RequestError
         has_completion_prompt: false,
         wrapped: false,
         bare: false,
-        tool: fields::Tool::default(),
+        stream: None,
+        message: None,
+        prewarms: false,
+        tool: Tool::default(),
+        batch: Batch::default(),
+        picture: Picture::default(),
+        speech: Speech::default(),
+        realtime: Session::default(),
     };
     walk::walk(body, &mut draft)?;
     // Two places for one thing: which of them the server reads is its secret.
     if draft.wrapped && draft.bare {
         return Err(RequestError::WrongType {
-            field: "request",
-            expected: "the only place of contents and generationConfig",
+            field: "request or response",
+            expected: "the only place of the request",
         });
     }
     Ok(draft)
@@ -161,27 +224,31 @@ impl Draft {
         }
     }
 
-    /// Notes a value that caps the output. Only Anthropic takes 0 for what it says; elsewhere it is the same as no cap
-    /// (proto3 JSON) or refused.
+    /// Notes a value that caps the output; `field` is its path.
     pub(super) fn cap(
         &mut self,
         field: &'static str,
         value: Scalar<'_>,
         span: Range<usize>,
     ) -> Result<(), RequestError> {
-        let stated = count(field, value, self.format)?;
-        let tokens = stated.filter(|tokens| *tokens > 0 || self.format == Format::Anthropic);
+        let stated = fields::cap_of(self.dialect, field, value)?;
+        let tokens = stated.filter(|tokens| *tokens > 0 || self.dialect.takes_zero());
+        let parent = field.split_once('.').map(|(parent, _)| parent);
         let name = field.rsplit('.').next().unwrap_or(field);
-        self.places.caps.push(Cap { name, span, tokens });
+        if self.dialect == Dialect::AnthropicBatch {
+            self.batch.cap = tokens;
+        } else {
+            self.places.caps.push(Cap { parent, name, span, tokens });
+        }
         Ok(())
     }
 }
 
 impl Visitor for Draft {
     fn canonical<'k>(&self, path: &[Cow<'_, str>], key: Cow<'k, str>) -> Cow<'k, str> {
-        match self.format {
-            Format::Gemini => fields::camel(path, key),
-            _ => key,
+        match self.dialect.is_proto() {
+            true => fields::camel(path, key),
+            false => key,
         }
     }
 
@@ -198,8 +265,8 @@ impl Visitor for Draft {
         self.estimate.scalar(path, value);
         let mut names = [""; MAX_PATH];
         let Some(names) = short(path, &mut names) else { return Ok(()) };
-        match names {
-            ["model"] => {
+        match fields::unwrapped(self.dialect, names) {
+            ["model"] if self.dialect != Dialect::Gemini || names.len() == 1 => {
                 let model = text("model", value)?;
                 if model.as_ref().is_some_and(|model| model.len() > MAX_MODEL) {
                     return Err(RequestError::WrongType {
@@ -207,11 +274,11 @@ impl Visitor for Draft {
                         expected: "a text of at most 256 bytes",
                     });
                 }
-                self.facts.model = model;
+                fields::model(self, names, model);
                 Ok(())
             }
-            ["stream"] if self.format != Format::Gemini => {
-                self.facts.stream = flag("stream", value)?.unwrap_or(false);
+            ["stream"] if !self.dialect.is_proto() || self.dialect == Dialect::Interactions => {
+                self.stream = flag("stream", value)?;
                 Ok(())
             }
             _ => fields::scalar(self, names, value, span),
@@ -253,9 +320,24 @@ fn short<'n>(path: &'n [Cow<'_, str>], names: &'n mut [&'n str; MAX_PATH]) -> Op
     names.get(..path.len())
 }
 
-/// Refuses a second spelling of a field that decides.
+/// Refuses a second spelling of a field that decides, also one step down in the objects that hold such fields.
 fn spelled(path: &[Cow<'_, str>]) -> Result<(), RequestError> {
-    let [name] = path else { return Ok(()) };
+    const HOLDERS: &[&str] = &[
+        "generationConfig",
+        "inferenceConfig",
+        "textGenerationConfig",
+        "additionalModelRequestFields",
+        "options",
+        "request",
+        "response",
+        "session",
+    ];
+    let name = match path {
+        [name] => name,
+        [parent, name] if HOLDERS.contains(&parent.as_ref()) => name,
+        [requests, _, params, name] if requests == "requests" && params == "params" => name,
+        _ => return Ok(()),
+    };
     match DECIDING.iter().find(|field| field.eq_ignore_ascii_case(name) && *field != name) {
         Some(field) => Err(RequestError::WrongType { field, expected: "spelled in this case" }),
         None => Ok(()),
@@ -285,13 +367,13 @@ pub(super) fn flag(field: &'static str, value: Scalar<'_>) -> Result<Option<bool
 pub(super) fn count(
     field: &'static str,
     value: Scalar<'_>,
-    format: Format,
+    dialect: Dialect,
 ) -> Result<Option<u64>, RequestError> {
     let wrong = RequestError::WrongType { field, expected: "a whole number from 0 up" };
     let digits = match value {
         Scalar::Null => return Ok(None),
         Scalar::Number(digits) => digits,
-        Scalar::Text(digits) if format == Format::Gemini => digits,
+        Scalar::Text(digits) if dialect.is_proto() => digits,
         _ => return Err(wrong),
     };
     if let Ok(count) = digits.parse::<u64>() {

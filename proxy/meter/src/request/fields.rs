@@ -1,39 +1,41 @@
-//! The fields of each format: where its cap, its choices, its tools and its hidden input stand.
+//! The fields of each dialect: where its cap, its choices, its tools and its hidden input stand.
 //!
-//! Sources: the providers' API references and SDK types. Invariant: a tool type that is not known to run on the client
-//! is listed as a server tool, never the other way round.
+//! Sources: the providers' API references and SDK types, named in each file. Invariant: a tool type that is not known
+//! to run on the client is listed as a server tool, never the other way round.
 
-use super::RequestError;
-use super::facts::{Draft, Slot, count, flag, text};
+mod anthropic;
+mod bedrock;
+mod cohere;
+mod gemini;
+mod ollama;
+mod openai;
+mod pictures;
+mod realtime;
+mod speech;
+
+pub(super) use anthropic::Batch;
+pub(super) use gemini::camel;
+pub(super) use openai::takes_stream_options;
+pub(super) use pictures::{INPUT_IMAGE, Picture};
+pub(super) use realtime::Session;
+pub(super) use speech::Speech;
+
+use super::cap;
+use super::dialect::{self, Dialect};
+use super::facts::{Draft, Slot, count, text};
 use super::walk::{Scalar, reads, starts_with};
+use super::{RequestError, RequestHead};
 use hudson_schema::Format;
-use std::borrow::Cow;
 use std::ops::Range;
 
-/// Anthropic tool types that the client runs; they carry a date (`bash_20250124`).
-const ANTHROPIC_CLIENT: &[&str] = &["custom", "bash_", "text_editor_", "computer_", "memory_"];
-/// OpenAI tool types that the client runs. A tool search only hands out definitions that the request itself carries.
-const OPENAI_CLIENT: &[&str] = &[
-    "function",
-    "custom",
-    "local_shell",
-    "apply_patch",
-    "computer",
-    "computer_use_preview",
-    "computer-preview",
-    "tool_search",
-    // A group of tools; each is looked at by itself.
-    "namespace",
-];
-/// Gemini tools that the client runs.
-const GEMINI_CLIENT: &[&str] = &["functionDeclarations", "computerUse"];
-/// Chat models that search or run code on their own, by a part of their name.
+/// Models that search or run code on their own, by a part of their name.
 const SEARCHING_MODELS: &[&str] =
     &["sonar", "search-preview", "search-api", "compound", ":online", "deep-research"];
 
 /// What is known of the tool whose object is open.
 #[derive(Debug, Default)]
 pub(super) struct Tool {
+    open: bool,
     kind: Option<String>,
     /// `environment.type` of a shell tool.
     local: bool,
@@ -46,311 +48,187 @@ pub(super) fn scalar(
     value: Scalar<'_>,
     span: Range<usize>,
 ) -> Result<(), RequestError> {
-    match draft.format {
-        Format::Anthropic => anthropic(draft, path, value, span),
-        Format::Gemini => gemini(draft, unwrapped(path), value, span),
-        Format::OpenaiResponses => responses(draft, path, value, span),
-        _ => chat(draft, path, value, span),
+    let dialect = draft.dialect;
+    if let [config] = path
+        && let Some(name) = dialect.configs().iter().find(|name| *name == config)
+        && dialect != Dialect::Gemini
+    {
+        return null_config(draft, name, value, span);
+    }
+    if let ["tools", "[]", "type"] = unwrapped(dialect, path)
+        && dialect != Dialect::Gemini
+    {
+        draft.tool.kind = text("tools[].type", value)?;
+        return Ok(());
+    }
+    match dialect {
+        Dialect::Anthropic | Dialect::AnthropicBatch => {
+            anthropic::scalar(draft, unwrapped(dialect, path), value, span)
+        }
+        Dialect::BatchFile => openai::batch_file(draft, path, value),
+        Dialect::Chat => openai::chat(draft, path, value, span),
+        Dialect::Responses => openai::responses(draft, path, value, span),
+        Dialect::Gemini => gemini::scalar(draft, unwrapped(dialect, path), value, span),
+        Dialect::Interactions => gemini::interactions(draft, path, value, span),
+        Dialect::Converse | Dialect::Nova => bedrock::converse(draft, path, value, span),
+        Dialect::Titan | Dialect::Llama | Dialect::Jurassic => bedrock::invoke(draft, path, value, span),
+        Dialect::Cohere => cohere::scalar(draft, path, value, span),
+        Dialect::Ollama => ollama::scalar(draft, path, value, span),
+        Dialect::Images => pictures::scalar(draft, path, value),
+        Dialect::Audio => speech::scalar(draft, path, value),
+        Dialect::Realtime => realtime::scalar(draft, path, value, span),
+        Dialect::Embedding | Dialect::Opaque => Ok(()),
     }
 }
 
 /// An object or array begins at a short path.
 pub(super) fn open(draft: &mut Draft, path: &[&str], array: bool) -> Result<(), RequestError> {
-    let wrong = |field, expected| Err(RequestError::WrongType { field, expected });
-    match (draft.format, path) {
-        (_, ["tools", "[]"]) | (Format::OpenaiResponses, ["tools", "[]", "tools", "[]"]) => {
+    let dialect = draft.dialect;
+    let inner = unwrapped(dialect, path);
+    match inner {
+        ["tools", "[]"] | ["tools", "[]", "tools", "[]"] if has_tools(dialect, inner) => {
             // A tool inside a tool: what is known of the outer one so far decides about it.
             judge(draft);
+            draft.tool.open = true;
             draft.tools = true;
         }
-        (_, ["tools"]) if !array => return wrong("tools", "an array"),
-        (
-            _,
-            [
-                "model"
-                | "stream"
-                | "max_tokens"
-                | "max_completion_tokens"
-                | "max_output_tokens"
-                | "n"
-                | "best_of",
-            ],
-        )
-        | (_, ["background"]) => {
-            return wrong("model, stream, max_tokens, n or background", "a single value");
+        ["tools"] if !array => return wrong("tools", "an array"),
+        ["tools", "[]"] => draft.tools = true,
+        [name] if SINGLE.contains(name) => {
+            return wrong("model, stream, a cap, n or background", "a single value");
         }
-        (_, ["stream_options"]) if array => return wrong("stream_options", "an object"),
-        (Format::Anthropic, ["mcp_servers", "[]"]) => draft.server_tool("mcp_servers"),
-        (Format::Anthropic, ["fallbacks", "[]"]) => draft.server_tool("fallbacks"),
-        (Format::OpenaiChat, ["messages" | "prompt"]) => {
-            draft.has_prompt = true;
-            draft.has_completion_prompt |= path == ["prompt"];
+        ["stream_options"] if array => return wrong("stream_options", "an object"),
+        [_, name] if path.len() == 2 && in_config(dialect, path) && SINGLE.contains(name) => {
+            return wrong("a cap or a number of choices", "a number");
         }
-        // A prompt given as token numbers, one of several.
-        (Format::OpenaiChat, ["prompt", "[]"]) => draft.prompts = draft.prompts.saturating_add(1),
-        (Format::OpenaiChat, ["web_search_options"]) => draft.server_tool("web_search_options"),
-        (Format::OpenaiChat, ["search_parameters"]) => draft.server_tool("search_parameters"),
-        (Format::OpenaiResponses, ["conversation"]) => draft.unseen("conversation"),
-        (Format::OpenaiResponses, ["prompt"]) => stored_prompt(draft),
-        (Format::Gemini, ["request"]) if array => return wrong("request", "an object"),
-        (Format::Gemini, ["request"]) => draft.wrapped = true,
-        (Format::Gemini, path) => {
-            draft.bare |= matches!(path, ["contents" | "generationConfig"]);
-            gemini_open(draft, unwrapped(path), array)?;
+        [name] if array && dialect.configs().contains(name) => {
+            return wrong("the object that holds the cap", "an object");
         }
         _ => {}
     }
-    Ok(())
+    match dialect {
+        Dialect::Anthropic | Dialect::AnthropicBatch => anthropic::open(draft, path, inner, array),
+        Dialect::Chat => openai::open_chat(draft, path),
+        Dialect::Responses => openai::open_responses(draft, path, array),
+        Dialect::Gemini => gemini::open(draft, path, array),
+        Dialect::Interactions => gemini::open_interactions(draft, path),
+        Dialect::Converse | Dialect::Nova => bedrock::open(draft, path, array),
+        Dialect::Cohere => cohere::open(draft, path),
+        Dialect::Ollama => ollama::open(draft, path),
+        Dialect::Realtime => realtime::open(draft, path, array),
+        _ => Ok(()),
+    }
 }
 
 /// An object or array ended at a short path.
 pub(super) fn close(draft: &mut Draft, path: &[&str], slot: Slot) {
-    match (draft.format, path) {
-        (Format::Anthropic | Format::OpenaiChat, ["tools", "[]"])
-        | (Format::OpenaiResponses, ["tools", "[]"] | ["tools", "[]", "tools", "[]"]) => judge(draft),
-        (_, ["stream_options"]) => draft.places.stream_options = Some(slot),
-        // Code Assist wraps the request.
-        (Format::Gemini, ["request"]) => draft.places.base = slot,
-        (Format::Gemini, path) if unwrapped(path) == ["generationConfig"] => draft.places.config = Some(slot),
+    let dialect = draft.dialect;
+    let inner = unwrapped(dialect, path);
+    match inner {
+        ["tools", "[]"] | ["tools", "[]", "tools", "[]"] if has_tools(dialect, inner) => judge(draft),
+        ["stream_options"] => draft.places.stream_options = Some(slot.clone()),
+        _ => {}
+    }
+    let config = dialect.configs().iter().find(|name| match dialect {
+        Dialect::Gemini => inner == [**name],
+        _ => path == [**name],
+    });
+    if let Some(name) = config {
+        draft.places.configs.push((name, slot.clone()));
+    }
+    match (dialect, path) {
+        (Dialect::Gemini, ["request"]) | (Dialect::Responses, ["response"]) => draft.places.base = slot,
+        (Dialect::AnthropicBatch, ["requests", "[]"]) => anthropic::end_of_request(draft),
+        (Dialect::Realtime, _) => realtime::close(draft, path),
         _ => {}
     }
 }
 
-/// The key under which Gemini knows a field: proto3 JSON takes `snake_case` for `lowerCamel`. Only in the
-/// objects that hold facts: elsewhere (labels, arguments, schemas) names are the caller's own.
-pub(super) fn camel<'k>(path: &[Cow<'_, str>], key: Cow<'k, str>) -> Cow<'k, str> {
-    const OWN: &[&str] = &["request", "generationConfig", "thinkingConfig", "tools", "[]"];
-    if !key.contains('_') || !path.iter().all(|name| OWN.contains(&name.as_ref())) {
-        return key;
-    }
-    let mut name = String::with_capacity(key.len());
-    let mut upper = false;
-    for letter in key.chars() {
-        match letter {
-            '_' => upper = true,
-            letter if std::mem::take(&mut upper) => name.push(letter.to_ascii_uppercase()),
-            letter => name.push(letter),
+/// The path inside the object that holds the request proper.
+pub(super) fn unwrapped<'p, 'n>(dialect: Dialect, path: &'p [&'n str]) -> &'p [&'n str] {
+    match (dialect, path) {
+        (Dialect::Gemini, ["request", rest @ ..])
+        | (Dialect::Responses, ["response", rest @ ..])
+        | (Dialect::AnthropicBatch, ["requests", "[]", "params", rest @ ..])
+        | (Dialect::Converse, ["additionalModelRequestFields", rest @ ..])
+        | (Dialect::Realtime, ["response" | "session", rest @ ..])
+            if !rest.is_empty() =>
+        {
+            rest
         }
+        _ => path,
     }
-    Cow::Owned(name)
 }
 
-/// The model that a path names: Gemini and Vertex (`…/models/M:verb`), Azure (`…/deployments/D/…`).
-pub(super) fn model_in_path(format: Format, path: &str) -> Option<String> {
-    let mut parts = path.split('/');
-    let named = match format {
+/// The model that a path or a query names: Gemini and Vertex (`…/models/M:verb`), Azure (`…/deployments/D/…`), Bedrock
+/// (`/model/M/verb`), Realtime (`?model=M`, on Azure `?deployment=D`).
+pub(super) fn model_in_path(head: &RequestHead<'_>) -> Option<String> {
+    let mut parts = head.path.split('/');
+    let named = match head.format {
+        Format::BedrockConverse | Format::BedrockInvoke => {
+            let model = dialect::model_in_path(head.path)?;
+            return (!model.is_empty()).then(|| model.chars().take(256).collect());
+        }
         Format::Gemini | Format::Anthropic => {
-            let last = path.rsplit('/').next()?;
+            let last = head.path.rsplit('/').next()?;
             let (name, _verb) = last.rsplit_once(':')?;
             (name != "v1internal").then_some(name)
         }
+        Format::OpenaiRealtime => head.query.and_then(|query| {
+            query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("model=").or_else(|| pair.strip_prefix("deployment=")))
+        }),
         _ => parts.by_ref().find(|part| *part == "deployments").and_then(|_| parts.next()),
     }?;
     let name = percent_encoding::percent_decode_str(named).decode_utf8_lossy();
     (!name.is_empty()).then(|| name.chars().take(256).collect())
 }
 
-/// Whether `stream_options` is known behind this query: Azure refuses it before api-version 2024-10-21.
-pub(super) fn takes_stream_options(query: Option<&str>) -> bool {
-    let version = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("api-version=")));
-    // `preview` and `latest` of the newer Azure path are newer than every date.
-    version.is_none_or(|version| {
-        let date = version.get(..10).unwrap_or(version);
-        !date.starts_with(|first: char| first.is_ascii_digit()) || date >= "2024-10-21"
-    })
-}
-
-fn anthropic(
-    draft: &mut Draft,
-    path: &[&str],
-    value: Scalar<'_>,
-    span: Range<usize>,
-) -> Result<(), RequestError> {
-    match path {
-        ["max_tokens"] => draft.cap("max_tokens", value, span)?,
-        ["thinking", "budget_tokens"] => {
-            draft.facts.thinking_budget = count("thinking.budget_tokens", value, draft.format)?;
+/// Notes the model that the body names.
+pub(super) fn model(draft: &mut Draft, path: &[&str], model: Option<String>) {
+    match draft.dialect {
+        Dialect::AnthropicBatch => {
+            draft.batch.model.clone_from(&model);
+            draft.facts.model = draft.facts.model.take().or(model);
         }
-        ["tools", "[]", "type"] => draft.tool.kind = text("tools[].type", value)?,
-        ["context_management", "edits", "[]", "type"] => {
-            if let Some(kind) = text("context_management.edits[].type", value)?
-                && kind.starts_with("compact")
-            {
-                draft.server_tool(&kind);
-            }
+        // The vendor's fields beside Converse's own name no model.
+        Dialect::Converse if path.len() > 1 => {}
+        _ => {
+            draft.bare |= draft.dialect == Dialect::Responses && path.len() == 1;
+            draft.facts.model = model;
         }
-        ["messages" | "system", .., "file_id"] => draft.unseen("file_id"),
-        ["messages", .., "citations", "enabled"] if value == Scalar::Bool(true) => draft.estimate.citations(),
-        ["messages", .., "source", "url"] => draft.unseen("url"),
-        _ => {}
-    }
-    Ok(())
-}
-
-fn chat(draft: &mut Draft, path: &[&str], value: Scalar<'_>, span: Range<usize>) -> Result<(), RequestError> {
-    match path {
-        ["max_tokens"] => draft.cap("max_tokens", value, span)?,
-        ["max_completion_tokens"] => draft.cap("max_completion_tokens", value, span)?,
-        ["n"] => choices(draft, "n", value)?,
-        // All of them are generated and paid for, only `n` are returned.
-        ["best_of"] => choices(draft, "best_of", value)?,
-        ["stream_options"] => null_slot(draft, "stream_options", value, span)?,
-        ["stream_options", "include_usage"] => {
-            draft.facts.include_usage = flag("stream_options.include_usage", value)?;
-            draft.places.include_usage = Some(span);
-        }
-        ["prompt"] => {
-            draft.has_prompt = true;
-            draft.has_completion_prompt = true;
-        }
-        ["prompt", "[]"] if matches!(value, Scalar::Text(_)) => {
-            draft.prompts = draft.prompts.saturating_add(1)
-        }
-        ["tools", "[]", "type"] => draft.tool.kind = text("tools[].type", value)?,
-        // OpenRouter's and Anthropic's names for a thinking budget inside the cap.
-        ["reasoning", "max_tokens"] | ["thinking", "budget_tokens"] => {
-            draft.facts.thinking_budget = count("the thinking budget", value, draft.format)?;
-        }
-        ["plugins", "[]", "id"] => {
-            if let Some(id) = text("plugins[].id", value)? {
-                draft.server_tool(&id);
-            }
-        }
-        ["messages", .., "file_id"] => draft.unseen("file_id"),
-        ["messages", .., "image_url" | "url"] if is_link(value) => draft.unseen("url"),
-        _ => {}
-    }
-    Ok(())
-}
-
-fn responses(
-    draft: &mut Draft,
-    path: &[&str],
-    value: Scalar<'_>,
-    span: Range<usize>,
-) -> Result<(), RequestError> {
-    match path {
-        ["max_output_tokens"] => draft.cap("max_output_tokens", value, span)?,
-        ["background"] => draft.facts.background = flag("background", value)?.unwrap_or(false),
-        ["prompt"] if value != Scalar::Null => stored_prompt(draft),
-        ["previous_response_id"] if value != Scalar::Null => draft.unseen("previous_response_id"),
-        ["conversation"] if value != Scalar::Null => draft.unseen("conversation"),
-        ["tools", "[]", "type"] | ["tools", "[]", "tools", "[]", "type"] => {
-            draft.tool.kind = text("tools[].type", value)?;
-        }
-        ["tools", "[]", "environment", "type"] => draft.tool.local = value == Scalar::Text("local"),
-        ["context_management", "[]", "type"] => {
-            if let Some(kind) = text("context_management[].type", value)? {
-                draft.server_tool(&kind);
-            }
-        }
-        ["reasoning", "mode"] if matches!(value, Scalar::Text(raw) if reads(raw, "pro")) => {
-            draft.estimate.extra(super::estimate::PRO_MODE)
-        }
-        ["input", .., "file_id"] => draft.unseen("file_id"),
-        ["input", .., "image_url" | "file_url"] if is_link(value) => draft.unseen("url"),
-        _ => {}
-    }
-    Ok(())
-}
-
-/// A prompt stored at the provider brings its own text, model and tools.
-fn stored_prompt(draft: &mut Draft) {
-    draft.unseen("prompt");
-    draft.server_tool("prompt");
-}
-
-fn gemini(
-    draft: &mut Draft,
-    path: &[&str],
-    value: Scalar<'_>,
-    span: Range<usize>,
-) -> Result<(), RequestError> {
-    match path {
-        ["generationConfig"] => null_slot(draft, "generationConfig", value, span)?,
-        ["generationConfig", "maxOutputTokens"] => {
-            draft.cap("generationConfig.maxOutputTokens", value, span)?
-        }
-        ["generationConfig", "candidateCount"] => choices(draft, "generationConfig.candidateCount", value)?,
-        ["generationConfig", "thinkingConfig", "thinkingBudget"] => {
-            let dynamic =
-                matches!(value, Scalar::Number(digits) | Scalar::Text(digits) if digits.starts_with('-'));
-            draft.facts.thinking_budget = match dynamic {
-                true => None,
-                false => count("generationConfig.thinkingConfig.thinkingBudget", value, draft.format)?,
-            };
-        }
-        ["cachedContent"] if matches!(value, Scalar::Text(_)) => draft.unseen("cachedContent"),
-        ["contents", .., "fileUri" | "file_uri"] => draft.unseen("fileUri"),
-        ["tools", "[]", name] if value != Scalar::Null && !GEMINI_CLIENT.contains(name) => {
-            draft.server_tool(name)
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn gemini_open(draft: &mut Draft, path: &[&str], array: bool) -> Result<(), RequestError> {
-    let wrong = |field| Err(RequestError::WrongType { field, expected: "an object" });
-    match path {
-        ["generationConfig"] if array => return wrong("generationConfig"),
-        ["generationConfig", "maxOutputTokens" | "candidateCount"] => {
-            return Err(RequestError::WrongType {
-                field: "generationConfig.maxOutputTokens or candidateCount",
-                expected: "a number",
-            });
-        }
-        ["tools", "[]", name] if !GEMINI_CLIENT.contains(name) => draft.server_tool(name),
-        _ => {}
-    }
-    Ok(())
-}
-
-/// A Code Assist body holds the Gemini request under `request`.
-fn unwrapped<'p, 'n>(path: &'p [&'n str]) -> &'p [&'n str] {
-    match path {
-        ["request", rest @ ..] => rest,
-        _ => path,
     }
 }
 
-fn choices(draft: &mut Draft, field: &'static str, value: Scalar<'_>) -> Result<(), RequestError> {
-    let choices = count(field, value, draft.format)?;
-    draft.choices = draft.choices.max(choices.unwrap_or(1));
-    Ok(())
+/// What the request caps its output to, or what bounds it where no cap is taken.
+pub(super) fn stated(draft: &Draft, path: &str, model: Option<&str>, host: &str, body: usize) -> Option<u64> {
+    match draft.dialect {
+        Dialect::AnthropicBatch => Some(draft.batch.total),
+        Dialect::Images => Some(draft.picture.bound(model)),
+        Dialect::Audio => Some(draft.speech.bound(path, body)),
+        // Only OpenAI is known to generate nothing for it; another server may not know the field.
+        Dialect::Responses if draft.prewarms && is_message(draft) && cap::is_openai(host) => Some(0),
+        _ => cap::stated(draft, model, host),
+    }
 }
 
-/// A scalar where an object belongs: only `null`, which a rewrite replaces.
-fn null_slot(
-    draft: &mut Draft,
-    field: &'static str,
-    value: Scalar<'_>,
-    span: Range<usize>,
-) -> Result<(), RequestError> {
-    if value != Scalar::Null {
-        return Err(RequestError::WrongType { field, expected: "an object" });
-    }
-    let slot = Some(Slot { span, null: true, empty: true });
-    match field {
-        "stream_options" => draft.places.stream_options = slot,
-        _ => draft.places.config = slot,
-    }
-    Ok(())
-}
-
-/// Decides about the tool whose object ended.
-fn judge(draft: &mut Draft) {
-    let tool = std::mem::take(&mut draft.tool);
-    let Some(kind) = tool.kind else { return };
-    let client = match draft.format {
-        Format::Anthropic => ANTHROPIC_CLIENT.iter().any(|known| match known.ends_with('_') {
-            true => kind.starts_with(known),
-            false => kind == *known,
-        }),
-        _ => OPENAI_CLIENT.contains(&kind.as_str()) || (kind == "shell" && tool.local),
-    };
-    if !client {
-        draft.server_tool(&kind);
+/// Whether the answer comes as a stream.
+pub(super) fn streams(draft: &Draft, path: &str) -> bool {
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    match (draft.dialect, last) {
+        // Bedrock's path decides, whatever the body says.
+        (_, "converse" | "invoke") | (Dialect::AnthropicBatch | Dialect::BatchFile, _) => false,
+        (_, "converse-stream" | "invoke-with-response-stream") | (Dialect::Realtime, _) => true,
+        (Dialect::Responses, _) if is_message(draft) => true,
+        (Dialect::Ollama, "embed" | "embeddings") => false,
+        (Dialect::Ollama, _) => draft.stream.unwrap_or(true),
+        (Dialect::Audio, "speech") => draft.speech.events,
+        _ => {
+            draft.stream.unwrap_or(false)
+                || last.ends_with(":streamGenerateContent")
+                || last.ends_with(":streamRawPredict")
+        }
     }
 }
 
@@ -360,7 +238,122 @@ pub(super) fn works_by_itself(format: Format, model: &str) -> bool {
         && SEARCHING_MODELS.iter().any(|part| model.contains(part))
 }
 
+/// The tokens that a cap's value states. Realtime writes `inf` for none; below 1 Ollama generates without an end.
+pub(super) fn cap_of(
+    dialect: Dialect,
+    field: &'static str,
+    value: Scalar<'_>,
+) -> Result<Option<u64>, RequestError> {
+    match value {
+        Scalar::Text(raw) if dialect == Dialect::Realtime && reads(raw, "inf") => Ok(None),
+        Scalar::Number(digits) if dialect == Dialect::Ollama && digits.starts_with('-') => Ok(None),
+        _ => count(field, value, dialect),
+    }
+}
+
+/// Fields that an object or array cannot stand for.
+const SINGLE: &[&str] = &[
+    "model",
+    "stream",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_response_output_tokens",
+    "max_tokens_to_sample",
+    "max_gen_len",
+    "max_new_tokens",
+    "maxTokens",
+    "maxTokenCount",
+    "maxOutputTokens",
+    "candidateCount",
+    "num_predict",
+    "num_generations",
+    "numResults",
+    "n",
+    "best_of",
+    "background",
+    "agent",
+    "generate",
+    "partial_images",
+];
+
+/// Whether a path stands right in an object that holds the cap.
+fn in_config(dialect: Dialect, path: &[&str]) -> bool {
+    let (Some(first), configs) = (path.first(), dialect.configs()) else { return false };
+    configs.contains(first)
+}
+
+/// Whether tools stand here, each in an object with its `type`.
+fn has_tools(dialect: Dialect, path: &[&str]) -> bool {
+    match dialect {
+        Dialect::Responses => true,
+        Dialect::Anthropic
+        | Dialect::AnthropicBatch
+        | Dialect::Chat
+        | Dialect::Converse
+        | Dialect::Interactions
+        | Dialect::Cohere
+        | Dialect::Ollama
+        | Dialect::Realtime => path.len() == 2,
+        _ => false,
+    }
+}
+
+/// Whether the body is a message of a Responses WebSocket.
+fn is_message(draft: &Draft) -> bool {
+    draft.message.as_deref() == Some("response.create")
+}
+
+fn choices(draft: &mut Draft, field: &'static str, value: Scalar<'_>) -> Result<(), RequestError> {
+    let choices = count(field, value, draft.dialect)?;
+    draft.choices = draft.choices.max(choices.unwrap_or(1));
+    Ok(())
+}
+
+/// A scalar where the object with the cap belongs: only `null`, which a rewrite replaces.
+fn null_config(
+    draft: &mut Draft,
+    name: &'static str,
+    value: Scalar<'_>,
+    span: Range<usize>,
+) -> Result<(), RequestError> {
+    if value != Scalar::Null {
+        return wrong(name, "an object");
+    }
+    draft.places.configs.push((name, Slot { span, null: true, empty: true }));
+    Ok(())
+}
+
+/// Decides about the tool whose object ended.
+fn judge(draft: &mut Draft) {
+    let tool = std::mem::take(&mut draft.tool);
+    let kind = match (tool.kind, draft.dialect) {
+        (Some(kind), _) => kind,
+        // Elsewhere a tool without a type is the client's.
+        (None, Dialect::Interactions) if tool.open => "tool".to_owned(),
+        (None, _) => return,
+    };
+    let client = match draft.dialect {
+        Dialect::Anthropic | Dialect::AnthropicBatch | Dialect::Converse => anthropic::runs_on_client(&kind),
+        Dialect::Interactions => matches!(kind.as_str(), "function" | "computer_use"),
+        _ => openai::runs_on_client(&kind) || (kind == "shell" && tool.local),
+    };
+    if !client {
+        draft.server_tool(&kind);
+    }
+}
+
+/// A prompt stored at the provider brings its own text, model and tools.
+fn stored_prompt(draft: &mut Draft) {
+    draft.unseen("prompt");
+    draft.server_tool("prompt");
+}
+
 /// Whether a value points at something outside the body.
 fn is_link(value: Scalar<'_>) -> bool {
     matches!(value, Scalar::Text(raw) if !starts_with(raw, "data:"))
+}
+
+fn wrong<T>(field: &'static str, expected: &'static str) -> Result<T, RequestError> {
+    Err(RequestError::WrongType { field, expected })
 }

@@ -1,8 +1,12 @@
 //! The most output a model can give, for requests whose cap cannot be set or was not.
 //!
-//! Owns a table of name prefixes, from the providers' model pages; it only has to lean high, since it sizes a hold and
-//! never a charge. Invariant: an unknown model gets the format's largest known value.
+//! Owns tables of name prefixes, from the providers' model pages (for Bedrock the user guide's pages on inference
+//! parameters, compared with LiteLLM's `model_prices_and_context_window.json`). They only have to lean high, since they
+//! size a hold and never a charge; but a cap of that size is put into a request that has none, so a model whose limit is
+//! stated in two ways, or is the context's own, stands in no table.
+//! Invariant: an unknown model gets the format's largest known value.
 
+use super::dialect::bare_model;
 use hudson_schema::Format;
 
 /// Model name prefix and its most output tokens. The longest matching prefix wins.
@@ -57,28 +61,95 @@ const GEMINI: &[(&str, u64)] = &[
     ("gemma-3", 8_192),
 ];
 
+/// Models of compatible hosts.
+const COMPATIBLE: &[(&str, u64)] =
+    &[("deepseek-chat", 8_192), ("deepseek-reasoner", 65_536), ("deepseek-v4", 393_216)];
+
+const COHERE: &[(&str, u64)] = &[
+    ("command-r", 4_096),
+    ("command-light", 4_096),
+    ("command-nightly", 8_000),
+    ("command-a-03-2025", 8_000),
+    ("command-a-vision", 8_000),
+    ("command-a-translate", 8_000),
+    ("command-a-reasoning", 32_000),
+    ("command-a-plus", 64_000),
+    ("command-r7b", 4_096),
+    ("c4ai-aya", 4_096),
+    ("embed", 0),
+    ("rerank", 0),
+];
+
+/// On Bedrock, under their vendors' prefixes. Anthropic's stand in their own table.
+const BEDROCK: &[(&str, u64)] = &[
+    ("amazon.nova-micro", 10_000),
+    ("amazon.nova-lite", 10_000),
+    ("amazon.nova-pro", 10_000),
+    ("amazon.nova-premier", 10_000),
+    ("amazon.nova-2-lite", 64_000),
+    ("amazon.nova-2-pro", 64_000),
+    ("amazon.titan-text-lite", 4_096),
+    ("amazon.titan-text-express", 8_192),
+    ("amazon.titan-text-premier", 3_072),
+    ("amazon.titan-embed", 0),
+    ("meta.llama2-13b-chat", 2_048),
+    ("meta.llama2-70b-chat", 2_048),
+    ("meta.llama3-8b", 2_048),
+    ("meta.llama3-70b", 2_048),
+    ("mistral.mistral-7b", 8_192),
+    ("mistral.mixtral-8x7b", 4_096),
+    ("mistral.mistral-large-2402", 8_192),
+    ("mistral.mistral-small-2402", 8_192),
+    ("cohere.command-text", 4_096),
+    ("cohere.command-light-text", 4_096),
+    ("cohere.command-r", 4_096),
+    ("cohere.embed", 0),
+    ("cohere.rerank", 0),
+    ("ai21.j2", 8_191),
+    ("ai21.jamba", 4_096),
+    ("deepseek.r1", 32_768),
+];
+
+/// OpenAI's Realtime models; of one answer, not of a session. The newest may answer longer than a cap may say.
+const REALTIME: &[(&str, u64)] = &[
+    ("gpt-realtime-2025", 4_096),
+    ("gpt-realtime-1.5", 4_096),
+    ("gpt-realtime-mini", 4_096),
+    ("gpt-4o-realtime", 4_096),
+    ("gpt-4o-mini-realtime", 4_096),
+];
+
 /// The most output tokens one answer of `model` can have, thinking included. Unknown models and `None` give the
-/// largest value of the format: 128,000 for Anthropic, 272,000 for the OpenAI formats, 65,536 for Gemini.
+/// largest value of the format: 128,000 for Anthropic and Bedrock, 64,000 for Cohere, 65,536 for Gemini, 32,000 for
+/// Realtime, 393,216 for the OpenAI formats. Ollama generates until the context is full where nothing else is asked
+/// for; 262,144 is the largest in common use.
 pub fn output_maximum(format: Format, model: Option<&str>) -> u64 {
     let largest = match format {
-        Format::Anthropic => 128_000,
-        Format::Gemini => 65_536,
-        _ => 272_000,
+        Format::Anthropic | Format::BedrockConverse | Format::BedrockInvoke => 128_000,
+        Format::Gemini | Format::GeminiInteractions => 65_536,
+        Format::Cohere => 64_000,
+        Format::Ollama => 262_144,
+        Format::OpenaiRealtime => 32_000,
+        _ => 393_216,
     };
     model.and_then(|model| known_output_maximum(format, model)).unwrap_or(largest)
 }
 
 /// The same for a model of the table; `None` for one that is not known.
 pub fn known_output_maximum(format: Format, model: &str) -> Option<u64> {
-    let table = match format {
-        Format::Anthropic => ANTHROPIC,
-        Format::Gemini => GEMINI,
-        _ => OPENAI,
+    let tables: &[&[(&str, u64)]] = match format {
+        Format::Anthropic => &[ANTHROPIC],
+        Format::Gemini | Format::GeminiInteractions => &[GEMINI],
+        Format::BedrockConverse | Format::BedrockInvoke => &[BEDROCK, ANTHROPIC],
+        Format::Cohere => &[COHERE],
+        Format::Ollama => &[],
+        Format::OpenaiRealtime => &[REALTIME],
+        _ => &[OPENAI, COMPATIBLE],
     };
-    // `openai/gpt-5`, `models/gemini-2.5-pro`, `anthropic.claude-…`: the vendor's prefix says nothing about output.
-    let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
+    // `openai/gpt-5`, `models/gemini-2.5-pro`, `us.anthropic.claude-…`: where it runs says nothing about output.
+    let name = bare_model(model).to_ascii_lowercase();
     let name = name.strip_prefix("anthropic.").unwrap_or(&name);
-    let families = table.iter().filter(|(prefix, _)| starts(name, prefix));
+    let families = tables.iter().flat_map(|table| table.iter()).filter(|(prefix, _)| starts(name, prefix));
     families.max_by_key(|(prefix, _)| prefix.len()).map(|(_, most)| *most)
 }
 
@@ -105,14 +176,31 @@ mod tests {
             (Format::Anthropic, "claude-3-5-haiku-latest", 8_192),
             (Format::OpenaiChat, "gpt-4o-mini", 16_384),
             (Format::OpenaiChat, "gpt-4-turbo-2024-04-09", 4_096),
-            (Format::OpenaiChat, "gpt-4.2", 272_000),
+            (Format::OpenaiChat, "gpt-4.2", 393_216),
             (Format::OpenaiResponses, "openai/gpt-5-codex", 128_000),
             (Format::OpenaiResponses, "gpt-5-pro", 272_000),
             (Format::Gemini, "models/gemini-2.5-flash", 65_536),
             (Format::Gemini, "something", 65_536),
+            (Format::GeminiInteractions, "gemini-3-flash-preview", 65_536),
+            (Format::BedrockConverse, "us.anthropic.claude-3-haiku-20240307-v1:0", 4_096),
+            (
+                Format::BedrockConverse,
+                "arn:aws:bedrock:us-east-1:1:inference-profile/us.amazon.nova-lite-v1:0",
+                10_000,
+            ),
+            (Format::BedrockInvoke, "global.amazon.nova-2-lite-v1:0", 64_000),
+            (Format::BedrockInvoke, "meta.llama3-70b-instruct-v1:0", 2_048),
+            (Format::BedrockInvoke, "future.model", 128_000),
+            (Format::Cohere, "command-r-plus-08-2024", 4_096),
+            (Format::Cohere, "command-a-03-2025", 8_000),
+            (Format::Cohere, "aya-future", 64_000),
+            (Format::Ollama, "qwen3:4b", 262_144),
+            (Format::OpenaiChat, "deepseek-chat", 8_192),
+            (Format::OpenaiRealtime, "gpt-realtime-2025-08-28", 4_096),
+            (Format::OpenaiRealtime, "gpt-future", 32_000),
         ] {
             assert_eq!(output_maximum(format, Some(model)), most, "{model}");
         }
-        assert_eq!(output_maximum(Format::OpenaiChat, None), 272_000);
+        assert_eq!(output_maximum(Format::OpenaiChat, None), 393_216);
     }
 }

@@ -5,11 +5,15 @@
 //! signatures).
 
 use super::cap;
+use super::dialect::Dialect;
 use super::facts::{self, Cap, Draft, Slot};
+use super::form;
 use super::{RequestError, RequestFacts, RequestHead, Rewrite};
 use crate::catalogue;
-use hudson_schema::Format;
 use std::ops::Range;
+
+/// The largest cap that Realtime takes (openai-python `types/realtime/realtime_response_create_params_param.py`).
+const MAX_REALTIME_CAP: u64 = 4_096;
 
 /// One cut: the bytes of `span` become `text`.
 struct Edit {
@@ -23,13 +27,16 @@ pub(super) fn rewrite(
     body: &[u8],
     change: &Rewrite,
 ) -> Result<Vec<u8>, RequestError> {
-    let RequestHead { format, host, .. } = *head;
-    let draft = facts::collect(format, body)?;
+    let host = head.host;
+    if change.output_cap.is_some() && !facts.cap_supported {
+        return Err(RequestError::CapNotSupported);
+    }
+    if form::is_form(head) {
+        return Ok(body.to_vec());
+    }
+    let draft = facts::collect(Dialect::of(head), body)?;
     let mut edits = Vec::new();
     if let Some(cap) = change.output_cap {
-        if !facts.cap_supported {
-            return Err(RequestError::CapNotSupported);
-        }
         set_cap(&draft, facts, host, cap, &mut edits);
     }
     if change.include_usage && facts.stream && facts.include_usage_supported && !tells_unasked(host) {
@@ -40,32 +47,32 @@ pub(super) fn rewrite(
 
 fn set_cap(draft: &Draft, facts: &RequestFacts, host: &str, cap: u64, edits: &mut Vec<Edit>) {
     let places = &draft.places;
+    let Some(home) = cap::home(draft, facts.model.as_deref(), host) else { return };
     // Elsewhere a cap of 0 is none at all.
-    let cap = if draft.format == Format::Anthropic { cap } else { cap.max(1) };
+    let cap = match draft.dialect {
+        // A larger one is refused.
+        Dialect::Realtime => cap.clamp(1, MAX_REALTIME_CAP),
+        dialect if dialect.takes_zero() => cap,
+        _ => cap.max(1),
+    };
     for Cap { span, tokens, .. } in &places.caps {
         if tokens.is_none_or(|old| old > cap) {
             edits.push(Edit { span: span.clone(), text: cap.to_string() });
         }
     }
-    let own = cap::own_name(draft, facts.model.as_deref(), host);
-    let either = cap::takes_either(draft, host) && !places.caps.is_empty();
-    if either || places.caps.iter().any(|cap| cap.name == own) {
+    if places.caps.iter().any(|cap| home.holds(cap)) {
         return;
     }
     // A cap stands under a name that this host may not know: the client's wish, under the name that counts.
     let cap = places.caps.iter().filter_map(|cap| cap.tokens).max().map_or(cap, |asked| asked.min(cap));
-    match draft.format {
-        Format::Gemini => match &places.config {
-            Some(config) => edits.push(member(config, &format!("\"maxOutputTokens\":{cap}"))),
-            None => {
-                edits.push(member(
-                    &places.base,
-                    &format!("\"generationConfig\":{{\"maxOutputTokens\":{cap}}}"),
-                ));
-            }
-        },
-        _ => edits.push(member(&places.base, &format!("\"{own}\":{cap}"))),
-    }
+    let (object, name) = home.spelled;
+    let own = format!("\"{name}\":{cap}");
+    let config = home.parent.map(|parent| places.configs.iter().find(|(name, _)| *name == parent));
+    edits.push(match config {
+        None => member(&places.base, &own),
+        Some(Some((_, config))) => member(config, &own),
+        Some(None) => member(&places.base, &format!("\"{object}\":{{{own}}}")),
+    });
 }
 
 /// Hosts that state usage in every stream, never saw `stream_options` in a recording and may refuse a field they do not

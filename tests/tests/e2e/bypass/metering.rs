@@ -58,7 +58,7 @@ fn an_endpoint_that_cannot_be_metered_is_refused() {
     for path in ["/v1/messages/batches", "/v1/complete", "/v2/messages", "/V1/messages", "/v1/new-thing"] {
         anthropic(&stage, path, "{}").refused(403, "unmetered_endpoint");
     }
-    for path in ["/v1/batches", "/v1/images/generations", "/v1/realtime/sessions", "/v1/audio/speech"] {
+    for path in ["/v1/batches", "/v1/fine_tuning/jobs", "/v1/realtime/calls", "/v1/threads/t/runs"] {
         openai(&stage, path, "{}").refused(403, "unmetered_endpoint");
     }
     assert_eq!(stage.arrived(), 0);

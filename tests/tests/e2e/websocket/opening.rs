@@ -141,7 +141,8 @@ fn a_metered_host_is_reached_by_no_websocket_that_nobody_meters() {
     ask("/v1/responses").refused(426, "protocol_not_allowed");
     ask("/v1/chat/completions").refused(426, "protocol_not_allowed");
     // Read with GET it would be free; what is said over a WebSocket is not.
-    ask("/v1/realtime?model=gpt-realtime").refused(403, "unmetered_endpoint");
+    ask("/v1/realtime?model=gpt-realtime").refused(426, "protocol_not_allowed");
+    ask("/v1/realtime/calls").refused(403, "unmetered_endpoint");
     assert_eq!(stage.arrived(), 0);
 }
 
