@@ -71,6 +71,14 @@ fn bodies_are_metered_and_rewritten_alike_at_every_split() {
             metering::decode(seed[0], &seed[1..]);
         });
     }
+    each("meter_eventstream", |seed| {
+        let (format, bodies) = metering::eventstream(seed).expect("a seed names its format");
+        for body in bodies {
+            let whole = metering::meter(format, "", &body, usize::MAX);
+            println!("  {whole:?}");
+            assert_eq!(metering::meter(format, "", &body, 1), whole);
+        }
+    });
     each("request_rewrite", |seed| metering::rewrite(metering::format(seed[0]), &seed[1..]));
     each("strip", |seed| assert_eq!(metering::strip(seed, 1), metering::strip(seed, usize::MAX)));
 }

@@ -23,6 +23,52 @@ pub fn meter(format: Format, content_type: &str, body: &[u8], size: usize) -> Re
     meter.finish(End::Complete)
 }
 
+/// Two formats' bodies, from the first byte's format and the rest: the rest as it stands, and as frames of Amazon's
+/// event stream. There it is parted by 0xff into frames, each an event's name, a NUL and a payload; a name behind `!` is
+/// an exception's. (Noise alone has no sound checksum, so that little would be reached.)
+pub fn eventstream(data: &[u8]) -> Option<(Format, [Vec<u8>; 2])> {
+    let (which, rest) = data.split_first()?;
+    let format = if which & 1 == 0 { Format::BedrockConverse } else { Format::BedrockInvoke };
+    let frames = rest.split(|byte| *byte == 0xff).flat_map(|part| {
+        let mut halves = part.splitn(2, |byte| *byte == 0);
+        let (name, payload) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+        match name.strip_prefix(b"!") {
+            Some(name) => frame(b"exception", name, payload),
+            None => frame(b"event", name, payload),
+        }
+    });
+    Some((format, [rest.to_vec(), frames.collect()]))
+}
+
+fn frame(message: &[u8], name: &[u8], payload: &[u8]) -> Vec<u8> {
+    let name = &name[..name.len().min(100)];
+    let mut headers = Vec::new();
+    for (key, value) in [(&b":message-type"[..], message), (b":event-type", name)] {
+        headers.push(key.len() as u8);
+        headers.extend_from_slice(key);
+        headers.extend_from_slice(&[7, 0, value.len() as u8]);
+        headers.extend_from_slice(value);
+    }
+    let mut frame = Vec::new();
+    frame.extend_from_slice(&((16 + headers.len() + payload.len()) as u32).to_be_bytes());
+    frame.extend_from_slice(&(headers.len() as u32).to_be_bytes());
+    frame.extend_from_slice(&crc(&frame).to_be_bytes());
+    frame.extend_from_slice(&headers);
+    frame.extend_from_slice(payload);
+    frame.extend_from_slice(&crc(&frame).to_be_bytes());
+    frame
+}
+
+/// CRC-32 as in gzip.
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(
+            crc ^ u32::from(*byte),
+            |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 },
+        )
+    })
+}
+
 /// Decodes a body in the encoding that a byte picks.
 pub fn decode(which: u8, body: &[u8]) {
     let encoding = ["gzip", "deflate", "br", "zstd", "gzip, zstd"][usize::from(which >> 2) % 5];

@@ -1,21 +1,36 @@
 //! The wire formats, one file each, and what they have in common.
 //!
-//! A format is a [`Reading`]: the paths it wants from the provider's JSON and what it makes of their values. Around it
-//! stands an [`Extractor`], which turns bytes into those values: [`text`] does so for SSE and JSON. A format with
-//! frames of its own (Bedrock's eventstream) is one more extractor around one more reading. Invariant: usage is taken
-//! only from the places the format has for it, and only from JSON objects that arrived whole.
+//! A format is a [`Reading`]: the paths it wants from the provider's JSON and what it makes of their values. Most state
+//! their usage once, at the end, and share the reading in [`answers`]; [`counts`] has the numbers of a usage object.
+//! Around a reading stands an [`Extractor`], which turns bytes into those values: [`text`] does so for SSE and JSON,
+//! [`bedrock`] for the frames of Amazon's event stream as well. Invariant: usage is taken only from the places the format
+//! has for it, and only from JSON objects that arrived whole.
 
+mod answers;
 mod anthropic;
+mod bedrock;
+mod bedrock_blob;
+mod bedrock_converse;
 mod bedrock_headers;
+mod bedrock_invoke;
+mod cohere;
+mod counts;
 mod gemini;
+mod gemini_interactions;
+mod ollama;
 mod openai_chat;
+mod openai_media;
+mod openai_realtime;
 mod openai_responses;
 mod text;
 
 pub use bedrock_headers::header_usage;
 
 use crate::scan::json::{JsonSink, Selector, Value};
+use answers::Answers;
+use bedrock::{BedrockExtractor, Framed};
 use hudson_schema::{Format, Usage};
+use text::TextExtractor;
 
 /// How the provider's own numbers stand at the end of a body.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -66,13 +81,28 @@ pub(crate) trait Reading: JsonSink + Default + Send {
 /// The extractor of a format for a body of this content type.
 pub(crate) fn extractor(format: Format, content_type: Option<&str>) -> Box<dyn Extractor> {
     match format {
-        Format::Anthropic => Box::new(text::TextExtractor::<anthropic::Anthropic>::new(content_type)),
-        Format::Gemini => Box::new(text::TextExtractor::<gemini::Gemini>::new(content_type)),
-        Format::OpenaiResponses => {
-            Box::new(text::TextExtractor::<openai_responses::OpenaiResponses>::new(content_type))
-        }
-        _ => Box::new(text::TextExtractor::<openai_chat::OpenaiChat>::new(content_type)),
+        Format::Anthropic => plain::<anthropic::Anthropic>(content_type),
+        Format::BedrockConverse => framed::<Answers<bedrock_converse::BedrockConverse>>(content_type),
+        Format::BedrockInvoke => framed::<bedrock_invoke::BedrockInvoke>(content_type),
+        Format::Cohere => plain::<Answers<cohere::Cohere>>(content_type),
+        Format::Gemini => plain::<gemini::Gemini>(content_type),
+        Format::GeminiInteractions => plain::<Answers<gemini_interactions::GeminiInteractions>>(content_type),
+        Format::Ollama => plain::<Answers<ollama::Ollama>>(content_type),
+        Format::OpenaiAudio => plain::<Answers<openai_media::OpenaiAudio>>(content_type),
+        Format::OpenaiImages => plain::<Answers<openai_media::OpenaiImages>>(content_type),
+        Format::OpenaiRealtime => plain::<Answers<openai_realtime::OpenaiRealtime>>(content_type),
+        Format::OpenaiResponses => plain::<Answers<openai_responses::OpenaiResponses>>(content_type),
+        // OpenAI's chat; `Format` is open to more.
+        _ => plain::<openai_chat::OpenaiChat>(content_type),
     }
+}
+
+fn plain<R: Reading + 'static>(content_type: Option<&str>) -> Box<dyn Extractor> {
+    Box::new(TextExtractor::<R>::new(content_type))
+}
+
+fn framed<R: Framed + 'static>(content_type: Option<&str>) -> Box<dyn Extractor> {
+    Box::new(BedrockExtractor::<R>::new(content_type))
 }
 
 /// Tokens that so many bytes of generated text may be, leaning high: three bytes each, rounded up. Recorded answers of
@@ -108,7 +138,19 @@ fn keep_first(slot: &mut Option<String>, value: Value<'_>) {
     }
 }
 
+/// The usage with its output raised to `output`.
+fn with_output(usage: Usage, output: u64) -> Usage {
+    let output = usage.output.max(output);
+    Usage { output, total: usage.total.saturating_add(output - usage.output), ..usage }
+}
+
 /// Adds without wrapping.
 fn sum(parts: &[u64]) -> u64 {
     parts.iter().fold(0, |total, part| total.saturating_add(*part))
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,8 @@ pub struct Report {
     /// Every token processed, as the provider stated it. When `exact` is false these are the numbers seen so far, with
     /// the output raised to what was counted from the text; `None` when nothing was stated at all.
     pub usage: Option<Usage>,
-    /// What the provider bills where that is less than `usage`: with a fallback answer, declined attempts are not.
+    /// What the provider bills where that is less than `usage`: with a fallback answer, declined attempts are not; Cohere
+    /// does not bill its own prompt around the messages.
     pub billed: Option<Usage>,
     /// The provider's final numbers were seen.
     pub exact: bool,

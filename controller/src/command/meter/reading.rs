@@ -1,5 +1,5 @@
-//! One recorded body through the meter, in chunks. The framing (JSON or events) is found by the meter itself from the
-//! first byte; what is found here is the coding around it.
+//! One recorded body through the meter, in chunks. The framing (JSON, events or frames) is found by the meter itself from
+//! the first byte; what is found here is the coding around it.
 
 use hudson_meter::{End, Meter, Report, ResponseHead};
 use hudson_schema::Format;
@@ -79,6 +79,19 @@ mod tests {
         assert_eq!(guess(&[0x28, 0xb5, 0x2f, 0xfd]), Some("zstd"));
         assert_eq!(guess(b"{}"), None);
         assert_eq!(guess(b""), None);
+    }
+
+    #[test]
+    fn frames_are_metered_without_a_content_type() {
+        let mut body =
+            b"\x00\x00\x00\x63\x00\x00\x00\x17\x38\x63\x57\x33\x0b:event-type\x07\x00\x08metadata".to_vec();
+        body.extend_from_slice(br#"{"usage":{"inputTokens":4,"outputTokens":2,"totalTokens":6}}"#);
+        body.extend_from_slice(b"\x61\xdf\x6e\x1a");
+        let mut buffer = vec![0; CHUNK];
+        let whole = report(&body[..], Format::BedrockConverse, None, None, &mut buffer).unwrap();
+        assert_eq!((whole.exact, whole.usage.unwrap().total), (true, 6));
+        let dribbled = report(Dribble(&body), Format::BedrockConverse, None, None, &mut buffer).unwrap();
+        assert_eq!(whole, dribbled);
     }
 
     #[test]

@@ -1,12 +1,19 @@
-//! Anthropic Messages (`POST /v1/messages`), streamed and not; also Vertex `rawPredict` and compatible relays.
+//! Anthropic Messages (`POST /v1/messages`), streamed and not, and the results of a batch of them; also Vertex
+//! `rawPredict` and compatible relays.
 //!
-//! Sources: anthropic-sdk-python `types/usage.py`, `message_delta_usage.py`, `beta/beta_usage.py`, and recordings.
+//! Sources: anthropic-sdk-python `types/usage.py`, `message_delta_usage.py`, `beta/beta_usage.py`,
+//! `messages/message_batch_individual_response.py`, and recordings.
 //! Cached tokens are additive to `input_tokens`. Invariants of the merge: every number of a later usage object is
 //! cumulative, so the last one present wins and nothing is summed; an absent number is not a zero; the input group
 //! changes together; `usage.iterations` replaces the top level where it says more, because compaction and advisor
 //! calls are outside the top level.
+//!
+//! The results of a batch are JSON lines, each with a message or the reason why there is none; the messages are added up.
+//! A message that comes twice is counted once when its lines follow one another; further apart it is counted twice, since
+//! remembering every id would take as much memory as the file has lines (a batch has each `custom_id` once).
 
-use super::{Ending, Outcome, Reading, TOOL_CALL, count, keep_first, sum, text_of, tokens_of};
+use super::counts::{Counts, Number, usage_at};
+use super::{Ending, Outcome, Reading, TOOL_CALL, keep_first, sum, text_of, tokens_of};
 use crate::scan::json::{JsonSink, Selector, Take, Value};
 use hudson_schema::Usage;
 use std::sync::LazyLock;
@@ -17,70 +24,76 @@ pub(super) enum Field {
     Id,
     Model,
     StopReason,
-    /// The usage of `message_start`, inside `message`.
-    Start,
-    /// The usage at the top: `message_delta`, and the whole message when it is not streamed.
-    Top,
-    Count(Number),
+    /// The type of a batch's result.
+    Result,
+    Count(Place, Number),
     Iterations,
     Iteration,
     IterationType,
-    IterationCount(Number),
     /// The name of a tool call that begins.
     Tool,
     /// A piece of generated text.
     Output,
 }
 
+/// Where a usage object stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Number {
-    Input,
-    CacheWrite,
-    CacheRead,
-    Output,
-    Thinking,
+pub(super) enum Place {
+    /// Inside `message`, in `message_start`.
+    Start,
+    /// At the top: `message_delta`, and the whole message when it is not streamed; in a batch, inside the result.
+    Top,
+    Iteration,
 }
 
+const NAMES: &[(&str, Number)] = &[
+    ("input_tokens", Number::Input),
+    ("cache_creation_input_tokens", Number::CacheWrite),
+    ("cache_read_input_tokens", Number::CacheRead),
+    ("output_tokens", Number::Output),
+    ("output_tokens_details.thinking_tokens", Number::Reasoning),
+];
+
 static SELECTOR: LazyLock<Selector<Field>> = LazyLock::new(|| {
-    use Field::{Count, IterationCount};
-    use Number::{CacheRead, CacheWrite, Input, Output, Thinking};
-    Selector::new([
+    let plain = [
         ("type", Field::Type, Take::Value),
+        ("result.type", Field::Result, Take::Value),
         ("id", Field::Id, Take::Value),
         ("model", Field::Model, Take::Value),
         ("message.id", Field::Id, Take::Value),
         ("message.model", Field::Model, Take::Value),
+        ("result.message.id", Field::Id, Take::Value),
+        ("result.message.model", Field::Model, Take::Value),
         ("delta.stop_reason", Field::StopReason, Take::Value),
         ("content_block.name", Field::Tool, Take::Size),
         ("delta.text", Field::Output, Take::Size),
         ("delta.thinking", Field::Output, Take::Size),
         ("delta.partial_json", Field::Output, Take::Size),
-        ("message.usage", Field::Start, Take::Value),
-        ("message.usage.input_tokens", Count(Input), Take::Value),
-        ("message.usage.cache_creation_input_tokens", Count(CacheWrite), Take::Value),
-        ("message.usage.cache_read_input_tokens", Count(CacheRead), Take::Value),
-        ("message.usage.output_tokens", Count(Output), Take::Value),
-        ("usage", Field::Top, Take::Value),
-        ("usage.input_tokens", Count(Input), Take::Value),
-        ("usage.cache_creation_input_tokens", Count(CacheWrite), Take::Value),
-        ("usage.cache_read_input_tokens", Count(CacheRead), Take::Value),
-        ("usage.output_tokens", Count(Output), Take::Value),
-        ("usage.output_tokens_details.thinking_tokens", Count(Thinking), Take::Value),
         ("usage.iterations", Field::Iterations, Take::Value),
         ("usage.iterations.*", Field::Iteration, Take::Value),
         ("usage.iterations.*.type", Field::IterationType, Take::Value),
-        ("usage.iterations.*.input_tokens", IterationCount(Input), Take::Value),
-        ("usage.iterations.*.cache_creation_input_tokens", IterationCount(CacheWrite), Take::Value),
-        ("usage.iterations.*.cache_read_input_tokens", IterationCount(CacheRead), Take::Value),
-        ("usage.iterations.*.output_tokens", IterationCount(Output), Take::Value),
-    ])
+        ("result.message.usage.iterations", Field::Iterations, Take::Value),
+        ("result.message.usage.iterations.*", Field::Iteration, Take::Value),
+        ("result.message.usage.iterations.*.type", Field::IterationType, Take::Value),
+    ];
+    let usage = [
+        ("message.usage", Place::Start),
+        ("usage", Place::Top),
+        ("usage.iterations.*", Place::Iteration),
+        ("result.message.usage", Place::Top),
+        ("result.message.usage.iterations.*", Place::Iteration),
+    ]
+    .map(|(path, place)| usage_at(path, NAMES, |number| Field::Count(place, number)));
+    Selector::new(plain.into_iter().chain(usage.into_iter().flatten()))
 });
 
 #[derive(Debug, Default)]
 pub(super) struct Anthropic {
-    /// Usage of earlier messages in the same body.
+    /// Usage of earlier messages in the same body, and what of it is billed.
     banked: Usage,
+    banked_billed: Usage,
     message: Message,
+    batch: Batch,
     model: Option<String>,
     id: Option<String>,
     /// The JSON object that is being read.
@@ -95,7 +108,7 @@ pub(super) struct Anthropic {
 #[derive(Debug, Default)]
 struct Message {
     id: Option<String>,
-    usage: Option<Group>,
+    usage: Option<Counts>,
     iterations: Option<Iterations>,
     /// Usage came with or after the last `message_delta`, or in a message that is not streamed.
     stated: bool,
@@ -105,13 +118,15 @@ struct Message {
     whole: bool,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Group {
-    input: Option<u64>,
-    cache_write: Option<u64>,
-    cache_read: Option<u64>,
-    output: Option<u64>,
-    thinking: Option<u64>,
+/// What is known of a batch's results.
+#[derive(Debug, Default)]
+struct Batch {
+    /// A result was seen.
+    seen: bool,
+    /// A message in it had no numbers.
+    unstated: bool,
+    /// The message of the line before.
+    last_id: Option<String>,
 }
 
 /// Sums over `usage.iterations`, so that their number does not matter.
@@ -130,11 +145,10 @@ struct Event {
     id: Option<String>,
     model: Option<String>,
     stop_reason: bool,
-    start: Option<Group>,
-    top: Option<Group>,
-    in_start: bool,
+    start: Counts,
+    top: Counts,
     iterations: Option<Iterations>,
-    iteration: Usage,
+    iteration: Counts,
     iteration_type: IterationType,
     /// A tool call began.
     tool: bool,
@@ -146,6 +160,10 @@ enum Kind {
     Stop,
     Whole,
     Error,
+    /// A result of a batch with a message.
+    Succeeded,
+    /// One without: the request failed, was cancelled or expired.
+    Unanswered,
     Other,
 }
 
@@ -175,12 +193,15 @@ impl JsonSink for Anthropic {
             Field::Id => keep_first(&mut event.id, value),
             Field::Model => keep_first(&mut event.model, value),
             Field::StopReason => event.stop_reason |= text_of(value).is_some(),
-            Field::Count(number) => {
-                let group = if event.in_start { &mut event.start } else { &mut event.top };
-                if let Some(group) = group {
-                    *group.slot(number) = count(value).or(*group.slot(number));
-                }
+            Field::Result => {
+                event.kind = Some(match text_of(value) {
+                    Some("succeeded") => Kind::Succeeded,
+                    _ => Kind::Unanswered,
+                });
             }
+            Field::Count(Place::Start, number) => event.start.set(number, value),
+            Field::Count(Place::Top, number) => event.top.set(number, value),
+            Field::Count(Place::Iteration, number) => event.iteration.set(number, value),
             Field::IterationType => {
                 event.iteration_type = match text_of(value) {
                     Some("message") => IterationType::Message,
@@ -188,39 +209,16 @@ impl JsonSink for Anthropic {
                     _ => IterationType::Other,
                 };
             }
-            Field::IterationCount(number) => {
-                let count = count(value).unwrap_or(0);
-                match number {
-                    Number::Input => event.iteration.input = count,
-                    Number::CacheWrite => event.iteration.cache_write = count,
-                    Number::CacheRead => event.iteration.cache_read = count,
-                    Number::Output => event.iteration.output = count,
-                    Number::Thinking => event.iteration.reasoning = count,
-                }
-            }
-            Field::Start
-            | Field::Top
-            | Field::Iterations
-            | Field::Iteration
-            | Field::Tool
-            | Field::Output => {}
+            Field::Iterations | Field::Iteration | Field::Tool | Field::Output => {}
         }
     }
 
     fn open(&mut self, field: Field) {
         let event = &mut self.event;
         match field {
-            Field::Start => {
-                event.in_start = true;
-                event.start = Some(Group::default());
-            }
-            Field::Top => {
-                event.in_start = false;
-                event.top = Some(Group::default());
-            }
             Field::Iterations => event.iterations = Some(Iterations::default()),
             Field::Iteration => {
-                event.iteration = Usage::default();
+                event.iteration = Counts::default();
                 event.iteration_type = IterationType::Other;
             }
             _ => {}
@@ -230,7 +228,7 @@ impl JsonSink for Anthropic {
     fn close(&mut self, field: Field) {
         let event = &mut self.event;
         if let (Field::Iteration, Some(iterations)) = (field, &mut event.iterations) {
-            let entry = with_total(event.iteration);
+            let entry = event.iteration.additive().unwrap_or_default();
             iterations.all = iterations.all + entry;
             iterations.fallback |= event.iteration_type == IterationType::Fallback;
             if event.iteration_type == IterationType::Message {
@@ -249,6 +247,7 @@ impl JsonSink for Anthropic {
     fn document(&mut self) {
         let event = std::mem::take(&mut self.event);
         match event.kind {
+            Some(Kind::Succeeded | Kind::Unanswered) => return self.result(event),
             Some(Kind::Start) => self.start(&event),
             Some(Kind::Stop) => self.stopped = true,
             Some(Kind::Error) => self.failed = true,
@@ -266,15 +265,11 @@ impl JsonSink for Anthropic {
         }
         let message = &mut self.message;
         message.stop_reason |= event.stop_reason;
-        if let Some(start) = &event.start {
-            message.merge(start);
-        }
-        if let Some(top) = &event.top {
-            message.merge(top);
-            message.stated |= top.output.is_some();
-            // Absent iterations say nothing about those an earlier event had.
-            message.iterations = event.iterations.or(message.iterations);
-        }
+        message.merge(&event.start);
+        message.merge(&event.top);
+        message.stated |= event.top.output.is_some();
+        // Absent iterations say nothing about those an earlier event had.
+        message.iterations = event.iterations.or(message.iterations);
     }
 
     fn all_documents(&mut self) {}
@@ -297,15 +292,17 @@ impl Reading for Anthropic {
     fn conclude(&mut self, ending: Ending) -> Outcome {
         let message = &self.message;
         let ended = self.stopped || message.stop_reason || (ending.complete && !self.failed);
-        let exact = message.usage.is_some()
-            && match ending.events {
-                true => message.stated && ended,
-                false => message.whole && message.stated && ending.complete,
-            };
+        let exact = match ending.events {
+            _ if self.batch.seen => ending.complete && !self.batch.unstated,
+            true => message.usage.is_some() && message.stated && ended,
+            false => message.usage.is_some() && message.whole && message.stated && ending.complete,
+        };
         let live = (!exact && ending.events).then(|| tokens_of(self.live));
+        let last = message.processed(live).or(self.batch.seen.then(Usage::default));
+        let less = message.billed().is_some() || self.banked_billed != self.banked;
         Outcome {
-            usage: message.processed(live).map(|usage| self.banked + usage),
-            billed: message.billed().map(|usage| self.banked + usage),
+            usage: last.map(|usage| self.banked + usage),
+            billed: message.billed().or(last).filter(|_| less).map(|usage| self.banked_billed + usage),
             exact,
             finished: match ending.events {
                 true => self.stopped || self.failed,
@@ -326,19 +323,45 @@ impl Anthropic {
             && old != new
         {
             let live = (!self.message.stated).then(|| tokens_of(self.live));
-            self.banked = self.banked + self.message.processed(live).unwrap_or_default();
-            self.message = Message::default();
+            self.bank(live);
             self.live = 0;
             self.stopped = false;
             self.spliced = true;
         }
         self.message.id = event.id.clone().or(self.message.id.take());
     }
+
+    /// A line of a batch's results.
+    fn result(&mut self, event: Event) {
+        self.batch.seen = true;
+        let again = event.id.is_some() && event.id == self.batch.last_id;
+        if event.kind != Some(Kind::Succeeded) || again {
+            return;
+        }
+        self.message.merge(&event.top);
+        self.message.iterations = event.iterations;
+        self.batch.unstated |= event.top.output.is_none();
+        self.bank(None);
+        self.id = self.id.take().or_else(|| event.id.clone());
+        self.model = self.model.take().or(event.model);
+        self.batch.last_id = event.id;
+    }
+
+    /// Puts the message to the earlier ones.
+    fn bank(&mut self, live: Option<u64>) {
+        let message = std::mem::take(&mut self.message);
+        let processed = message.processed(live).unwrap_or_default();
+        self.banked_billed = self.banked_billed + message.billed().unwrap_or(processed);
+        self.banked = self.banked + processed;
+    }
 }
 
 impl Message {
     /// Takes the numbers of a later usage object.
-    fn merge(&mut self, new: &Group) {
+    fn merge(&mut self, new: &Counts) {
+        if new.additive().is_none() {
+            return;
+        }
         let old = self.usage.get_or_insert_default();
         // Relays send zeros where they know nothing: a group of nothing but zeros never replaces a real one.
         if [new.input, new.cache_write, new.cache_read].into_iter().flatten().any(|count| count > 0) {
@@ -351,7 +374,7 @@ impl Message {
             old.cache_read = old.cache_read.or(new.cache_read);
         }
         old.output = new.output.or(old.output);
-        old.thinking = new.thinking.or(old.thinking);
+        old.reasoning = new.reasoning.or(old.reasoning);
     }
 
     /// Every token processed. `live` is the output counted from the text, when the stated one is not final.
@@ -381,27 +404,7 @@ impl Message {
     }
 
     fn top(&self) -> Option<Usage> {
-        let usage = self.usage.as_ref()?;
-        Some(with_total(Usage {
-            input: usage.input.unwrap_or(0),
-            output: usage.output.unwrap_or(0),
-            cache_read: usage.cache_read.unwrap_or(0),
-            cache_write: usage.cache_write.unwrap_or(0),
-            reasoning: usage.thinking.unwrap_or(0),
-            total: 0,
-        }))
-    }
-}
-
-impl Group {
-    fn slot(&mut self, number: Number) -> &mut Option<u64> {
-        match number {
-            Number::Input => &mut self.input,
-            Number::CacheWrite => &mut self.cache_write,
-            Number::CacheRead => &mut self.cache_read,
-            Number::Output => &mut self.output,
-            Number::Thinking => &mut self.thinking,
-        }
+        self.usage.as_ref()?.additive()
     }
 }
 

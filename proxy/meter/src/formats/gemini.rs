@@ -6,7 +6,8 @@
 //! because chunks follow the first finish reason; on a body that broke off the largest numbers count, since snapshots
 //! may fall again.
 
-use super::{Ending, Outcome, Reading, count, keep_first, sum, text_of, tokens_of};
+use super::counts::{Counts, Number, usage_at};
+use super::{Ending, Outcome, Reading, keep_first, sum, text_of, tokens_of};
 use crate::scan::json::{JsonSink, Selector, Take, Value};
 use hudson_schema::Usage;
 use std::sync::LazyLock;
@@ -19,19 +20,19 @@ pub(super) enum Field {
     Reason,
     Error,
     Output,
-    Usage,
     Count(Number),
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Number {
-    Prompt,
-    Candidates,
-    Thoughts,
-    ToolPrompt,
-    Cached,
-    Total,
-}
+const NAMES: &[(&str, Number)] = &[
+    ("promptTokenCount", Number::Input),
+    ("candidatesTokenCount", Number::Output),
+    // The Live API's name for the same.
+    ("responseTokenCount", Number::Output),
+    ("thoughtsTokenCount", Number::Reasoning),
+    ("toolUsePromptTokenCount", Number::ToolUse),
+    ("cachedContentTokenCount", Number::CacheRead),
+    ("totalTokenCount", Number::Total),
+];
 
 macro_rules! response_at {
     ($prefix:literal) => {
@@ -44,47 +45,21 @@ macro_rules! response_at {
             (concat!($prefix, "candidates.*.content.parts.*.text"), Field::Output, Take::Size),
             (concat!($prefix, "candidates.*.content.parts.*.functionCall"), Field::Output, Take::Size),
             (concat!($prefix, "candidates.*.content.parts.*.executableCode"), Field::Output, Take::Size),
-            (concat!($prefix, "usageMetadata"), Field::Usage, Take::Value),
-            (concat!($prefix, "usageMetadata.promptTokenCount"), Field::Count(Number::Prompt), Take::Value),
-            (
-                concat!($prefix, "usageMetadata.candidatesTokenCount"),
-                Field::Count(Number::Candidates),
-                Take::Value,
-            ),
-            // The Live API's name for the same.
-            (
-                concat!($prefix, "usageMetadata.responseTokenCount"),
-                Field::Count(Number::Candidates),
-                Take::Value,
-            ),
-            (
-                concat!($prefix, "usageMetadata.thoughtsTokenCount"),
-                Field::Count(Number::Thoughts),
-                Take::Value,
-            ),
-            (
-                concat!($prefix, "usageMetadata.toolUsePromptTokenCount"),
-                Field::Count(Number::ToolPrompt),
-                Take::Value,
-            ),
-            (
-                concat!($prefix, "usageMetadata.cachedContentTokenCount"),
-                Field::Count(Number::Cached),
-                Take::Value,
-            ),
-            (concat!($prefix, "usageMetadata.totalTokenCount"), Field::Count(Number::Total), Take::Value),
         ]
     };
 }
 
-static SELECTOR: LazyLock<Selector<Field>> =
+static SELECTOR: LazyLock<Selector<Field>> = LazyLock::new(|| {
     // Code Assist (cloudcode-pa.googleapis.com) wraps each chunk in `response`.
-    LazyLock::new(|| Selector::new(response_at!("").into_iter().chain(response_at!("response."))));
+    let plain = response_at!("").into_iter().chain(response_at!("response."));
+    let usage = ["usageMetadata", "response.usageMetadata"].map(|place| usage_at(place, NAMES, Field::Count));
+    Selector::new(plain.chain(usage.into_iter().flatten()))
+});
 
 #[derive(Debug, Default)]
 pub(super) struct Gemini {
     last: Option<Usage>,
-    most: Usage,
+    most: Option<Usage>,
     model: Option<String>,
     id: Option<String>,
     event: Event,
@@ -99,13 +74,7 @@ pub(super) struct Gemini {
 struct Event {
     reason: bool,
     error: bool,
-    has_usage: bool,
-    prompt: u64,
-    candidates: u64,
-    thoughts: u64,
-    tool_prompt: u64,
-    cached: u64,
-    total: u64,
+    counts: Counts,
 }
 
 impl JsonSink for Gemini {
@@ -117,27 +86,13 @@ impl JsonSink for Gemini {
             Field::Id => keep_first(&mut self.id, value),
             Field::Model => keep_first(&mut self.model, value),
             Field::Reason => event.reason |= text_of(value).is_some(),
-            Field::Count(number) => {
-                let slot = match number {
-                    Number::Prompt => &mut event.prompt,
-                    Number::Candidates => &mut event.candidates,
-                    Number::Thoughts => &mut event.thoughts,
-                    Number::ToolPrompt => &mut event.tool_prompt,
-                    Number::Cached => &mut event.cached,
-                    Number::Total => &mut event.total,
-                };
-                *slot = count(value).unwrap_or(*slot);
-            }
-            Field::Error | Field::Usage | Field::Output => {}
+            Field::Count(number) => event.counts.set(number, value),
+            Field::Error | Field::Output => {}
         }
     }
 
     fn open(&mut self, field: Field) {
-        match field {
-            Field::Usage => self.event.has_usage = true,
-            Field::Error => self.event.error = true,
-            _ => {}
-        }
+        self.event.error |= matches!(field, Field::Error);
     }
 
     fn close(&mut self, _field: Field) {}
@@ -150,11 +105,10 @@ impl JsonSink for Gemini {
         let event = std::mem::take(&mut self.event);
         self.reason |= event.reason;
         self.failed |= event.error;
-        let usage = event.usage();
         // A snapshot without numbers (`{"trafficType": …}`) is none.
-        if event.has_usage && usage.total > 0 {
+        if let Some(usage) = event.counts.with_thoughts_beside().filter(|usage| usage.total > 0) {
             self.last = Some(usage);
-            self.most = largest(self.most, usage);
+            self.most = Some(self.most.map_or(usage, |most| largest(most, usage)));
         }
     }
 
@@ -173,7 +127,7 @@ impl Reading for Gemini {
     }
 
     fn live_output(&self) -> u64 {
-        self.most.output.max(tokens_of(self.live))
+        self.most.map_or(0, |most| most.output).max(tokens_of(self.live))
     }
 
     fn conclude(&mut self, ending: Ending) -> Outcome {
@@ -181,10 +135,9 @@ impl Reading for Gemini {
         let exact = self.last.is_some() && ending.complete && ended;
         let usage = match exact {
             true => self.last,
-            false => self.last.map(|_| {
+            false => self.most.map(|most| {
                 let output = self.live_output();
-                let total = self.most.total.max(sum(&[self.most.input, output]));
-                Usage { output, total, ..self.most }
+                Usage { output, total: most.total.max(sum(&[most.input, output])), ..most }
             }),
         };
         Outcome {
@@ -196,20 +149,6 @@ impl Reading for Gemini {
             response_id: self.id.take(),
             stream: ending.events || self.array,
             fault: None,
-        }
-    }
-}
-
-impl Event {
-    fn usage(&self) -> Usage {
-        let output = sum(&[self.candidates, self.thoughts]);
-        Usage {
-            input: self.prompt,
-            output,
-            cache_read: self.cached,
-            cache_write: 0,
-            reasoning: self.thoughts,
-            total: self.total.max(sum(&[self.prompt, output, self.tool_prompt])),
         }
     }
 }

@@ -6,7 +6,8 @@
 //! the largest of what is stated and what adds up, because two providers leave tokens out of the parts (xAI's reasoning,
 //! Mistral's audio).
 
-use super::{Ending, Outcome, Reading, TOOL_CALL, count, keep_first, sum, text_of, tokens_of};
+use super::counts::{Counts, Number, usage_at};
+use super::{Ending, Outcome, Reading, TOOL_CALL, keep_first, sum, text_of, tokens_of, with_output};
 use crate::scan::json::{JsonSink, Selector, Take, Value};
 use hudson_schema::Usage;
 use std::sync::LazyLock;
@@ -21,11 +22,10 @@ pub(super) enum Field {
     Tool,
     /// A piece of generated text.
     Output,
-    Usage(Place),
-    Count(Number),
+    Count(Place, Number),
 }
 
-/// Where a usage object stands; a later variant is only used when no earlier one has numbers.
+/// Where a usage object stands; a later one is only used when no earlier one has numbers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place {
     Top,
@@ -35,52 +35,22 @@ pub(super) enum Place {
     Choice,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Number {
-    Prompt,
-    Completion,
-    Total,
-    Cached,
-    CachedFlat,
-    CacheWrite,
-    Reasoning,
-    ReasoningFlat,
-}
-
-/// The members of a usage object.
-macro_rules! usage_at {
-    ($prefix:literal, $place:expr) => {
-        [
-            ($prefix, Field::Usage($place), Take::Value),
-            (concat!($prefix, ".prompt_tokens"), Field::Count(Number::Prompt), Take::Value),
-            (concat!($prefix, ".completion_tokens"), Field::Count(Number::Completion), Take::Value),
-            // The names of the newer OpenAI formats, which some compatible servers use here too.
-            (concat!($prefix, ".input_tokens"), Field::Count(Number::Prompt), Take::Value),
-            (concat!($prefix, ".output_tokens"), Field::Count(Number::Completion), Take::Value),
-            (concat!($prefix, ".total_tokens"), Field::Count(Number::Total), Take::Value),
-            (
-                concat!($prefix, ".prompt_tokens_details.cached_tokens"),
-                Field::Count(Number::Cached),
-                Take::Value,
-            ),
-            (
-                concat!($prefix, ".prompt_tokens_details.cache_write_tokens"),
-                Field::Count(Number::CacheWrite),
-                Take::Value,
-            ),
-            // Hugging Face and Together; DeepSeek; Venice.
-            (concat!($prefix, ".cached_tokens"), Field::Count(Number::CachedFlat), Take::Value),
-            (concat!($prefix, ".prompt_cache_hit_tokens"), Field::Count(Number::CachedFlat), Take::Value),
-            (concat!($prefix, ".cache_read_input_tokens"), Field::Count(Number::CachedFlat), Take::Value),
-            (
-                concat!($prefix, ".completion_tokens_details.reasoning_tokens"),
-                Field::Count(Number::Reasoning),
-                Take::Value,
-            ),
-            (concat!($prefix, ".reasoning_tokens"), Field::Count(Number::ReasoningFlat), Take::Value),
-        ]
-    };
-}
+const NAMES: &[(&str, Number)] = &[
+    ("prompt_tokens", Number::Input),
+    ("completion_tokens", Number::Output),
+    // The names of the newer OpenAI formats, which some compatible servers use here too.
+    ("input_tokens", Number::Input),
+    ("output_tokens", Number::Output),
+    ("total_tokens", Number::Total),
+    ("prompt_tokens_details.cached_tokens", Number::CacheRead),
+    ("prompt_tokens_details.cache_write_tokens", Number::CacheWrite),
+    // Hugging Face and Together; DeepSeek; Venice.
+    ("cached_tokens", Number::CacheRead),
+    ("prompt_cache_hit_tokens", Number::CacheRead),
+    ("cache_read_input_tokens", Number::CacheRead),
+    ("completion_tokens_details.reasoning_tokens", Number::Reasoning),
+    ("reasoning_tokens", Number::Reasoning),
+];
 
 static SELECTOR: LazyLock<Selector<Field>> = LazyLock::new(|| {
     let plain = [
@@ -98,11 +68,8 @@ static SELECTOR: LazyLock<Selector<Field>> = LazyLock::new(|| {
         ("choices.*.delta.tool_calls.*.function", Field::Output, Take::Size),
         ("choices.*.delta.tool_calls.*.custom", Field::Output, Take::Size),
     ];
-    let usage = [
-        usage_at!("usage", Place::Top),
-        usage_at!("x_groq.usage", Place::Groq),
-        usage_at!("choices.*.usage", Place::Choice),
-    ];
+    let places = [("usage", Place::Top), ("x_groq.usage", Place::Groq), ("choices.*.usage", Place::Choice)];
+    let usage = places.map(|(path, place)| usage_at(path, NAMES, |number| Field::Count(place, number)));
     Selector::new(plain.into_iter().chain(usage.into_iter().flatten()))
 });
 
@@ -125,23 +92,9 @@ struct Event {
     finish_reason: bool,
     error: bool,
     /// The objects by their [`Place`].
-    top: Numbers,
-    groq: Numbers,
-    choice: Numbers,
-    place: Option<Place>,
-}
-
-/// One usage object.
-#[derive(Clone, Copy, Debug, Default)]
-struct Numbers {
-    prompt: Option<u64>,
-    completion: Option<u64>,
-    total: Option<u64>,
-    cached: Option<u64>,
-    cached_flat: Option<u64>,
-    cache_write: Option<u64>,
-    reasoning: Option<u64>,
-    reasoning_flat: Option<u64>,
+    top: Counts,
+    groq: Counts,
+    choice: Counts,
 }
 
 impl JsonSink for OpenaiChat {
@@ -153,21 +106,16 @@ impl JsonSink for OpenaiChat {
             Field::Model => keep_first(&mut self.model, value),
             Field::FinishReason => self.event.finish_reason |= text_of(value).is_some(),
             Field::Error => self.event.error |= text_of(value).is_some(),
-            Field::Count(number) => {
-                let slot = self.event.numbers().slot(number);
-                *slot = count(value).or(*slot);
-            }
+            Field::Count(Place::Top, number) => self.event.top.set(number, value),
+            Field::Count(Place::Groq, number) => self.event.groq.set(number, value),
+            Field::Count(Place::Choice, number) => self.event.choice.set(number, value),
             Field::Tool if text_of(value).is_some() => self.live = self.live.saturating_add(TOOL_CALL),
-            Field::Usage(_) | Field::Tool | Field::Output => {}
+            Field::Tool | Field::Output => {}
         }
     }
 
     fn open(&mut self, field: Field) {
-        match field {
-            Field::Usage(place) => self.event.place = Some(place),
-            Field::Error => self.event.error = true,
-            _ => {}
-        }
+        self.event.error |= matches!(field, Field::Error);
     }
 
     fn close(&mut self, _field: Field) {}
@@ -180,7 +128,7 @@ impl JsonSink for OpenaiChat {
         let event = std::mem::take(&mut self.event);
         self.finish_reason |= event.finish_reason;
         self.failed |= event.error;
-        let found = [event.top, event.groq, event.choice].iter().find_map(Numbers::usage);
+        let found = [event.top, event.groq, event.choice].iter().find_map(usage);
         let Some(found) = found else { return };
         if found.total > 0 || self.usage.is_none() {
             self.usage = Some(found);
@@ -218,11 +166,7 @@ impl Reading for OpenaiChat {
         let usage = self.usage.map(|usage| match exact {
             true => usage,
             // Numbers from the middle of a stream: the text since then may be more.
-            false => {
-                let output = usage.output.max(live);
-                let more = output - usage.output;
-                Usage { output, total: usage.total.saturating_add(more), ..usage }
-            }
+            false => with_output(usage, live),
         });
         Outcome {
             usage,
@@ -237,50 +181,15 @@ impl Reading for OpenaiChat {
     }
 }
 
-impl Event {
-    fn numbers(&mut self) -> &mut Numbers {
-        match self.place {
-            Some(Place::Groq) => &mut self.groq,
-            Some(Place::Choice) => &mut self.choice,
-            _ => &mut self.top,
-        }
-    }
-}
-
-impl Numbers {
-    fn slot(&mut self, number: Number) -> &mut Option<u64> {
-        match number {
-            Number::Prompt => &mut self.prompt,
-            Number::Completion => &mut self.completion,
-            Number::Total => &mut self.total,
-            Number::Cached => &mut self.cached,
-            Number::CachedFlat => &mut self.cached_flat,
-            Number::CacheWrite => &mut self.cache_write,
-            Number::Reasoning => &mut self.reasoning,
-            Number::ReasoningFlat => &mut self.reasoning_flat,
-        }
-    }
-
-    /// The usage these numbers state, if they state any.
-    fn usage(&self) -> Option<Usage> {
-        self.prompt.or(self.completion).or(self.total)?;
-        let input = self.prompt.unwrap_or(0);
-        let reasoning = self.reasoning.or(self.reasoning_flat).unwrap_or(0);
-        let mut output = self.completion.unwrap_or(0);
-        let stated = self.total.unwrap_or(0);
-        // xAI counts reasoning beside the completion and inside the total.
-        if reasoning > 0 && stated > sum(&[input, output]) && stated == sum(&[input, output, reasoning]) {
-            output = output.saturating_add(reasoning);
-        }
-        Some(Usage {
-            input,
-            output,
-            cache_read: self.cached.or(self.cached_flat).unwrap_or(0),
-            cache_write: self.cache_write.unwrap_or(0),
-            reasoning,
-            total: stated.max(sum(&[input, output])),
-        })
-    }
+/// The usage that an object states. xAI counts reasoning beside the completion and inside the total.
+fn usage(counts: &Counts) -> Option<Usage> {
+    let usage = counts.inclusive()?;
+    let beside = sum(&[usage.input, usage.output, usage.reasoning]);
+    let output = match counts.stated() == beside {
+        true => usage.output.saturating_add(usage.reasoning),
+        false => usage.output,
+    };
+    Some(Usage { output, ..usage })
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ struct Events<R: Reading> {
     reading: R,
     /// The first bytes of the event's data.
     mark: Vec<u8>,
+    /// An event had data.
+    any: bool,
     fault: Option<&'static str>,
 }
 
@@ -44,6 +46,7 @@ impl<R: Reading> TextExtractor<R> {
             json: JsonScanner::new(R::selector(), false),
             reading: R::default(),
             mark: Vec::new(),
+            any: false,
             fault,
         };
         let framing = if fault.is_some() { Framing::Other } else { Framing::Undecided };
@@ -89,7 +92,13 @@ impl<R: Reading> Extractor for TextExtractor<R> {
         let events = &mut self.events;
         let mut complete = complete;
         match self.framing {
-            Framing::Sse => self.sse.finish(events),
+            Framing::Sse => {
+                self.sse.finish(events);
+                if !events.any {
+                    // Text begins like an event and is none.
+                    events.fault = Some("the body is neither JSON nor SSE");
+                }
+            }
             Framing::Json => {
                 events.json.finish(&mut events.reading);
                 complete &= !events.json.is_open();
@@ -110,6 +119,7 @@ impl<R: Reading> SseSink for Events<R> {
     fn data(&mut self, bytes: &[u8]) {
         let room = MAX_MARK.saturating_sub(self.mark.len());
         self.mark.extend(bytes.iter().take(room));
+        self.any = true;
         self.json.feed(bytes, &mut self.reading);
     }
 

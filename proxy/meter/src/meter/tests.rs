@@ -125,7 +125,7 @@ proptest! {
             2 => prop::collection::vec(any::<u8>(), 0..12),
         ], 0..8),
         size in 1usize..30,
-        which in 0usize..4,
+        which in 0..Format::ALL.len(),
         encoding in prop::sample::select(vec![None, None, Some("gzip"), Some("br"), Some("zstd"), Some("deflate")]),
     ) {
         let body = body.concat();

@@ -169,3 +169,34 @@ fn usage_elsewhere_means_nothing() {
     let body = r#"{"type":"message","content":[{"usage":{"input_tokens":9,"output_tokens":9}}],"trace":{"usage":{"output_tokens":9}}}"#;
     assert_eq!(meter(body, End::Complete).usage, None);
 }
+
+fn result(id: &str, usage: &str) -> String {
+    format!(
+        r#"{{"custom_id":"x-{id}","result":{{"type":"succeeded","message":{{"id":"{id}","type":"message","model":"claude","content":[{{"type":"text","usage":{{"input_tokens":9}}}}],"usage":{usage}}}}}}}"#
+    ) + "\n"
+}
+
+#[test]
+fn the_results_of_a_batch_are_added_up() {
+    let one = result("msg_1", r#"{"input_tokens":10,"cache_read_input_tokens":5,"output_tokens":3}"#);
+    let compacted = result(
+        "msg_2",
+        r#"{"input_tokens":1,"output_tokens":1,"iterations":[{"type":"message","input_tokens":20,"output_tokens":2},{"type":"compaction","input_tokens":1,"output_tokens":1}]}"#,
+    );
+    let errored = "{\"custom_id\":\"e\",\"result\":{\"type\":\"errored\",\"error\":{\"type\":\"error\"}}}\n";
+    let expired = "{\"custom_id\":\"f\",\"result\":{\"type\":\"expired\"}}\n";
+    let body = [&one, &one, errored, &compacted, expired].concat();
+    let report = meter(&body, End::Complete);
+    assert!(report.exact && report.finished && report.fault.is_none());
+    assert_eq!(numbers(&report), (31, 0, 5, 6, 42));
+    assert_eq!((report.response_id.as_deref(), report.model.as_deref()), (Some("msg_1"), Some("claude")));
+
+    // A file that was cut is not the whole batch, nor is one with a message that states nothing.
+    for (body, end) in [(&body[..body.len() - 3], End::Complete), (&body, End::Interrupted)] {
+        let report = meter(body, end);
+        assert!(!report.exact && numbers(&report).4 == 42);
+    }
+    assert!(!meter(&(one + &result("msg_3", "null")), End::Complete).exact);
+    let nothing = meter(expired, End::Complete);
+    assert!(nothing.exact && nothing.usage == Some(Usage::default()), "what expired costs nothing");
+}

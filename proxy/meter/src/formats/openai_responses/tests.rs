@@ -76,3 +76,48 @@ fn websocket_messages_are_events_without_an_envelope() {
     assert!(report.exact && report.finished);
     assert_eq!((report.usage.unwrap().total, report.response_id.as_deref()), (99, Some("resp_1")));
 }
+
+#[test]
+fn messages_of_a_web_socket_are_documents_in_a_row() {
+    let message = |kind: &str, id: &str, usage: &str| {
+        format!(
+            r#"{{"type":"{kind}","response":{{"id":"{id}","model":"gpt","status":"x","usage":{usage}}}}}"#
+        )
+    };
+    let created = message("response.created", "r1", "null");
+    let limits = r#"{"type":"codex.rate_limits","usage":{"input_tokens":1000000},"plan_type":"pro"}"#;
+    let turn = format!("{created}{limits}{}", message("response.completed", "r1", USAGE));
+    let report = meter(&turn, End::Interrupted);
+    assert!(report.exact && report.stream && report.usage.unwrap().total == 99);
+    // A second turn in the same body is added; one that is not over makes it not exact.
+    let second = turn.replace("r1", "r2");
+    let report = meter(&(turn.clone() + &second), End::Interrupted);
+    assert!(report.exact && report.usage.unwrap().total == 198);
+    let open =
+        turn + &created.replace("r1", "r2") + r#"{"type":"response.output_text.delta","delta":"abcdef"}"#;
+    let report = meter(&open, End::Interrupted);
+    assert!(!report.exact && !report.finished && report.usage.unwrap().total == 101);
+    let refused = r#"{"type":"error","status":429,"error":{"code":"x"},"headers":{}}"#;
+    let report = meter(&(created + refused), End::Complete);
+    assert!(report.finished && !report.exact && report.usage.is_none());
+}
+
+#[test]
+fn a_batch_is_final_when_its_status_is() {
+    for (status, exact) in [
+        ("completed", true),
+        ("failed", true),
+        ("expired", true),
+        ("cancelled", true),
+        ("in_progress", false),
+        ("finalizing", false),
+        ("cancelling", false),
+    ] {
+        let body = format!(
+            r#"{{"id":"batch_1","object":"batch","errors":null,"status":"{status}","model":"gpt","request_counts":{{"total":1}},"usage":{USAGE}}}"#
+        );
+        let report = meter(&body, End::Complete);
+        assert_eq!((report.exact, report.usage.unwrap().total), (exact, 99), "{status}");
+        assert_eq!(report.response_id.as_deref(), Some("batch_1"));
+    }
+}
