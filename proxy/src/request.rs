@@ -3,6 +3,7 @@
 //!
 //! Invariant: what is checked is what is sent: the target is read once, normalised, and rebuilt from that reading.
 
+mod admission;
 mod block;
 mod credential;
 mod echo;
@@ -26,7 +27,7 @@ use crate::tunnel::TunnelGuard;
 use crate::upstream::UpstreamClient;
 use crate::websocket::Offer;
 pub(crate) use block::{block, until_blocked};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hudson_meter::Endpoint;
 use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme};
 use hudson_schema::{Format, Refusal, RefusalCode};
@@ -75,10 +76,12 @@ pub(crate) fn named(scheme: Scheme, Authority { host, port }: &Authority) -> Str
 pub(crate) async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> Response<Body> {
     let method = request.method().clone();
     let uri = request.uri().clone();
+    // A GET that opens a WebSocket is what a POST to its path is.
+    let called = if request.headers().contains_key(header::UPGRADE) { Method::POST } else { method.clone() };
     match pass(&origin, request).await {
         Ok(response) => response,
         Err(refusal) => {
-            let format = format_of(&origin, &method, &uri);
+            let format = format_of(&origin, &called, &uri);
             let response = respond(&refusal, format);
             report_at(&origin, &method, &uri, response.status(), &refusal);
             response
@@ -93,7 +96,7 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
     let target = target::read(origin, &request)?;
     let policy = origin.run.policy();
     let Judged { route, offer, endpoint } = judged(origin, &policy, &target, request.headers())?;
-    if !matches!(endpoint, Endpoint::Metered { .. }) {
+    if offer.is_some() || !matches!(endpoint, Endpoint::Metered { .. }) {
         // A metered request asks in the transaction of its hold.
         block(&origin.shared, &origin.run).await?;
     }
@@ -101,12 +104,17 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
     let dialled = first_route(&policy.routes, origin.scheme, host, *port);
     let credentials = credential::read(origin, route, dialled).await?;
     let outcome = match endpoint {
-        Endpoint::Metered { provider, format } => {
+        endpoint if let Some(offer) = offer => {
+            let metered = match endpoint {
+                Endpoint::Metered { provider, format } => Some(upgrade::Metered { provider, format }),
+                _ => None,
+            };
+            let policy = policy.clone();
             // Boxed, as what follows: the largest of them decides how large every request is.
-            Box::pin(metered::exchange(origin, route, &target, credentials, provider, format, request)).await
+            Box::pin(upgrade::exchange(origin, policy, &target, credentials, offer, metered, request)).await
         }
-        _ if let Some(offer) = offer => {
-            Box::pin(upgrade::exchange(origin, policy.clone(), &target, credentials, offer, request)).await
+        Endpoint::Metered { provider, format } => {
+            Box::pin(metered::exchange(origin, route, &target, credentials, provider, format, request)).await
         }
         Endpoint::Retrieval { provider, format } => {
             Box::pin(retrieval::exchange(origin, &target, credentials, provider, format, request)).await

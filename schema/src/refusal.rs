@@ -107,6 +107,12 @@ impl Refusal {
     pub fn stream_event(&self, format: Format) -> Option<Vec<u8>> {
         shape::stream_event(self, format)
     }
+
+    /// The refusal as a text message on a WebSocket of this format, in the lane `stream_id` where there is one; `None`
+    /// where the format has no WebSocket.
+    pub fn message(&self, format: Format, stream_id: Option<&str>) -> Option<String> {
+        shape::message(self, self.code.status(Some(format)), format, stream_id)
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +156,21 @@ mod tests {
             let plain: serde_json::Value = serde_json::from_str(&refusal.response(None).body).unwrap();
             assert_eq!(plain["error"]["code"], code.name());
         }
+    }
+
+    #[test]
+    fn a_message_on_a_websocket_says_which_answer_it_stands_for() {
+        let refusal = Refusal::new(RefusalCode::BudgetExhausted, "spent");
+        let message = refusal.message(Format::OpenaiResponses, Some("lane")).unwrap();
+        let message: serde_json::Value = serde_json::from_str(&message).unwrap();
+        assert_eq!(message["type"], "error");
+        assert_eq!(message["status"], 400);
+        assert_eq!(message["error"]["code"], "budget_exhausted");
+        assert!(message["error"]["message"].as_str().unwrap().starts_with("spent"));
+        assert_eq!(message["stream_id"], "lane");
+        let without = refusal.message(Format::OpenaiResponses, None).unwrap();
+        assert!(!without.contains("stream_id"));
+        assert_eq!(refusal.message(Format::Anthropic, None), None);
     }
 
     #[test]

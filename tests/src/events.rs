@@ -31,7 +31,9 @@ impl Refusal {
     /// Was it a call that a provider would have billed?
     pub fn is_metered_call(&self) -> bool {
         let path = self.path.split('?').next().unwrap_or_default();
-        self.method == "POST" && METERED.iter().any(|metered| path.ends_with(metered))
+        // A WebSocket is opened with GET, and retrieval has an id behind the path.
+        let called = self.method == "POST" || (self.method == "GET" && path.ends_with("/responses"));
+        called && METERED.iter().any(|metered| path.ends_with(metered))
     }
 }
 

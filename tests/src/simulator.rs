@@ -16,6 +16,7 @@ mod router;
 mod script;
 mod server;
 mod side;
+mod socket;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

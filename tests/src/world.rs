@@ -168,9 +168,15 @@ impl World {
     /// The one billed call that arrived at the provider.
     #[track_caller]
     pub fn only_call(&self) -> Entry {
-        let calls = self.simulator.journal().metered_calls();
-        assert_eq!(calls.len(), 1, "one billed call was expected at the provider: {calls:#?}");
-        calls.into_iter().next().expect("there is one")
+        self.last_call_of(1)
+    }
+
+    /// The last of so many billed calls that arrived at the provider.
+    #[track_caller]
+    pub fn last_call_of(&self, calls: usize) -> Entry {
+        let arrived = self.simulator.journal().metered_calls();
+        assert_eq!(arrived.len(), calls, "so many billed calls were expected at the provider: {arrived:#?}");
+        arrived.into_iter().last().expect("there is one")
     }
 
     /// Ends the test unless the ledger has exactly the provider's numbers, row by row.

@@ -9,9 +9,7 @@
 )]
 
 use base64::Engine;
-use hudson_meter::{
-    End, Meter, Report, RequestHead, ResponseHead, decode_body, request,
-};
+use hudson_meter::{End, Meter, Report, RequestHead, ResponseHead, decode_body, request};
 use hudson_schema::Format;
 use serde_json::Value;
 use std::collections::BTreeMap;

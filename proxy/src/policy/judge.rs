@@ -6,7 +6,7 @@ use crate::websocket::Offer;
 use http::{HeaderMap, Method, StatusCode, header};
 use hudson_meter::{Catalogue, Endpoint};
 use hudson_schema::config::{Authority, MeterSetting, Route, Routes, Scheme, Unmetered};
-use hudson_schema::{Refusal, RefusalCode};
+use hudson_schema::{Format, Refusal, RefusalCode};
 
 /// A request's head, its path normalised.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +135,12 @@ pub fn credentials(route: &Route, asked: &Asked<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether a WebSocket of this format at this path carries model calls that can be admitted one by one. Compaction is a
+/// request of its own.
+fn is_conversation(format: Format, path: &str) -> bool {
+    format == Format::OpenaiResponses && !path.trim_end_matches('/').ends_with("/compact")
+}
+
 /// What the request is to the meter: the route's word, else the catalogue's.
 pub fn endpoint(catalogue: &Catalogue, route: &Route, asked: &Asked<'_>) -> Result<Endpoint, Refusal> {
     let host = asked.authority.host.to_string();
@@ -151,9 +157,9 @@ pub fn endpoint(catalogue: &Catalogue, route: &Route, asked: &Asked<'_>) -> Resu
         }
     };
     if let Endpoint::Metered { format, .. } = &endpoint {
-        if upgrades(asked) {
+        if upgrades(asked) && !is_conversation(*format, asked.path) {
             return Err(no_upgrade(
-                "A WebSocket to a metered endpoint is not relayed; use plain HTTP requests.",
+                "A WebSocket to this endpoint cannot be metered; use plain HTTP requests.",
             ));
         }
         let mask = asked.headers.keys().find(|name| hudson_meter::masks_usage(*format, name.as_str()));

@@ -9,7 +9,7 @@ use http::StatusCode;
 use hudson_meter::Report;
 use hudson_schema::budget::Weights;
 use hudson_schema::ledger::{AskedLimit, Hold, Settlement};
-use hudson_schema::{Provider, Quality, Usage};
+use hudson_schema::{Provider, Quality, Refusal, RefusalCode, Usage};
 use std::sync::Arc;
 
 /// A hold and what is needed to settle it.
@@ -46,9 +46,18 @@ impl Settler {
         Self { origin, placed: Some(placed) }
     }
 
-    /// Output tokens that were granted.
-    pub(super) fn granted(&self) -> u64 {
-        self.placed.as_ref().map_or(0, |placed| placed.hold.output)
+    /// Reports that the response is ended at this live count; the refusal to end it with.
+    pub(super) fn cut(&self, counted: u64) -> Refusal {
+        let granted = self.placed.as_ref().map_or(0, |placed| placed.hold.output);
+        let Origin { shared, run, authority, .. } = &*self.origin;
+        let (run, host) = (run.id.clone(), authority.host.to_string());
+        shared.events.emit(Event::StreamCut { run, host, granted, counted });
+        Refusal::new(
+            RefusalCode::BudgetExhausted,
+            format!(
+                "The token budget is spent: this response passed the {granted} output tokens that were left for it."
+            ),
+        )
     }
 
     /// Gives the hold back: provably nothing was sent.

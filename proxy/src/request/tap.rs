@@ -11,7 +11,6 @@ use super::settle::Settler;
 use super::{Origin, head};
 use crate::body::BodyError;
 use crate::connect::stopping;
-use crate::event::Event;
 use crate::shared::Tasks;
 use boundary::Boundary;
 use bytes::Bytes;
@@ -19,7 +18,7 @@ use http::{HeaderMap, StatusCode, response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hudson_meter::{End, Meter, Report, ResponseHead, StreamDecoder, UsageChunkStripper, header_usage};
-use hudson_schema::{Format, Refusal, RefusalCode};
+use hudson_schema::{Format, Refusal};
 use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -56,11 +55,11 @@ impl Account {
         }
     }
 
-    /// Output tokens that were granted; a read has no hold that could be cut.
-    fn granted(&self) -> u64 {
+    /// The refusal with which a stream ends that has passed what was granted; a read has nothing that could be cut.
+    fn cut(&self, counted: u64) -> Option<Refusal> {
         match self {
-            Self::Hold(settler) => settler.granted(),
-            Self::Read(_) => u64::MAX,
+            Self::Hold(settler) => Some(settler.cut(counted)),
+            Self::Read(_) => None,
         }
     }
 
@@ -312,20 +311,7 @@ impl Open {
         if counted <= at {
             return None;
         }
-        let granted = self.account.granted();
-        let origin = self.account.origin();
-        origin.shared.events.emit(Event::StreamCut {
-            run: origin.run.id.clone(),
-            host: origin.authority.host.to_string(),
-            granted,
-            counted,
-        });
-        Some(Refusal::new(
-            RefusalCode::BudgetExhausted,
-            format!(
-                "The token budget is spent: this response passed the {granted} output tokens that were left for it."
-            ),
-        ))
+        self.account.cut(counted)
     }
 }
 

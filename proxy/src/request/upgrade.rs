@@ -4,19 +4,26 @@
 //! Invariant: no 101 is given that the upstream did not give, for what the client offered and without extensions; what
 //! is open is judged again whenever a request would be judged differently, and ended when it would be refused.
 
+mod asking;
+mod gate;
 mod lane;
+mod meaning;
+mod metering;
 mod relay;
+mod turns;
 
-use super::credential::Credentials;
+use super::credential::{Credentials, Payload};
 use super::echo::RedactHeaders;
 use super::{Origin, Place, Target, first_route, forward, head, judged, until_blocked};
 use crate::body::{self, Body};
 use crate::event::Event;
 use crate::run::RunPolicy;
+use crate::shared::Shared;
 use crate::tasks::Whose;
 use crate::tls::Wire;
 use crate::tunnel::TunnelGuard;
-use crate::websocket::{self, Offer};
+use crate::websocket::{self, DEFAULT_MESSAGE, Handing, Offer, Passage, Sender};
+use asking::Asking;
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hudson_dlp::Redactor;
@@ -24,17 +31,23 @@ use hudson_schema::config::{Authority, Credential, IpNetwork, LogLevel, Upstream
 use hudson_schema::{Refusal, RefusalCode, RunId};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use lane::Lane;
+use metering::Metering;
 use relay::{Cause, Order, Relayed};
 use secrecy::SecretString;
 use std::sync::Arc;
+pub(super) use turns::Metered;
+use turns::Turns;
 
-/// Sends the opening handshake on and, when the upstream accepts it, relays in a task of its own.
+/// Sends the opening handshake on and, when the upstream accepts it, relays in a task of its own; where it is `metered`,
+/// with each of its model calls admitted and settled by itself.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
     policy: Arc<RunPolicy>,
     target: &Target,
     credentials: Credentials,
     offer: Offer,
+    metered: Option<Metered>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     if request.version() != Version::HTTP_11 || !request.body().is_end_stream() {
@@ -51,6 +64,7 @@ pub(super) async fn exchange(
     headers.remove(header::CONTENT_LENGTH);
     let mut outbound = forward::build(origin, target, &credentials, headers, body::empty())?;
     offer.put_on(outbound.headers_mut());
+    credentials.sign(&mut outbound, Payload::Bytes(&[]))?;
     let mut response = forward::send(origin, outbound, Wire::Http1).await.map_err(|unsent| unsent.refusal)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return forward::respond(origin, &credentials, response);
@@ -64,6 +78,8 @@ pub(super) async fn exchange(
         origin: origin.clone(),
         policy,
         target: target.clone(),
+        turns: metered
+            .map(|metered| Turns::new(origin.clone(), target.clone(), parts.headers.clone(), metered)),
         asked: parts.headers,
         values: credentials.values(),
     };
@@ -112,6 +128,8 @@ struct Opened {
     target: Target,
     /// The headers of the request, by which it is judged again.
     asked: HeaderMap,
+    /// Its model calls, where it is metered.
+    turns: Option<Arc<Turns>>,
     /// What must not come back.
     values: Vec<SecretString>,
 }
@@ -131,8 +149,25 @@ impl Opened {
             let (run, host, path) = self.names();
             origin.shared.events.emit(Event::WebsocketOpened { run, host, path });
         }
-        let idle = origin.shared.limits.idle;
-        let relayed = relay::relay(client, upstream, values.clone(), idle, self.ordered()).await;
+        let passages = |sent, received| {
+            let up = Passage::new(Sender::Client, DEFAULT_MESSAGE, sent);
+            (up, Passage::without(values.clone(), DEFAULT_MESSAGE, received))
+        };
+        let shared = &origin.shared;
+        let relayed = match &self.turns {
+            None => {
+                let (up, down) = passages(Handing::Streamed, Handing::Streamed);
+                let lanes = (Lane::new(up, gate::Open), Lane::new(down, gate::Open));
+                relay::relay(client, upstream, lanes, self.ordered(), shared).await
+            }
+            Some(turns) => {
+                let bound = shared.limits.body_bytes;
+                let (up, down) = passages(Handing::Held { bound }, Handing::Read);
+                let up = Lane::new(up, Asking::new(turns.clone()));
+                let down = Lane::new(down, Metering::new(turns.clone()));
+                relay::relay(client, upstream, (up, down), self.ordered(), shared).await
+            }
+        };
         self.report(&relayed, logged);
     }
 
@@ -165,14 +200,35 @@ impl Opened {
 
     /// Waits until it has to end, whatever its two sides want.
     async fn ordered(&self) -> Order {
-        let Origin { shared, run, token, .. } = &*self.origin;
+        let Origin { run, token, .. } = &*self.origin;
         tokio::select! {
             biased;
-            () = shared.shutdown.cancelled() => Order::going_away("Hudson is shutting down."),
+            order = self.shutting_down() => order,
             () = run.token.cancelled() => Order::going_away("The run has ended."),
             () = token.cancelled() => Order::cut_off("This tunnel was ended."),
-            refusal = until_blocked(shared, run) => Order::cut_off(&refusal.message),
+            refusal = self.until_blocked() => Order::cut_off(&refusal.message),
             refusal = self.until_refused() => Order::cut_off(&refusal.message),
+        }
+    }
+
+    /// Waits for a shutdown, and then for the response that is under way, as long as that is waited for.
+    async fn shutting_down(&self) -> Order {
+        let Shared { shutdown, abort, .. } = &*self.origin.shared;
+        shutdown.cancelled().await;
+        if let Some(turns) = &self.turns {
+            tokio::select! {
+                () = turns.none() => {}
+                () = abort.cancelled() => {}
+            }
+        }
+        Order::going_away("Hudson is shutting down.")
+    }
+
+    /// Waits for a block. A metered one stays open: each of its calls asks for itself, and is told why it is refused.
+    async fn until_blocked(&self) -> Refusal {
+        match self.turns {
+            None => until_blocked(&self.origin.shared, &self.origin.run).await,
+            Some(_) => std::future::pending().await,
         }
     }
 

@@ -48,6 +48,11 @@ impl Collector {
         self.payload.extend_from_slice(bytes.get(..room).unwrap_or_default());
     }
 
+    /// What was kept of the message under way; from here on the rest is kept.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.payload)
+    }
+
     pub(super) fn end(&mut self, kind: MessageKind) -> Message {
         Message { kind, payload: std::mem::take(&mut self.payload), length: std::mem::take(&mut self.length) }
     }

@@ -227,6 +227,11 @@ impl Parser {
         }
     }
 
+    /// How long the message under way is, as far as its headers have told; 0 between messages.
+    pub fn announced(&self) -> u64 {
+        self.message.map_or(0, |message| message.length)
+    }
+
     fn fail<T>(&mut self, violation: Violation) -> Result<T, Violation> {
         self.state = State::Failed(violation);
         Err(violation)

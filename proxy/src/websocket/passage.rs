@@ -24,6 +24,9 @@ pub enum Handing {
         /// How much of each is kept, in bytes; of a longer one, the beginning.
         bound: usize,
     },
+    /// Frames stream, and of each message every stretch is there to be read before it goes on, in
+    /// [`Passage::piece`]; what is handed out at its end is the stretch that nobody has read.
+    Read,
     /// Each message is held back whole until it is admitted.
     Held {
         /// The longest message, in bytes; a longer one is a violation (1009).
@@ -55,6 +58,8 @@ pub struct Passage {
     /// The key under which a held message began, and goes on.
     key: Option<[u8; 4]>,
     held: Option<MessageKind>,
+    /// Whether anything of a message went out whose end did not.
+    begun: bool,
     out: Vec<u8>,
     counts: Counts,
     closed: bool,
@@ -67,6 +72,7 @@ impl Passage {
         let (limit, collector) = match handing {
             Handing::Streamed => (limit, None),
             Handing::Seen { bound } => (limit, Some(Collector::new(bound))),
+            Handing::Read => (limit, Some(Collector::new(usize::MAX))),
             Handing::Held { bound } => (limit.min(bound as u64), Some(Collector::new(bound))),
         };
         Self {
@@ -80,6 +86,7 @@ impl Passage {
             streaming: false,
             key: None,
             held: None,
+            begun: false,
             out: Vec::new(),
             counts: Counts::default(),
             closed: false,
@@ -158,6 +165,31 @@ impl Passage {
         FrameHead::write(opcode, self.key, payload, &mut self.out);
     }
 
+    /// Drops the held message.
+    pub fn dismiss(&mut self) {
+        self.held = None;
+    }
+
+    /// The stretch of the message under way that came since this was last asked ([`Handing::Read`]).
+    pub fn piece(&mut self) -> Vec<u8> {
+        self.collector.as_mut().map(Collector::take).unwrap_or_default()
+    }
+
+    /// How long the message under way is at least, in bytes, as its headers told so far.
+    pub fn announced(&self) -> u64 {
+        self.parser.announced()
+    }
+
+    /// Puts a text message of our own behind what may go on, to a client. Only between two messages.
+    pub fn say(&mut self, text: &[u8]) {
+        FrameHead::write(Opcode::Text, None, text, &mut self.out);
+    }
+
+    /// Whether what went out ends where a message ends, so that another message may follow.
+    pub fn is_between_messages(&self) -> bool {
+        !self.begun && self.is_between_frames()
+    }
+
     /// What may go on and has not been taken yet.
     pub fn out(&self) -> &[u8] {
         &self.out
@@ -192,6 +224,7 @@ impl Passage {
     fn end_message(&mut self, kind: MessageKind) -> Result<Option<Message>, Violation> {
         self.pass()?;
         self.streaming = false;
+        self.begun = false;
         if let Some(redaction) = &mut self.redaction {
             redaction.end(&mut self.out);
         }
@@ -205,6 +238,7 @@ impl Passage {
     /// Lets the current frame go on, as far as it was read.
     fn pass(&mut self) -> Result<(), Violation> {
         let (control, held) = (self.opcode.is_control(), matches!(self.handing, Handing::Held { .. }));
+        self.begun |= !control && !held;
         match &mut self.redaction {
             // It goes on when it is admitted.
             _ if held && !control => {}

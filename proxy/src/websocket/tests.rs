@@ -242,6 +242,31 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_piece_by_piece_is_there_before_it_goes_on(
+        messages in prop::collection::vec(sent(), 0..5), cuts in prop::collection::vec(any::<usize>(), 0..6),
+    ) {
+        let wire = traffic(&messages, None);
+        let mut passage = Passage::new(Sender::Server, DEFAULT_MESSAGE, Handing::Read);
+        let (mut read, mut whole, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        for piece in at(&wire, &cuts) {
+            let mut input = &piece[..];
+            loop {
+                let message = passage.feed(&mut input).unwrap();
+                read.extend(message.as_ref().map_or_else(|| passage.piece(), |message| message.payload.clone()));
+                out.extend_from_slice(passage.out());
+                passage.clear_out();
+                let Some(message) = message else { break };
+                prop_assert_eq!(message.length, read.len() as u64);
+                prop_assert!(passage.is_between_messages());
+                whole.push(std::mem::take(&mut read));
+            }
+        }
+        prop_assert_eq!(out, wire);
+        let wanted: Vec<Vec<u8>> = messages.into_iter().map(|sent| sent.payload).collect();
+        prop_assert_eq!(whole, wanted);
+    }
+
+    #[test]
     fn tungstenite_reads_the_same_messages(messages in prop::collection::vec(sent(), 0..5), client: bool) {
         let (sender, key, role) = match client {
             true => (Sender::Client, Some(KEY), Role::Server),
@@ -413,6 +438,41 @@ fn a_long_frame_streams_and_a_short_one_waits_for_its_end() {
     assert_eq!((passage.out(), passage.is_between_frames()), (&long[..20], false));
     passage.feed(&mut &long[20..]).unwrap();
     assert!(passage.is_between_frames());
+}
+
+#[test]
+fn a_message_of_ours_has_its_place_between_two_messages_and_not_inside_one() {
+    let mut passage = Passage::new(Sender::Server, DEFAULT_MESSAGE, Handing::Read);
+    let feed = |passage: &mut Passage, bytes: &[u8]| {
+        passage.feed(&mut &*bytes).unwrap();
+        passage.clear_out();
+        passage.is_between_messages()
+    };
+    let whole = frame(true, Opcode::Text, None, b"whole");
+    assert!(feed(&mut passage, &whole[..4]), "nothing of it went out");
+    assert!(feed(&mut passage, &whole[4..]));
+    assert!(!feed(&mut passage, &frame(false, Opcode::Text, None, b"first")));
+    assert!(!feed(&mut passage, &frame(true, Opcode::Ping, None, b"?")));
+    assert!(feed(&mut passage, &frame(true, Opcode::Continuation, None, b" last")));
+    let long = frame(true, Opcode::Text, None, &[b'x'; 70_000]);
+    assert!(!feed(&mut passage, &long[..20]));
+    assert!(feed(&mut passage, &long[20..]));
+    passage.say(b"ours");
+    assert_eq!(passage.out(), frame(true, Opcode::Text, None, b"ours"));
+}
+
+#[test]
+fn a_held_message_that_is_dismissed_never_goes_on() {
+    let mut passage = Passage::new(Sender::Client, DEFAULT_MESSAGE, Handing::Held { bound: 1 << 20 });
+    let wire =
+        [frame(false, Opcode::Text, Some(KEY), b"one"), frame(true, Opcode::Continuation, Some(KEY), b"two")];
+    passage.feed(&mut &wire[0][..]).unwrap();
+    assert_eq!(passage.announced(), 3);
+    assert!(passage.feed(&mut &wire[1][..]).unwrap().is_some());
+    assert_eq!(passage.announced(), 0);
+    passage.dismiss();
+    passage.admit(b"too late");
+    assert_eq!(passage.out(), b"");
 }
 
 #[test]

@@ -97,6 +97,31 @@ pub(super) fn stream_event(refusal: &Refusal, format: Format) -> Option<Vec<u8>>
     Some(event.into_bytes())
 }
 
+/// A refusal as a text message on a WebSocket, which ends what it answers and not the connection; `None` where the
+/// format has no WebSocket. `stream_id` is the lane of the message it answers.
+///
+/// OpenAI Responses (openai-python `responses_server_event.py`, codex-rs `endpoint/responses_websocket.rs`): Codex makes
+/// of `status` the HTTP answer it stands for, and the SDKs raise on `type`.
+pub(super) fn message(
+    refusal: &Refusal,
+    status: u16,
+    format: Format,
+    stream_id: Option<&str>,
+) -> Option<String> {
+    let text = refusal.text();
+    let mut message = match format {
+        Format::OpenaiResponses => {
+            json!({"type": "error", "status": status, "error": openai_error(refusal, &text), "hudson": refusal})
+        }
+        Format::OpenaiRealtime => json!({"type": "error", "error": openai_error(refusal, &text)}),
+        _ => return None,
+    };
+    if let (Some(lane), Some(fields)) = (stream_id, message.as_object_mut()) {
+        fields.insert("stream_id".to_owned(), json!(lane));
+    }
+    Some(message.to_string())
+}
+
 /// A client's mistake, which no SDK retries.
 const BEDROCK_ERROR: &str = "AccessDeniedException";
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
@@ -27,9 +26,7 @@ pub(super) fn create(body: &Value, headers: &HeaderMap, shared: &Arc<Shared>) ->
     if body.get("stream_options").and_then(|options| options.get("include_usage")).is_some() {
         return error(400, "unknown_parameter", "Unknown parameter: 'stream_options.include_usage'.");
     }
-    let cap = body.get("max_output_tokens").and_then(Value::as_u64);
-    let prompt = prompt_of(body, &PROMPT);
-    let script = Script::write(&Ask { shared, headers, model, prompt, cap });
+    let script = script(body, headers, model, shared);
     if let Some(super::Fault::Status(status)) = script.fault {
         return error(status, "refused_on_purpose", "refused on purpose");
     }
@@ -47,10 +44,49 @@ pub(super) fn create(body: &Value, headers: &HeaderMap, shared: &Arc<Shared>) ->
             &json!({ "type": "error", "code": "server_error", "message": "The server had an error.",
                 "param": null, "sequence_number": 1000 }),
         );
-        Reply::events(&script, events.stream(), failure)
+        let frames = events.stream().iter().map(|(kind, event)| named_event(kind, event)).collect();
+        Reply::events(&script, frames, failure)
     } else {
         Reply::answer(&script, &finished)
     }
+}
+
+fn script(body: &Value, headers: &HeaderMap, model: &str, shared: &Arc<Shared>) -> Script {
+    let cap = body.get("max_output_tokens").and_then(Value::as_u64);
+    Script::write(&Ask { shared, headers, model, prompt: prompt_of(body, &PROMPT), cap })
+}
+
+/// One turn on a WebSocket: its script, and its events as messages. `generate: false` makes everything ready, and costs
+/// the input.
+pub(super) fn turn(
+    body: &Value,
+    headers: &HeaderMap,
+    shared: &Arc<Shared>,
+) -> Result<(Script, Vec<Value>), Value> {
+    let Some(model) = body.get("model").and_then(Value::as_str) else {
+        return Err(wrong(400, "missing_required_parameter", "Missing required parameter: 'model'."));
+    };
+    let mut script = script(body, headers, model, shared);
+    if let Some(super::Fault::Status(status)) = script.fault {
+        return Err(wrong(status, "refused_on_purpose", "refused on purpose"));
+    }
+    if body.get("generate") == Some(&json!(false)) {
+        script.usage.output = 0;
+        script.usage.reasoning = 0;
+        script.pieces.clear();
+    }
+    let mut messages: Vec<Value> =
+        Events::new(&script, body).stream().into_iter().map(|(_, event)| event).collect();
+    if let Some(lane) = body.get("stream_id") {
+        messages.iter_mut().for_each(|message| message["stream_id"] = lane.clone());
+    }
+    Ok((script, messages))
+}
+
+/// An error as a message on a WebSocket.
+pub(super) fn wrong(status: u16, code: &str, message: &str) -> Value {
+    let error = json!({ "type": "invalid_request_error", "code": code, "message": message, "param": null });
+    json!({ "type": "error", "status": status, "error": error })
 }
 
 /// `GET /v1/responses/{id}`: the same answer and the same usage again.
@@ -135,16 +171,17 @@ impl<'a> Events<'a> {
         self.response(status, json!([message]), told)
     }
 
-    fn stream(&self) -> Vec<Bytes> {
+    /// The events of the stream, each with its name.
+    fn stream(&self) -> Vec<(&'static str, Value)> {
         let mut sequence = 0;
-        let mut frames = Vec::new();
-        let mut say = |kind: &str, mut fields: Value| {
+        let mut events = Vec::new();
+        let mut say = |kind: &'static str, mut fields: Value| {
             let mut event = json!({ "type": kind, "sequence_number": sequence });
             if let (Some(event), Some(fields)) = (event.as_object_mut(), fields.as_object_mut()) {
                 event.append(fields);
             }
             sequence += 1;
-            frames.push(named_event(kind, &event));
+            events.push((kind, event));
         };
         let opened = self.response("in_progress", json!([]), Value::Null);
         say("response.created", json!({ "response": opened }));
@@ -168,6 +205,6 @@ impl<'a> Events<'a> {
         say("response.output_item.done", json!({ "output_index": 0, "item": finished["output"][0] }));
         let last = if self.script.capped { "response.incomplete" } else { "response.completed" };
         say(last, json!({ "response": finished }));
-        frames
+        events
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::chat::Endpoint;
 use super::delivery::{self, Body, Reply};
-use super::{Shared, anthropic, chat, gemini, git, plain, responses, side};
+use super::{Shared, anthropic, chat, gemini, git, plain, responses, side, socket};
 
 /// Larger than any request a client makes here.
 const MOST_REQUEST: usize = 256 * 1024 * 1024;
@@ -27,6 +27,9 @@ pub(super) fn host_of(parts: &http::request::Parts) -> String {
 }
 
 pub(super) async fn answer(request: Request<Incoming>, shared: &Arc<Shared>) -> Response<Body> {
+    if socket::is_asked(&request) {
+        return socket::open(request, shared);
+    }
     let (mut parts, body) = request.into_parts();
     if parts.uri.path() == "/_journal" {
         let entries = serde_json::to_vec(&shared.journal.entries()).unwrap_or_default();

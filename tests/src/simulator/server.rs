@@ -68,7 +68,10 @@ where
             .serve_connection(TokioIo::new(stream), service)
             .await?;
     } else {
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await?;
+        hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+            .await?;
     }
     Ok(())
 }

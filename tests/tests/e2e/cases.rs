@@ -54,6 +54,8 @@ pub(crate) struct Case {
     pub(crate) ending: &'static str,
     /// The most calls a client makes before it accepts that its budget is spent.
     pub(crate) most_refused: usize,
+    /// The billed calls of one answer, of which the last one is the answer.
+    pub(crate) calls: usize,
     /// A request that spends a budget of 1000 tokens.
     pub(crate) spend: &'static str,
 }
@@ -78,6 +80,7 @@ fn anthropic(client: Invocation) -> Case {
         client,
         ending: "",
         most_refused: 1,
+        calls: 1,
         spend: SPEND_ANTHROPIC,
     }
 }
@@ -111,7 +114,9 @@ pub(crate) fn claude_code() -> Case {
 }
 
 pub(crate) fn codex() -> Case {
-    Case { named: false, key: CODEX, ending: "\n", most_refused: 2, ..openai(Clients::installed().codex()) }
+    let client = Clients::installed().codex();
+    // It speaks over a WebSocket, and makes its first turn ready with one that generates nothing.
+    Case { named: false, key: CODEX, ending: "\n", most_refused: 2, calls: 2, ..openai(client) }
 }
 
 pub(crate) fn gemini() -> Case {
@@ -122,6 +127,7 @@ pub(crate) fn gemini() -> Case {
         client: Clients::installed().gemini(),
         ending: "\n",
         most_refused: 1,
+        calls: 1,
         spend: SPEND_GEMINI,
     }
 }
@@ -132,7 +138,7 @@ impl Case {
         let world = World::new();
         let outcome = world.direct(&self.client, &[(self.key.variable, self.key.value)]);
         outcome.exited(0);
-        let call = world.only_call();
+        let call = world.last_call_of(self.calls);
         assert!(self.key.arrived(&call), "the key did not arrive: {:?}", call.headers);
         self.shows(&outcome, &call);
     }
@@ -142,7 +148,7 @@ impl Case {
         let world = World::new();
         let outcome = self.launch(&world, "1m", &self.client);
         outcome.exited(0);
-        let call = world.only_call();
+        let call = world.last_call_of(self.calls);
         assert!(self.key.arrived(&call), "the real key did not arrive: {:?}", call.headers);
         self.shows(&outcome, &call);
         assert!(!outcome.everything().contains(self.key.value), "the real key was printed");

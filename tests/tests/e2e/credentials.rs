@@ -57,7 +57,7 @@ fn codex_works_with_its_login_file() {
     let token = codex_is_signed_in(&world);
     let outcome = world.launch().budget("codex=1m").run(&Clients::installed().codex());
     outcome.exited(0);
-    let call = world.only_call();
+    let call = world.last_call_of(2);
     assert_eq!((call.host.as_str(), call.path_only()), ("chatgpt.com", "/backend-api/codex/responses"));
     assert!(call.carries("authorization", &format!("Bearer {token}")), "{:?}", call.headers);
     assert!(call.carries("chatgpt-account-id", CODEX_ACCOUNT), "{:?}", call.headers);
@@ -71,7 +71,7 @@ fn codex_works_with_its_login_file_under_a_small_budget() {
     let world = World::new();
     codex_is_signed_in(&world);
     let outcome = world.launch().budget("codex=60k").run(&Clients::installed().codex());
-    let call = world.only_call();
+    let call = world.last_call_of(2);
     assert_eq!(outcome.exited(0).text(), format!("{}\n", call.text.unwrap_or_default()));
     world.ledger_equals_provider();
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hudson_tests::simulator::Options;
 use hudson_tests::{Clients, Invocation, World};
 
-use crate::cases::{ANTHROPIC, OPENAI};
+use crate::cases::{ANTHROPIC, CODEX, OPENAI};
 
 /// Far more than any budget here: a live count that errs on the safe side may let several times the grant pass.
 const ENDLESS: &str = "sim-10-300000-nocap";
@@ -80,5 +80,20 @@ fn claude_code_shows_the_reason_and_is_refused_when_it_asks_again() {
     let outcome = launch.run(&client);
     world.only_call();
     assert!(world.refused_calls().len() <= 2, "{:#?}", world.refused_calls());
+    outcome.shows("budget").exited(77);
+}
+
+/// Codex is told over its WebSocket, and shows it; it does not ask again.
+#[test]
+fn codex_shows_the_reason_and_does_not_ask_again() {
+    let world = slow();
+    // Of a model it does not know it thinks that it searches the web, which a hard budget refuses.
+    let client = Clients::installed().codex().arg("-m").arg(ENDLESS).arg("-c").arg("web_search=disabled");
+    let launch = world.launch().budget("codex=40k").env(CODEX.variable, CODEX.value);
+    let outcome = launch.run(&client);
+    // The first of them makes ready, and generates nothing.
+    let call = world.last_call_of(2);
+    assert!(!call.complete, "the provider could write to the end");
+    assert!(world.refused_calls().len() <= 1, "{:#?}", world.refused_calls());
     outcome.shows("budget").exited(77);
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::panic)]
 
 mod ending;
+mod metered;
 mod opening;
 mod passing;
 mod server;

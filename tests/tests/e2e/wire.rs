@@ -130,13 +130,3 @@ fn a_client_that_asks_for_the_usage_chunk_gets_it() {
     let outcome = launch.run(&post("https://api.openai.com/v1/chat/completions", body));
     assert_eq!(outcome.exited(0).text(), String::from_utf8_lossy(&world.only_call().sent));
 }
-
-#[test]
-fn the_websocket_upgrade_is_answered_426() {
-    let world = World::new();
-    let script = "curl -sS --http1.1 -o /dev/null -w '%{http_code}' https://api.openai.com/v1/responses \
-                  -H 'connection: upgrade' -H 'upgrade: websocket' -H 'sec-websocket-version: 13' \
-                  -H 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=='";
-    let launch = world.launch().provider("codex").env(OPENAI.variable, OPENAI.value);
-    assert_eq!(launch.run(&Invocation::shell(script)).exited(0).text(), "426");
-}

@@ -2,8 +2,9 @@
 //! read makes the other wait.
 //!
 //! Invariant: everything a future here has done is kept in the lane, so that dropping the future at any point and
-//! running the lane again loses and repeats nothing.
+//! running the lane again loses and repeats nothing; what the gate has not let through is not written.
 
+use super::gate::{Gate, Stop};
 use crate::websocket::{Passage, Violation};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -13,22 +14,32 @@ use tokio::time::Instant;
 const READ: usize = 16 * 1024;
 
 /// One direction.
-pub(super) struct Lane {
+pub(super) struct Lane<G> {
     pub(super) passage: Passage,
-    buffer: Box<[u8]>,
-    /// What of the buffer has not been passed.
-    unread: std::ops::Range<usize>,
+    pub(super) gate: G,
+    input: Input,
     /// How much of what may go on was written.
     written: usize,
     /// Whether what was written ends where a frame ends.
     between_frames: bool,
     violation: Option<Violation>,
+    /// How the gate ends it.
+    stop: Option<Stop>,
     /// Whether the direction has ended.
     pub(super) over: bool,
-    /// Whether the sender's connection has.
+    /// When a byte was last written.
+    written_at: Instant,
+}
+
+/// What comes from the sender.
+struct Input {
+    buffer: Box<[u8]>,
+    /// What of the buffer has not been passed.
+    unread: std::ops::Range<usize>,
+    /// Whether the sender's connection has ended.
     gone: bool,
-    /// When a byte last came or went.
-    pub(super) active: Instant,
+    /// When a byte last came.
+    came: Instant,
 }
 
 /// How a direction ended.
@@ -44,20 +55,24 @@ pub(super) enum LaneEnd {
     Gone,
     /// With something that must not pass. What came before it was passed on.
     Violated(Violation),
+    /// By its gate.
+    Stopped(Stop),
 }
 
-impl Lane {
-    pub(super) fn new(passage: Passage) -> Self {
+impl<G: Gate> Lane<G> {
+    pub(super) fn new(passage: Passage, gate: G) -> Self {
+        let now = Instant::now();
+        let buffer = vec![0; READ].into_boxed_slice();
         Self {
             passage,
-            buffer: vec![0; READ].into_boxed_slice(),
-            unread: 0..0,
+            gate,
+            input: Input { buffer, unread: 0..0, gone: false, came: now },
             written: 0,
             between_frames: true,
             violation: None,
+            stop: None,
             over: false,
-            gone: false,
-            active: Instant::now(),
+            written_at: now,
         }
     }
 
@@ -72,10 +87,11 @@ impl Lane {
             self.over = true;
             return end;
         }
-        if self.gone {
+        // What somebody waits for must not be read away.
+        if self.input.gone || self.gate.is_awaited() {
             std::future::pending::<()>().await;
         }
-        while self.read(from).await {}
+        while self.input.read(from).await {}
         LaneEnd::Gone
     }
 
@@ -85,8 +101,14 @@ impl Lane {
         to: &mut (impl AsyncWrite + Unpin),
     ) -> LaneEnd {
         loop {
+            if self.stop.is_none() {
+                self.stop = self.gate.ready(&mut self.passage).await;
+            }
             if self.write(to).await.is_err() {
                 return LaneEnd::ReceiverLost;
+            }
+            if let Some(stop) = self.stop.take() {
+                return LaneEnd::Stopped(stop);
             }
             if let Some(violation) = self.violation {
                 return LaneEnd::Violated(violation);
@@ -94,11 +116,23 @@ impl Lane {
             if self.passage.is_closed() {
                 return LaneEnd::Closed;
             }
-            if self.unread.is_empty() && !self.read(from).await {
-                return LaneEnd::SenderLost;
+            if self.input.unread.is_empty() {
+                let more = tokio::select! {
+                    biased;
+                    () = self.gate.wakes(&self.passage) => continue,
+                    more = self.input.read(from) => more,
+                };
+                if !more {
+                    return LaneEnd::SenderLost;
+                }
             }
             self.pass();
         }
+    }
+
+    /// When a byte last came or went.
+    pub(super) fn active(&self) -> Instant {
+        self.input.came.max(self.written_at)
     }
 
     /// Whether a Close frame of ours may follow what was written to the receiver.
@@ -106,10 +140,15 @@ impl Lane {
         self.between_frames && !self.passage.is_closed()
     }
 
+    /// Whether what was written ends where a frame ends.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.between_frames
+    }
+
     /// Reads until the sender closes, or is gone; nothing of it goes on.
     pub(super) async fn drain(&mut self, from: &mut (impl AsyncRead + Unpin)) {
         while self.violation.is_none() && !self.passage.is_closed() {
-            if self.unread.is_empty() && !self.read(from).await {
+            if self.input.unread.is_empty() && !self.input.read(from).await {
                 return;
             }
             self.pass();
@@ -117,29 +156,29 @@ impl Lane {
         }
     }
 
-    async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> bool {
-        match from.read(&mut self.buffer).await {
-            Ok(0) | Err(_) => {
-                self.gone = true;
-                false
+    /// Reads on for the gate alone, until it awaits nothing more.
+    pub(super) async fn read_out(&mut self, from: &mut (impl AsyncRead + Unpin)) {
+        while self.gate.is_awaited() && self.violation.is_none() && !self.passage.is_closed() {
+            self.passage.clear_out();
+            if self.gate.ready(&mut self.passage).await.is_some() {
+                return;
             }
-            Ok(length) => {
-                self.unread = 0..length;
-                self.active = Instant::now();
-                true
+            if self.input.unread.is_empty() && !self.input.read(from).await {
+                return;
             }
+            self.pass();
         }
+        self.passage.clear_out();
     }
 
     fn pass(&mut self) {
-        let mut input = self.buffer.get(self.unread.clone()).unwrap_or_default();
+        let clean = self.between_frames && self.passage.is_between_messages();
+        let mut input = self.input.buffer.get(self.input.unread.clone()).unwrap_or_default();
         match self.passage.feed(&mut input) {
-            Ok(None) => {}
-            // No route judges messages: what comes whole goes on as it came.
-            Ok(Some(message)) => self.passage.admit(&message.payload),
+            Ok(message) => self.gate.take(&mut self.passage, message, clean),
             Err(violation) => self.violation = Some(violation),
         }
-        self.unread.start = self.unread.end - input.len();
+        self.input.unread.start = self.input.unread.end - input.len();
     }
 
     async fn write(&mut self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
@@ -150,14 +189,31 @@ impl Lane {
             }
             self.written += length;
             self.between_frames = false;
-            self.active = Instant::now();
+            self.written_at = Instant::now();
         }
         if self.written > 0 {
             to.flush().await?;
             self.passage.clear_out();
             self.written = 0;
-            self.between_frames = self.passage.is_between_frames();
+            // Before a stop stands a whole message of ours, or nothing.
+            self.between_frames = self.stop.is_some() || self.passage.is_between_frames();
         }
         Ok(())
+    }
+}
+
+impl Input {
+    async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> bool {
+        match from.read(&mut self.buffer).await {
+            Ok(0) | Err(_) => {
+                self.gone = true;
+                false
+            }
+            Ok(length) => {
+                self.unread = 0..length;
+                self.came = Instant::now();
+                true
+            }
+        }
     }
 }

@@ -137,8 +137,8 @@ fn a_metered_host_is_reached_by_no_websocket_that_nobody_meters() {
     let stage = raw::routes("routes:\n  - host: api.openai.com\n").start();
     let agent = stage.agent();
     let ask = |path| raw::ask(&mut agent.tls("api.openai.com"), &offer(path, "api.openai.com", ""));
-    // On 426 Codex goes on with POST.
-    ask("/v1/responses").refused(426, "protocol_not_allowed");
+    // On 426 clients go on with POST.
+    ask("/v1/responses/compact").refused(426, "protocol_not_allowed");
     ask("/v1/chat/completions").refused(426, "protocol_not_allowed");
     // Read with GET it would be free; what is said over a WebSocket is not.
     ask("/v1/realtime?model=gpt-realtime").refused(426, "protocol_not_allowed");
