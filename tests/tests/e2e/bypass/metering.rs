@@ -55,10 +55,10 @@ fn a_body_that_is_no_json_is_refused() {
 #[test]
 fn an_endpoint_that_cannot_be_metered_is_refused() {
     let stage = budgeted();
-    for path in ["/v1/messages/batches", "/v1/complete", "/v2/messages", "/V1/messages", "/v1/new-thing"] {
+    for path in ["/v1/complete", "/v2/messages", "/V1/messages", "/v1/new-thing"] {
         anthropic(&stage, path, "{}").refused(403, "unmetered_endpoint");
     }
-    for path in ["/v1/batches", "/v1/fine_tuning/jobs", "/v1/realtime/calls", "/v1/threads/t/runs"] {
+    for path in ["/v1/fine_tuning/jobs", "/v1/realtime/calls", "/v1/threads/t/runs"] {
         openai(&stage, path, "{}").refused(403, "unmetered_endpoint");
     }
     assert_eq!(stage.arrived(), 0);
@@ -93,6 +93,10 @@ fn background_work_is_refused_under_a_hard_budget() {
     let stage = budgeted();
     let body = r#"{"model":"m","max_output_tokens":16,"input":"x","background":true}"#;
     openai(&stage, "/v1/responses", body).refused(400, "unmetered_endpoint");
+    let batch = r#"{"requests":[{"custom_id":"a","params":{"model":"m","max_tokens":9,"messages":[]}}]}"#;
+    anthropic(&stage, "/v1/messages/batches", batch).refused(403, "unmetered_endpoint");
+    let batch = r#"{"input_file_id":"file-1","endpoint":"/v1/responses","completion_window":"24h"}"#;
+    openai(&stage, "/v1/batches", batch).refused(400, "unmetered_endpoint");
     assert_eq!(stage.arrived(), 0);
 }
 
