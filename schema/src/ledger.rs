@@ -4,10 +4,12 @@
 //! released only when the request provably was not sent; a crossing is journalled once per limit and window, in the
 //! transaction that found it. Names are resource first, verb last.
 
+pub mod audit;
 mod error;
 mod record;
 pub mod sqlite;
 
+pub use audit::AuditRecord;
 pub use error::LedgerError;
 pub use record::*;
 
@@ -120,6 +122,12 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Turns the holds of owners that no longer live into `held` usage; how many there were.
     async fn holds_reap(&self, now: i64) -> Result<usize, LedgerError>;
+
+    /// Rows of the audit behind `after`, in their order, at most `most`.
+    async fn audit_list(&self, after: i64, most: usize) -> Result<Vec<AuditRecord>, LedgerError>;
+
+    /// The last row's place; 0 when there is none.
+    async fn audit_last(&self) -> Result<i64, LedgerError>;
 
     /// A counter that moves within 50 ms of any change to the ledger, by this process or another.
     fn changes(&self) -> watch::Receiver<u64>;

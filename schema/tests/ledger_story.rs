@@ -16,6 +16,7 @@ story! { sqlite, crate::ledger_support::on_sqlite:
     soft_refuses_only_past_the_limit
     a_late_settle_replaces_held_usage_once
     what_is_not_exact_never_charges_less_than_its_hold
+    the_audit_tells_every_charge_and_decision_in_a_chain
     work_that_is_read_by_its_id_is_charged_once
     work_that_is_read_while_it_goes_on_is_charged_once
     a_new_window_is_summed_from_usage
@@ -175,6 +176,68 @@ async fn what_is_not_exact_never_charges_less_than_its_hold(open: Open<'_>) {
     let done = Settlement { weights, quality: Quality::Recovered, ..settlement(&hold.id, seen, &limits) };
     ledger.usage_settle(done).await.unwrap();
     assert_eq!(balance(&*ledger, ScopeKind::Global, "", "any").await, (2 * 4200 + 1500, 0));
+}
+
+async fn the_audit_tells_every_charge_and_decision_in_a_chain(open: Open<'_>) {
+    let ledger = open();
+    ledger.run_insert(run("r1", "ci", Some("reviewer"), &["base"])).await.unwrap();
+    let limits = [limit(ScopeKind::Bottle, "ci", "claude", 1000)];
+    // Settled, held and settled late, read and then settled, held and then read, and one that crosses the limit.
+    let exact = placed(ledger.hold_place(ask("r1", 10, 20, &limits)).await.unwrap());
+    ledger.usage_settle(settlement(&exact.id, Some(usage(10, 5)), &limits)).await.unwrap();
+    ledger.usage_retrieve(retrieval("r1", "msg_1", 1, &limits)).await.unwrap();
+    ledger.usage_retrieve(retrieval("r1", "msg_2", 40, &limits)).await.unwrap();
+    let read = placed(ledger.hold_place(ask("r1", 10, 20, &limits)).await.unwrap());
+    let late = Settlement { response_id: Some("msg_2".to_owned()), ..settlement(&read.id, None, &limits) };
+    ledger.usage_settle(late).await.unwrap();
+    ledger.usage_retrieve(retrieval("r1", "msg_2", 40, &limits)).await.unwrap();
+    let crossing = placed(ledger.hold_place(ask("r1", 10, 20, &limits)).await.unwrap());
+    ledger.usage_settle(settlement(&crossing.id, Some(usage(900, 100)), &limits)).await.unwrap();
+    let planned = ledger.enforcement_list(None).await.unwrap().remove(0);
+    let (from, to) = (EnforcementState::Planned, EnforcementState::Started);
+    assert!(ledger.enforcement_advance(planned.id, from, to, "", NOW).await.unwrap());
+    assert!(!ledger.enforcement_advance(planned.id, from, to, "", NOW).await.unwrap(), "and is told once");
+    ledger.run_finish(&id("r1"), NOW + 9, Some(77)).await.unwrap();
+    ledger.run_finish(&id("r1"), NOW + 9, Some(77)).await.unwrap();
+
+    let rows = ledger.audit_list(0, usize::MAX).await.unwrap();
+    let mut chain = audit::Chain::default();
+    rows.iter().for_each(|row| chain.follow(row).unwrap());
+    assert_eq!(chain.rows(), ledger.audit_last().await.unwrap());
+    let kinds: Vec<_> = rows.iter().map(|row| row.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "run_start",
+            "usage_charge",
+            "usage_charge",
+            "usage_charge",
+            "usage_withdraw",
+            "usage_replace",
+            "usage_charge",
+            "block_place",
+            "enforcement_plan",
+            "enforcement_advance",
+            "run_finish",
+        ]
+    );
+    let mut replayed = 0;
+    for row in &rows {
+        let data: serde_json::Value = serde_json::from_str(&row.data).unwrap();
+        let number = |value: &serde_json::Value| value.as_i64().unwrap_or_default();
+        replayed += match row.kind.as_str() {
+            "usage_charge" => number(&data["charged"]),
+            "usage_replace" => number(&data["charged"]) - number(&data["before"]["charged"]),
+            "usage_withdraw" => -number(&data["charged"]),
+            _ => 0,
+        };
+        assert!(!row.data.contains("[7"), "the credential's hash is nobody's business: {row:?}");
+    }
+    let (spent, _) = balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await;
+    assert_eq!(replayed, spent.cast_signed(), "replaying the audit gives the totals");
+    assert_eq!(rows[1].bottle.as_deref(), Some("ci"));
+    let tail = ledger.audit_list(chain.rows() - 2, 1).await.unwrap();
+    assert_eq!((tail.len(), tail[0].seq), (1, chain.rows() - 1));
 }
 
 async fn work_that_is_read_by_its_id_is_charged_once(open: Open<'_>) {

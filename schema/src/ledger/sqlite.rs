@@ -3,6 +3,7 @@
 //! Invariants: one thread writes, and answers only after COMMIT; a read never waits for a write; a refused file is
 //! never written to; `busy` is never an error before five seconds of it.
 
+mod audit;
 mod blocks;
 mod changes;
 mod checkpoint;
@@ -22,6 +23,7 @@ mod totals;
 mod usage;
 mod writer;
 
+use super::audit as audit_record;
 use super::*;
 use crate::{Provider, RunId, Scope};
 use changes::Changes;
@@ -197,6 +199,14 @@ impl Ledger for SqliteLedger {
     async fn block_reconsider(&self, limits: &[AskedLimit], now: i64) -> Result<(), LedgerError> {
         let limits = limits.to_vec();
         self.write(move |connection| blocks::reconsider(connection, &limits, now)).await
+    }
+
+    async fn audit_list(&self, after: i64, most: usize) -> Result<Vec<AuditRecord>, LedgerError> {
+        self.read(move |connection| audit::list(connection, after, most)).await
+    }
+
+    async fn audit_last(&self) -> Result<i64, LedgerError> {
+        self.read(audit::last).await
     }
 
     async fn enforcement_list(&self, run: Option<&RunId>) -> Result<Vec<Enforcement>, LedgerError> {

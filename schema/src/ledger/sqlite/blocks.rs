@@ -2,6 +2,7 @@
 //! with a planned enforcement for the run that found it. It stands only against runs that its limit governs: under
 //! `precedence: nearest` a run with a budget of its own goes on whatever a wider scope has spent.
 
+use super::audit::{self, HUDSON};
 use super::fail::Fail;
 use super::rows::{limit, parsed, policy, scope, tokens};
 use super::{AskedLimit, Block, BlockBudget, enforcements, totals};
@@ -28,7 +29,7 @@ pub(super) fn standing(
     let mut standing = Vec::new();
     for row in against(connection, run)? {
         if has_lapsed(&row.block, now) || governing.iter().any(|asked| is_raised(&row.block, asked)) {
-            delete(connection, row.id)?;
+            lift(connection, &row, now)?;
         } else if stands(&row.block, governing) {
             standing.push(row);
         }
@@ -77,7 +78,7 @@ pub(super) fn reconsider(connection: &Connection, limits: &[AskedLimit], now: i6
                 || totals::spent(connection, asked)? < asked.limit.tokens;
         }
         if ended {
-            delete(connection, row.id)?;
+            lift(connection, &row, now)?;
         }
     }
     Ok(())
@@ -132,6 +133,7 @@ pub(super) fn journal(
         now,
     ])?;
     if journalled > 0 {
+        audit::append(connection, now, "block_place", HUDSON, None, &block)?;
         enforcements::plan(connection, run, &block, now)?;
     }
     Ok(journalled > 0)
@@ -186,9 +188,9 @@ fn all(connection: &Connection) -> Result<Vec<BlockRow>, Fail> {
     Ok(rows)
 }
 
-fn delete(connection: &Connection, id: i64) -> Result<(), Fail> {
-    connection.prepare_cached("DELETE FROM blocks WHERE id = ?1")?.execute([id])?;
-    Ok(())
+fn lift(connection: &Connection, row: &BlockRow, now: i64) -> Result<(), Fail> {
+    connection.prepare_cached("DELETE FROM blocks WHERE id = ?1")?.execute([row.id])?;
+    audit::append(connection, now, "block_lift", HUDSON, None, &row.block)
 }
 
 fn block(row: &Row<'_>) -> rusqlite::Result<BlockRow> {

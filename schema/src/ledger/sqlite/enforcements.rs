@@ -1,11 +1,13 @@
 //! What is done about a crossing, run by run. A row is planned once per run and crossing, and each of its steps is
 //! taken by one process only, so that a crash is resumed and nothing is done twice.
 
+use super::audit;
 use super::fail::Fail;
 use super::rows::{limit, parsed, policy, scope};
 use super::{Block, Enforcement, EnforcementState};
 use crate::RunId;
 use rusqlite::{Connection, Row, named_params, params};
+use serde_json::json;
 
 /// Plans for one run of the block's scope, once, and only while the run lives.
 pub(super) fn plan(connection: &Connection, run: &RunId, block: &Block, now: i64) -> Result<(), Fail> {
@@ -22,7 +24,7 @@ pub(super) fn plan(connection: &Connection, run: &RunId, block: &Block, now: i64
         Some(budget) => (budget.provider.as_str(), budget.window_start, limit(budget.limit)),
         None => ("", block.since, 0),
     };
-    statement.execute(named_params! {
+    let planned = statement.execute(named_params! {
         ":run": run.as_str(),
         ":scope": block.scope.kind.name(),
         ":key": block.scope.key,
@@ -33,7 +35,13 @@ pub(super) fn plan(connection: &Connection, run: &RunId, block: &Block, now: i64
         ":limit": tokens,
         ":now": now,
     })?;
-    Ok(())
+    match planned {
+        0 => Ok(()),
+        _ => {
+            let told = json!({"policy": block.policy, "scope": block.scope, "cause": block.cause});
+            audit::append_of_run(connection, now, "enforcement_plan", run, told)
+        }
+    }
 }
 
 /// See [`super::Ledger::enforcement_list`].
@@ -62,6 +70,12 @@ pub(super) fn advance(
         && !connection.prepare_cached("SELECT 1 FROM enforcements WHERE id = ?1")?.exists([id])?
     {
         return Err(Fail::Missing("enforcement", id.to_string()));
+    }
+    if advanced > 0 {
+        let mut statement = connection.prepare_cached("SELECT run_id FROM enforcements WHERE id = ?1")?;
+        let run = statement.query_row([id], |row| parsed(row, "run_id"))?;
+        let told = json!({"enforcement": id, "state": to, "detail": detail});
+        audit::append_of_run(connection, now, "enforcement_advance", &run, told)?;
     }
     Ok(advanced > 0)
 }

@@ -25,6 +25,7 @@ const APPLICATION_ID: i32 = 0x4875_646e;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_ledger.sql"),
     include_str!("../../../migrations/0002_retrieval_and_holds.sql"),
+    include_str!("../../../migrations/0003_audit.sql"),
 ];
 
 /// A connection that may write, to a file with the newest schema, in WAL mode.

@@ -42,10 +42,10 @@ pub(super) fn retrieve(connection: &Connection, retrieval: &Retrieval) -> Result
 }
 
 /// Takes back what a retrieval charged for work whose own request is charged now.
-pub(super) fn withdraw(connection: &Connection, host: &str, response_id: &str) -> Result<(), Fail> {
+pub(super) fn withdraw(connection: &Connection, host: &str, response_id: &str, now: i64) -> Result<(), Fail> {
     let mut statement = connection.prepare_cached("SELECT * FROM usage WHERE hold_id = ?1")?;
     let charge = statement.query_row(params![key(host, response_id)], Charge::read).optional()?;
-    charge.map_or(Ok(()), |charge| settle::withdraw(connection, &charge))
+    charge.map_or(Ok(()), |charge| settle::withdraw(connection, &charge, now))
 }
 
 /// The newest charge for this id on this host.

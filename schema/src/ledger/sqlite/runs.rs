@@ -1,11 +1,13 @@
 //! Runs and the scopes they are charged to. The scopes are fixed at launch: a bottle that gets another parent later
 //! does not move what its runs have used.
 
+use super::audit::{self, HUDSON, Launch};
 use super::fail::Fail;
 use super::rows::{parse, parsed, parsed_option};
 use super::{NewRun, RunRecord};
 use crate::{BottleName, RunId, Scope, ScopeKind};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
 
 /// See [`super::Ledger::run_insert`].
 pub(super) fn insert(connection: &Connection, run: &NewRun) -> Result<(), Fail> {
@@ -32,7 +34,8 @@ pub(super) fn insert(connection: &Connection, run: &NewRun) -> Result<(), Fail> 
     for (rank, scope) in (0_i64..).zip(scopes(run)) {
         statement.execute(params![run.id.as_str(), scope.kind.name(), scope.key, rank])?;
     }
-    Ok(())
+    let launch = Launch { run: &run.id, agent: run.agent.as_ref(), parents: &run.parents };
+    audit::append(connection, run.started_at, "run_start", HUDSON, Some(run.bottle.as_str()), &launch)
 }
 
 /// Every scope of a run, the most specific first. A parent's budget counts "the parent and every bottle below it", so
@@ -74,10 +77,11 @@ pub(super) fn finish(
         "UPDATE runs SET finished_at = ?2, exit_code = ?3 WHERE id = ?1 AND finished_at IS NULL",
         params![id.as_str(), finished_at, exit_code],
     )?;
-    if finished == 0 && fetch(connection, id)?.is_none() {
-        return Err(Fail::Missing("run", id.to_string()));
+    match finished {
+        0 if fetch(connection, id)?.is_none() => Err(Fail::Missing("run", id.to_string())),
+        0 => Ok(()),
+        _ => audit::append_of_run(connection, finished_at, "run_finish", id, json!({"exit_code": exit_code})),
     }
-    Ok(())
 }
 
 /// An error unless the run is there and has not ended.

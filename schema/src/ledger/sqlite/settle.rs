@@ -4,9 +4,10 @@
 use super::fail::Fail;
 use super::holds::{self, HoldRow};
 use super::rows::{amount, parsed, tokens};
-use super::{AskedLimit, Crossing, Settlement, blocks, retrieve, totals};
+use super::{AskedLimit, Crossing, Settlement, audit, blocks, retrieve, totals};
 use crate::{Provider, Quality, RunId, Usage};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use serde::Serialize;
 
 /// See [`super::Ledger::usage_settle`].
 pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> Result<Vec<Crossing>, Fail> {
@@ -15,7 +16,7 @@ pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> Result
             insert(connection, &hold, &Outcome::of(settlement, &hold))?;
             if let Some(id) = &settlement.response_id {
                 // Read again by its id while it was still under way.
-                retrieve::withdraw(connection, &hold.host, id)?;
+                retrieve::withdraw(connection, &hold.host, id, settlement.now)?;
             }
             hold.run
         }
@@ -57,14 +58,18 @@ pub(super) fn insert_held(connection: &Connection, hold: &HoldRow, now: i64) -> 
 }
 
 /// What a usage row says beyond its hold.
+#[derive(Serialize)]
 pub(super) struct Outcome<'a> {
+    #[serde(flatten)]
     pub(super) usage: Usage,
+    #[serde(skip)]
     pub(super) charged: u64,
     pub(super) quality: Quality,
     pub(super) model: Option<&'a str>,
     pub(super) response_id: Option<&'a str>,
     pub(super) status: u16,
     pub(super) stream: bool,
+    #[serde(skip)]
     pub(super) finished_at: i64,
 }
 
@@ -132,6 +137,8 @@ pub(super) fn insert(connection: &Connection, hold: &HoldRow, outcome: &Outcome<
     if inserted == 0 {
         return Err(Fail::Missing("run", hold.run.to_string()));
     }
+    let told = Told { provider: &hold.provider, host: Some(&hold.host), outcome, charged, before: None };
+    audit::append_of_run(connection, outcome.finished_at, "usage_charge", &hold.run, told)?;
     totals::add(connection, &hold.run, &hold.provider, hold.placed_at, charged)
 }
 
@@ -213,11 +220,43 @@ pub(super) fn overwrite(connection: &Connection, old: &Charge, new: &Outcome<'_>
         ":finished_at": new.finished_at,
         ":id": old.id,
     })?;
+    let before = Some(Before { charged: old.charged, quality: old.quality });
+    let told = Told { provider: &old.provider, host: None, outcome: new, charged, before };
+    audit::append_of_run(connection, new.finished_at, "usage_replace", &old.run, told)?;
     totals::add(connection, &old.run, &old.provider, old.started_at, charged - tokens(old.charged))
 }
 
 /// Takes a row back that another one says again.
-pub(super) fn withdraw(connection: &Connection, old: &Charge) -> Result<(), Fail> {
+pub(super) fn withdraw(connection: &Connection, old: &Charge, now: i64) -> Result<(), Fail> {
     connection.prepare_cached("DELETE FROM usage WHERE id = ?1")?.execute(params![old.id])?;
+    let told = Withdrawn { provider: &old.provider, charged: old.charged };
+    audit::append_of_run(connection, now, "usage_withdraw", &old.run, told)?;
     totals::add(connection, &old.run, &old.provider, old.started_at, -tokens(old.charged))
+}
+
+/// A charge, as the audit tells it.
+#[derive(Serialize)]
+struct Told<'a> {
+    provider: &'a Provider,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(flatten)]
+    outcome: &'a Outcome<'a>,
+    /// As it was kept.
+    charged: i64,
+    /// What it takes the place of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Before>,
+}
+
+#[derive(Serialize)]
+struct Before {
+    charged: u64,
+    quality: Quality,
+}
+
+#[derive(Serialize)]
+struct Withdrawn<'a> {
+    provider: &'a Provider,
+    charged: u64,
 }
