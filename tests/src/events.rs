@@ -5,13 +5,20 @@ use std::path::Path;
 use serde_json::Value;
 
 /// Paths that only a provider's billed calls have.
-const METERED: [&str; 6] = [
+const METERED: [&str; 13] = [
     "/v1/messages",
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/responses",
     "/backend-api/codex/responses",
     ":streamGenerateContent",
+    ":generateContent",
+    "/interactions",
+    "/v2/chat",
+    "/api/chat",
+    "/api/generate",
+    "/converse-stream",
+    "/invoke-with-response-stream",
 ];
 
 /// One answer that Hudson gave instead of the upstream's.

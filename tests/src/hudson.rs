@@ -36,7 +36,7 @@ fn build() -> PathBuf {
 }
 
 /// The hosts whose connections end at the simulator. Everything else would leave the machine, and must be refused.
-pub const HOSTS: [&str; 14] = [
+pub const HOSTS: [&str; 19] = [
     "api.anthropic.com",
     "platform.claude.com",
     "console.anthropic.com",
@@ -46,6 +46,11 @@ pub const HOSTS: [&str; 14] = [
     "auth.openai.com",
     "generativelanguage.googleapis.com",
     "play.googleapis.com",
+    "api.cohere.com",
+    "api.mistral.ai",
+    "api.groq.com",
+    "ollama.com",
+    "bedrock-runtime.us-east-1.amazonaws.com",
     "github.com",
     "api.github.com",
     "files.example.com",

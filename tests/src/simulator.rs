@@ -5,11 +5,15 @@
 
 mod anthropic;
 mod authority;
+mod bedrock;
 mod chat;
+mod cohere;
 mod delivery;
 mod gemini;
 mod git;
+mod interactions;
 mod journal;
+mod ollama;
 mod plain;
 mod responses;
 mod router;
@@ -28,6 +32,7 @@ use anyhow::Context;
 use tokio::net::{TcpListener, TcpSocket};
 
 pub use authority::Authority;
+pub use bedrock::AWS_KEYS;
 pub use journal::{Entry, Journal, fingerprint};
 pub use script::{Fault, Usage};
 

@@ -138,6 +138,7 @@ impl World {
             "REQUESTS_CA_BUNDLE",
             "CURL_CA_BUNDLE",
             "GIT_SSL_CAINFO",
+            "AWS_CA_BUNDLE",
             "CODEX_CA_CERTIFICATE",
         ] {
             command.env(name, ca);
@@ -209,8 +210,8 @@ struct Numbers {
 impl Numbers {
     fn told(call: &Entry) -> Self {
         let usage = call.usage.unwrap_or_default();
-        // Anthropic tells the cache beside the input, the others count it inside.
-        let apart = call.host == "api.anthropic.com";
+        // Anthropic and Bedrock tell the cache beside the input, the others count it inside.
+        let apart = call.host == "api.anthropic.com" || call.host.starts_with("bedrock-runtime.");
         Self {
             host: call.host.clone(),
             model: call.model.clone().unwrap_or_default(),

@@ -122,7 +122,7 @@ async fn verify(context: &Context, ledger: &SharedLedger, head: Option<&str>) ->
                 "{} rows follow from each other; the last one's hash is {}\n",
                 verdict.rows, verdict.head
             ),
-            Some(fault) => format!("BROKEN: {fault}; the {} rows before it are sound\n", verdict.rows),
+            Some(fault) => format!("BROKEN: {fault} ({} rows follow from each other)\n", verdict.rows),
         })?;
     }
     Ok(if verdict.sound { exit::OK } else { exit::FAILED })

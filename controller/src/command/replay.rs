@@ -1,5 +1,6 @@
 //! `hudson replay`: recorded provider streams over TLS, for demonstrations and tests. It plays every host of the
-//! recordings at once: whatever name a client asks for, it gets a certificate of a throw-away CA.
+//! recordings at once: whatever name a client asks for, it gets a certificate of a throw-away CA. Plain HTTP is answered on
+//! the same port.
 //!
 //! Invariant: bodies leave as they were recorded, byte for byte; everything that can be wrong with the recordings is
 //! found before anything listens.

@@ -1,7 +1,8 @@
 //! A refusal in the shape that each provider's SDK reads: the provider's own error body, and the error event that ends
 //! a stream. Sources: anthropic-sdk `types/shared/error_response.py`, openai-python `_exceptions.py`, google-genai
 //! `errors.py`, codex-rs `sse/responses.rs`, botocore `parsers.py` and `eventstream.py`, cohere-python
-//! `core/api_error.py`, ollama-python `_client.py`.
+//! `core/api_error.py`, ollama-python `_client.py`, mistralai `utils/eventstreaming.py`. What each of them raises is what the
+//! end-to-end suite `sdks` sees.
 
 use super::{Refusal, eventstream};
 use crate::Format;
@@ -81,6 +82,8 @@ pub(super) fn stream_event(refusal: &Refusal, format: Format) -> Option<Vec<u8>>
             )
         }
         Format::GeminiInteractions => {
+            // The SDK raises nothing in mid-stream: it hands this event on, and does not go on with another request, as
+            // it might where a body breaks off.
             let data =
                 json!({"event_type": "error", "error": {"code": "failed_precondition", "message": text}});
             format!("event: error\ndata: {data}\n\n")
@@ -89,7 +92,7 @@ pub(super) fn stream_event(refusal: &Refusal, format: Format) -> Option<Vec<u8>>
         // A message of its own, without framing: a WebSocket has its own.
         Format::OpenaiRealtime => json!({"type": "error", "error": openai_error(refusal, &text)}).to_string(),
         Format::BedrockConverse | Format::BedrockInvoke => {
-            return Some(eventstream::exception(BEDROCK_ERROR, &json!({"message": text}).to_string()));
+            return Some(eventstream::exception(BEDROCK_EVENT, &json!({"message": text}).to_string()));
         }
         // Its SDK passes over events it does not know; only a body that breaks off is an error to it.
         Format::Cohere => return None,
@@ -124,6 +127,9 @@ pub(super) fn message(
 
 /// A client's mistake, which no SDK retries.
 const BEDROCK_ERROR: &str = "AccessDeniedException";
+
+/// The same in mid-stream, where the SDKs show the message of an exception only if the stream's own shape names it.
+const BEDROCK_EVENT: &str = "validationException";
 
 /// `permission_error` is one of the types that neither the SDK nor Claude Code retries.
 fn anthropic_error(refusal: &Refusal, text: &str) -> Value {

@@ -79,7 +79,8 @@ fn full_usage(script: &Script, output: u64) -> Value {
     })
 }
 
-fn whole(script: &Script) -> Reply {
+/// A whole answer.
+pub(super) fn whole(script: &Script) -> Reply {
     let body = json!({
         "id": format!("msg_01{}", script.id),
         "type": "message",
@@ -94,9 +95,17 @@ fn whole(script: &Script) -> Reply {
 }
 
 fn streamed(script: &Script) -> Reply {
-    let mut frames = vec![named_event(
+    let frames = events(script).iter().map(|(name, data)| named_event(name, data)).collect();
+    let failure =
+        json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
+    Reply::events(script, frames, named_event("error", &failure))
+}
+
+/// The events of a stream by name.
+pub(super) fn events(script: &Script) -> Vec<(&'static str, Value)> {
+    let mut frames = vec![(
         "message_start",
-        &json!({ "type": "message_start", "message": {
+        json!({ "type": "message_start", "message": {
             "id": format!("msg_01{}", script.id),
             "type": "message",
             "role": "assistant",
@@ -115,9 +124,9 @@ fn streamed(script: &Script) -> Reply {
             json!({ "type": "text", "text": "" })
         };
         let start = json!({ "type": "content_block_start", "index": index, "content_block": empty });
-        frames.push(named_event("content_block_start", &start));
+        frames.push(("content_block_start", start));
         if index == 0 {
-            frames.push(named_event("ping", &json!({ "type": "ping" })));
+            frames.push(("ping", json!({ "type": "ping" })));
         }
         let deltas = if thinking {
             vec![
@@ -129,17 +138,14 @@ fn streamed(script: &Script) -> Reply {
         };
         for delta in deltas {
             let delta = json!({ "type": "content_block_delta", "index": index, "delta": delta });
-            frames.push(named_event("content_block_delta", &delta));
+            frames.push(("content_block_delta", delta));
         }
-        frames.push(named_event(
-            "content_block_stop",
-            &json!({ "type": "content_block_stop", "index": index }),
-        ));
+        frames.push(("content_block_stop", json!({ "type": "content_block_stop", "index": index })));
     }
     let usage = script.usage;
-    frames.push(named_event(
+    frames.push((
         "message_delta",
-        &json!({ "type": "message_delta",
+        json!({ "type": "message_delta",
             "delta": { "stop_reason": stop_reason(script), "stop_sequence": null },
             "usage": {
                 "input_tokens": usage.input,
@@ -148,8 +154,6 @@ fn streamed(script: &Script) -> Reply {
                 "output_tokens": usage.output,
             } }),
     ));
-    frames.push(named_event("message_stop", &json!({ "type": "message_stop" })));
-    let failure =
-        json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
-    Reply::events(script, frames, named_event("error", &failure))
+    frames.push(("message_stop", json!({ "type": "message_stop" })));
+    frames
 }

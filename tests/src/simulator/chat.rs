@@ -1,4 +1,5 @@
-//! OpenAI chat completions and the older completions: `POST /v1/chat/completions`, `POST /v1/completions`.
+//! OpenAI chat completions and the older completions: `POST /v1/chat/completions`, `POST /v1/completions`. Mistral and Groq
+//! answer in the same shape and tell the usage of a stream in its last chunk, asked or not.
 
 use std::sync::Arc;
 
@@ -15,6 +16,17 @@ use super::script::{Ask, Script, Usage, prompt_of};
 pub(super) enum Endpoint {
     Chat,
     Plain,
+}
+
+/// Where a stream tells its usage.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// In a chunk of its own behind the last one, when asked for.
+    Asked(bool),
+    /// Mistral: in the last chunk.
+    Last,
+    /// Groq: in the last chunk, under a name of its own.
+    Groq,
 }
 
 /// An error as OpenAI's APIs shape it.
@@ -35,6 +47,7 @@ pub(super) fn unauthorized(headers: &HeaderMap) -> Option<Reply> {
 /// Answers a completion request of either kind.
 pub(super) fn completions(
     endpoint: Endpoint,
+    host: &str,
     body: &Value,
     headers: &HeaderMap,
     shared: &Arc<Shared>,
@@ -54,7 +67,13 @@ pub(super) fn completions(
     let flag = |value: Option<&Value>| value.and_then(Value::as_bool).unwrap_or_default();
     let options = body.get("stream_options");
     if flag(body.get("stream")) {
-        streamed(endpoint, &script, flag(options.and_then(|options| options.get("include_usage"))))
+        let asked = flag(options.and_then(|options| options.get("include_usage")));
+        let told = match host {
+            "api.mistral.ai" => Told::Last,
+            "api.groq.com" => Told::Groq,
+            _ => Told::Asked(asked),
+        };
+        streamed(endpoint, &script, told)
     } else {
         whole(endpoint, &script)
     }
@@ -107,20 +126,29 @@ fn whole(endpoint: Endpoint, script: &Script) -> Reply {
     Reply::answer(script, &body)
 }
 
-fn streamed(endpoint: Endpoint, script: &Script, include_usage: bool) -> Reply {
+fn streamed(endpoint: Endpoint, script: &Script, told: Told) -> Reply {
     let chunk = |choices: Value, usage: Value| -> Bytes {
         let mut chunk = envelope(endpoint, script, true);
         chunk["choices"] = choices;
-        if include_usage {
-            chunk["usage"] = usage;
+        match (told, usage.is_object()) {
+            (Told::Asked(true), _) | (Told::Last, true) => chunk["usage"] = usage,
+            (Told::Groq, true) => chunk["x_groq"] = json!({ "id": "req_sim", "usage": usage }),
+            _ => {}
         }
         data_event(&chunk.to_string())
     };
+    let last = match told {
+        Told::Asked(_) => Value::Null,
+        Told::Last | Told::Groq => usage_json(script.usage),
+    };
+    let usage_of = |reason: &Value| if reason.is_null() { Value::Null } else { last.clone() };
     let chat = |delta: Value, reason: Value| {
-        chunk(json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": reason }]), Value::Null)
+        let usage = usage_of(&reason);
+        chunk(json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": reason }]), usage)
     };
     let plain = |text: &str, reason: Value| {
-        chunk(json!([{ "index": 0, "text": text, "logprobs": null, "finish_reason": reason }]), Value::Null)
+        let usage = usage_of(&reason);
+        chunk(json!([{ "index": 0, "text": text, "logprobs": null, "finish_reason": reason }]), usage)
     };
     let mut frames = Vec::new();
     match endpoint {
@@ -134,7 +162,7 @@ fn streamed(endpoint: Endpoint, script: &Script, include_usage: bool) -> Reply {
             frames.push(plain("", json!(finish_reason(script))));
         }
     }
-    if include_usage {
+    if told == Told::Asked(true) {
         frames.push(chunk(json!([]), usage_json(script.usage)));
     }
     frames.push(data_event("[DONE]"));

@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use super::chat::Endpoint;
 use super::delivery::{self, Body, Reply};
-use super::{Shared, anthropic, chat, gemini, git, plain, responses, side, socket};
+use super::{
+    Shared, anthropic, bedrock, chat, cohere, gemini, git, interactions, ollama, plain, responses, side,
+    socket,
+};
 
 /// Larger than any request a client makes here.
 const MOST_REQUEST: usize = 256 * 1024 * 1024;
@@ -110,13 +113,20 @@ fn model_call(host: &str, parts: &http::request::Parts, body: &[u8], shared: &Ar
     match path {
         "/v1/messages" => Some(anthropic::messages(&json(), headers, shared)),
         "/v1/messages/count_tokens" => Some(anthropic::count_tokens(&json())),
-        "/v1/chat/completions" => Some(chat::completions(Endpoint::Chat, &json(), headers, shared)),
-        "/v1/completions" => Some(chat::completions(Endpoint::Plain, &json(), headers, shared)),
+        "/v1/chat/completions" | "/openai/v1/chat/completions" => {
+            Some(chat::completions(Endpoint::Chat, host, &json(), headers, shared))
+        }
+        "/v1/completions" => Some(chat::completions(Endpoint::Plain, host, &json(), headers, shared)),
         "/v1/responses" => Some(responses::create(&json(), headers, shared)),
         "/v1/responses/input_tokens" => Some(responses::input_tokens(&json())),
         "/backend-api/codex/responses" if host == "chatgpt.com" => {
             Some(responses::create(&json(), headers, shared))
         }
+        "/v2/chat" => Some(cohere::chat(&json(), headers, shared)),
+        "/api/chat" => Some(ollama::call(ollama::Endpoint::Chat, &json(), headers, shared)),
+        "/api/generate" => Some(ollama::call(ollama::Endpoint::Generate, &json(), headers, shared)),
+        "/v1/interactions" | "/v1beta/interactions" => Some(interactions::create(&json(), headers, shared)),
+        _ if path.starts_with("/model/") => bedrock::call(parts, body, shared),
         _ => {
             let (_, call) = path.split_once("/models/")?;
             let call = call.split_once(':')?;

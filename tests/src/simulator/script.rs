@@ -2,8 +2,9 @@
 //!
 //! A model name can fix the numbers and the faults: `sim-500-200` is 500 tokens in and 200 out; further parts are
 //! `r300` (cache read), `w40` (cache written), `t50` (reasoning), `drop3`, `stall3`, `error3` (after three events)
-//! `s429` (that status) and `nocap` (the request's own cap is ignored). The header `x-sim-usage: 500,200,300,40,50` and `x-sim-fault: drop3` do the same for a
-//! model name that must stay as it is.
+//! `s429` (that status) and `nocap` (the request's own cap is ignored); a vendor may stand before it, as in
+//! `anthropic.sim-500-200`. The header `x-sim-usage: 500,200,300,40,50` and `x-sim-fault: drop3` do the same for a model name
+//! that must stay as it is.
 
 use std::sync::Arc;
 
@@ -207,7 +208,9 @@ struct Named {
 impl Named {
     fn read(ask: &Ask<'_>, options: &Options) -> Self {
         let mut named = Self { usage: options.usage, ..Self::default() };
-        if let Some(rest) = ask.model.strip_prefix("sim-") {
+        // Bedrock's models have their vendor in front.
+        let model = ask.model.rsplit('.').next().unwrap_or_default();
+        if let Some(rest) = model.strip_prefix("sim-") {
             named.read_model(rest);
         }
         let header = |name: &str| ask.headers.get(name).and_then(|value| value.to_str().ok());

@@ -120,16 +120,15 @@ pub(crate) fn codex() -> Case {
 }
 
 pub(crate) fn gemini() -> Case {
-    Case {
-        provider: "gemini",
-        named: false,
-        key: GEMINI,
-        client: Clients::installed().gemini(),
-        ending: "\n",
-        most_refused: 1,
-        calls: 1,
-        spend: SPEND_GEMINI,
-    }
+    Case { named: false, ending: "\n", ..google(Clients::installed().gemini()) }
+}
+
+fn google(client: Invocation) -> Case {
+    Case { provider: "gemini", key: GEMINI, spend: SPEND_GEMINI, ..anthropic(client) }
+}
+
+pub(crate) fn node_google(delivery: &str) -> Case {
+    google(Clients::installed().node("google_sdk.mjs", &[delivery, "sim-120-40-r30-t10"]))
 }
 
 impl Case {

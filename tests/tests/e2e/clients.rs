@@ -57,3 +57,5 @@ client!(node_chat: crate::cases::node_openai("whole", "chat"));
 client!(node_chat_stream: crate::cases::node_openai("stream", "chat"));
 client!(node_responses: crate::cases::node_openai("whole", "responses"));
 client!(node_responses_stream: crate::cases::node_openai("stream", "responses"));
+client!(node_google: crate::cases::node_google("whole"));
+client!(node_google_stream: crate::cases::node_google("stream"));

@@ -15,6 +15,7 @@ macro_rules! report {
     }};
 }
 
+mod audit;
 mod budgets;
 mod bypass;
 mod cases;
@@ -22,7 +23,6 @@ mod clients;
 mod concurrency;
 mod conformance;
 mod corporate;
-mod corpus;
 mod crash;
 mod credentials;
 mod cut;
@@ -32,8 +32,10 @@ mod listeners;
 mod opaque;
 mod protocol;
 mod raw;
+mod recorded;
 mod reload;
 mod retrieval;
+mod sdks;
 mod shutdown;
 mod signatures;
 mod simulator;

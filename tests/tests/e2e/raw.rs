@@ -119,11 +119,11 @@ impl Setting {
         self.connect_to(host, address)
     }
 
-    /// Both model hosts lead to this server instead, whose certificates this CA signs.
-    pub(crate) fn instead_of_simulator(self, address: &str, ca_file: &str) -> Self {
+    /// These hosts lead to this server instead, whose certificates this CA signs.
+    pub(crate) fn instead_of_simulator(self, hosts: &[&str], address: &str, ca_file: &str) -> Self {
         let mut up = program(&self.world);
         up.args(["up", "--upstream-ca", ca_file]);
-        for host in ["api.anthropic.com", "api.openai.com"] {
+        for host in hosts {
             up.args(["--connect-to", &format!("{host}:443:{address}")]);
         }
         Self { up, ..self }
@@ -179,10 +179,21 @@ impl Stage {
 
     /// An agent in a bottle: `hudson bottle add NAME --json`, with more words.
     pub(crate) fn agent_in(&self, bottle: &str, words: &[&str]) -> Agent {
+        let told = self.bottle_add(bottle, words);
+        Agent::new(self.address, &told, &self.world.home().join("ca/ca.pem"))
+    }
+
+    /// The variables of a bottle's programs.
+    pub(crate) fn environment(&self, bottle: &str) -> Vec<(String, String)> {
+        let told = self.bottle_add(bottle, &[]);
+        let variables = told["environment"].as_object().expect("the environment is told").iter();
+        variables.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+    }
+
+    fn bottle_add(&self, bottle: &str, words: &[&str]) -> Value {
         let outcome = self.hudson(&[&["bottle", "add", bottle, "--json"], words].concat());
         outcome.exited(0);
-        let told: Value = serde_json::from_slice(&outcome.stdout).expect("`--json` prints JSON");
-        Agent::new(self.address, &told, &self.world.home().join("ca/ca.pem"))
+        serde_json::from_slice(&outcome.stdout).expect("`--json` prints JSON")
     }
 
     /// An agent in the bottle `ci`.

@@ -21,6 +21,26 @@ const NICKNAMES: [(&str, &str); 4] = [
     ("chatgpt", "chatgpt.com"),
 ];
 
+/// What a proxy puts in or lowers, in the body itself: what is wanted of a stream, and the cap under each API's name.
+const REWRITTEN: &[&str] = &[
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens_to_sample",
+    "max_gen_len",
+    "maxTokens",
+];
+
+/// The same inside another object, which may be there for it alone.
+const REWRITTEN_INSIDE: &[(&str, &str)] = &[
+    ("generationConfig", "maxOutputTokens"),
+    ("generation_config", "max_output_tokens"),
+    ("inferenceConfig", "maxTokens"),
+    ("textGenerationConfig", "maxTokenCount"),
+    ("options", "num_predict"),
+];
+
 /// A request to be answered.
 pub(super) struct Asked<'a> {
     pub(super) method: &'a str,
@@ -129,13 +149,15 @@ pub(super) fn fingerprint(body: &[u8]) -> Fingerprint {
 
 fn forget_rewritten(value: &mut Value) {
     let Some(members) = value.as_object_mut() else { return };
-    for name in ["stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens"] {
-        members.shift_remove(name);
+    for name in REWRITTEN {
+        members.shift_remove(*name);
     }
-    if let Some(config) = members.get_mut("generationConfig").and_then(Value::as_object_mut) {
-        config.shift_remove("maxOutputTokens");
-        if config.is_empty() {
-            members.shift_remove("generationConfig");
+    for (parent, name) in REWRITTEN_INSIDE {
+        if let Some(inside) = members.get_mut(*parent).and_then(Value::as_object_mut) {
+            inside.shift_remove(*name);
+            if inside.is_empty() {
+                members.shift_remove(*parent);
+            }
         }
     }
 }
@@ -198,6 +220,23 @@ mod tests {
         ] {
             assert_eq!(is_host(recorded, host), same, "{recorded} {host}");
         }
+    }
+
+    #[test]
+    fn a_cap_that_was_put_in_or_lowered_makes_no_other_request() {
+        for (sent, arrived) in [
+            (r#"{"model":"m"}"#, r#"{"model":"m","max_tokens":300,"stream_options":{"include_usage":true}}"#),
+            (r#"{"contents":[]}"#, r#"{"contents":[],"generationConfig":{"maxOutputTokens":300}}"#),
+            (
+                r#"{"inferenceConfig":{"maxTokens":9,"topP":1}}"#,
+                r#"{"inferenceConfig":{"topP":1,"maxTokens":8}}"#,
+            ),
+            (r#"{"input":"x"}"#, r#"{"input":"x","generation_config":{"max_output_tokens":300}}"#),
+            (r#"{"model":"m"}"#, r#"{"model":"m","options":{"num_predict":300}}"#),
+        ] {
+            assert_eq!(fingerprint(sent.as_bytes()), fingerprint(arrived.as_bytes()), "{arrived}");
+        }
+        assert_ne!(fingerprint(br#"{"options":{"seed":1}}"#), fingerprint(br#"{"options":{"seed":2}}"#));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The server: TLS, HTTP/1.1 or HTTP/2, one recording an answer.
+//! The server: TLS with HTTP/1.1 or HTTP/2, or plain HTTP/1.1 as an Ollama on one's own machine speaks it; one recording an
+//! answer.
 
 use super::body;
 use super::choice::{Asked, Recordings};
@@ -24,6 +25,8 @@ const ID: HeaderName = HeaderName::from_static("x-hudson-replay");
 const MAX_BODY: usize = 64 << 20;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The first byte of a TLS connection; that of an HTTP/1.1 request is a letter.
+const TLS_HANDSHAKE: u8 = 22;
 
 /// What is served.
 pub(super) struct Server {
@@ -49,12 +52,20 @@ pub(super) async fn serve(listener: TcpListener, acceptor: TlsAcceptor, server: 
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, server: Arc<Server>) {
     // Each event leaves at once, as it did at the provider.
     let _ = stream.set_nodelay(true);
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
-    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let service = service_fn(move |request| {
         let server = server.clone();
         async move { Ok::<_, Infallible>(server.answer(request).await) }
     });
+    let mut first = [0];
+    match tokio::time::timeout(HANDSHAKE, stream.peek(&mut first)).await {
+        Ok(Ok(1..)) if first == [TLS_HANDSHAKE] => {}
+        Ok(Ok(1..)) => {
+            return drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+        }
+        _ => return,
+    }
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     // A client that breaks off has nobody to be told.
     match http2 {
         true => drop(

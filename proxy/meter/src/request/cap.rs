@@ -15,8 +15,10 @@ const OPENAI: &[&str] = &[
     "*.openai.azure.us",
     "*.cognitiveservices.azure.com",
 ];
-/// Refuse a request that carries both names, as [`OPENAI`] does for some models; so they know both.
-const EITHER: &[&str] = &["generativelanguage.googleapis.com", "generativelanguage.mtls.googleapis.com"];
+/// Know both names: Google refuses a request that carries the two, as [`OPENAI`] does for some models, and Groq's
+/// reference calls the older one deprecated.
+const EITHER: &[&str] =
+    &["generativelanguage.googleapis.com", "generativelanguage.mtls.googleapis.com", "api.groq.com"];
 
 /// Where a host takes the cap.
 #[derive(Clone, Copy, Debug)]

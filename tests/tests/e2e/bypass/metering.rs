@@ -61,6 +61,8 @@ fn an_endpoint_that_cannot_be_metered_is_refused() {
     for path in ["/v1/fine_tuning/jobs", "/v1/realtime/calls", "/v1/threads/t/runs"] {
         openai(&stage, path, "{}").refused(403, "unmetered_endpoint");
     }
+    // A batch is metered where no hard budget is; under one, it would go on after a cutoff.
+    openai(&stage, "/v1/batches", "{}").refused(400, "unmetered_endpoint");
     assert_eq!(stage.arrived(), 0);
 }
 

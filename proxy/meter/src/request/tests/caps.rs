@@ -15,7 +15,7 @@ fn rewrites_put_the_cap_where_the_model_takes_it() {
         ),
         (
             OpenaiChat,
-            "api.groq.com",
+            "api.together.xyz",
             r#"{"model":"llama","messages":[]}"#,
             9,
             r#"{"max_tokens":9,"model":"llama","messages":[]}"#,
@@ -86,16 +86,16 @@ fn a_cap_under_a_name_that_the_host_may_not_know_holds_nobody_back() {
     let prompt = r#"{"prompt":"x","max_completion_tokens":1}"#;
     for (host, body, cap, rewritten) in [
         // The host's own name goes in beside the other, with what the client asked for.
-        ("api.groq.com", alias, None, r#"{"max_tokens":1,"messages":[],"max_completion_tokens":1}"#),
-        ("api.groq.com", old, Some(1), old),
+        ("api.together.xyz", alias, None, r#"{"max_tokens":1,"messages":[],"max_completion_tokens":1}"#),
+        ("api.together.xyz", old, Some(1), old),
         (
             "openrouter.ai",
             reasoning,
             None,
             r#"{"max_completion_tokens":1,"model":"openai/gpt-5","messages":[],"max_tokens":1}"#,
         ),
-        ("api.groq.com", both, Some(30), r#"{"messages":[],"max_tokens":7,"max_completion_tokens":9}"#),
-        ("api.groq.com", gone, None, r#"{"messages":[],"max_tokens":9,"max_completion_tokens":9}"#),
+        ("api.together.xyz", both, Some(30), r#"{"messages":[],"max_tokens":7,"max_completion_tokens":9}"#),
+        ("api.together.xyz", gone, None, r#"{"messages":[],"max_tokens":9,"max_completion_tokens":9}"#),
         (
             "api.openai.com.evil.test",
             alias,
@@ -110,6 +110,7 @@ fn a_cap_under_a_name_that_the_host_may_not_know_holds_nobody_back() {
         ("x.openai.azure.us", old, Some(1), old),
         ("x.cognitiveservices.azure.com", old, Some(1), old),
         ("generativelanguage.googleapis.com", alias, Some(1), alias),
+        ("api.groq.com", alias, Some(1), alias),
         ("api.openai.com", both, Some(30), r#"{"messages":[],"max_tokens":7,"max_completion_tokens":9}"#),
         // The completions endpoint knows one only.
         ("api.openai.com", prompt, None, r#"{"max_tokens":1,"prompt":"x","max_completion_tokens":1}"#),
@@ -132,7 +133,7 @@ fn a_cap_under_a_name_that_the_host_may_not_know_holds_nobody_back() {
     assert_eq!(facts(OpenaiChat, old).output_cap, Some(1));
     let large = r#"{"messages":[],"max_completion_tokens":5000}"#;
     assert_eq!(
-        change(OpenaiChat, "api.groq.com", large, Some(9), false),
+        change(OpenaiChat, "api.together.xyz", large, Some(9), false),
         r#"{"max_tokens":9,"messages":[],"max_completion_tokens":9}"#
     );
 }
