@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 /// A case on the command line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Choice {
-    /// Every case
+    /// Every case that has peers
     All,
     /// 1 KiB GET on 1, 32 and 128 kept HTTP/1.1 connections, not metered: latency, requests per second, CPU
     Keepalive,
@@ -60,6 +60,8 @@ enum Choice {
     Bulk,
     /// Resident memory of a fresh peer, for each idle tunnel
     Rss,
+    /// Recorded streams through the meter alone, without peers: MB/s, nanoseconds of an event, memory
+    Meter,
 }
 
 impl Arguments {
@@ -67,6 +69,16 @@ impl Arguments {
     pub(crate) fn cases(&self) -> Vec<Case> {
         let chosen = |case: &Case| self.cases.iter().any(|choice| choice.covers(*case));
         Case::ALL.into_iter().filter(chosen).collect()
+    }
+
+    /// Whether the meter is measured by itself.
+    pub(crate) fn meter(&self) -> bool {
+        self.cases.contains(&Choice::Meter)
+    }
+
+    /// Whether little is to be done.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.quick
     }
 
     /// The peers in the order of the table, each once.
@@ -95,6 +107,7 @@ impl Choice {
             Self::Burst => case == Case::Burst,
             Self::Bulk => case == Case::Bulk,
             Self::Rss => case == Case::Rss,
+            Self::Meter => false,
         }
     }
 }
@@ -117,6 +130,12 @@ mod tests {
     fn cases_run_in_their_own_order_and_once() {
         assert_eq!(parse(&["rss", "keepalive", "rss"]).cases(), [Case::Keepalive, Case::Rss]);
         assert_eq!(parse(&["burst", "all"]).cases(), Case::ALL);
+    }
+
+    #[test]
+    fn the_meter_is_measured_when_it_is_named_and_needs_no_peers() {
+        assert!(parse(&["meter"]).meter() && parse(&["meter"]).cases().is_empty());
+        assert!(!parse(&["all"]).meter());
     }
 
     #[test]

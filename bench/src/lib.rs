@@ -7,6 +7,12 @@
 //! This process is the client, a child of it is the upstream, and every peer is a child of its own. Rounds go through
 //! all peers in turn, so that what else the machine does falls on all of them alike. Everything is on loopback, in a
 //! scratch directory, and gone at the end.
+//!
+//! ```text
+//! HUDSON_CORPUS=… cargo run --release -p hudson-bench -- meter
+//! ```
+//!
+//! measures the meter by itself, in this process: recorded streams in, usage out.
 
 mod authority;
 mod bars;
@@ -18,6 +24,7 @@ mod clock;
 mod cpus;
 mod files;
 mod host;
+mod meter;
 mod origin;
 mod peer;
 mod process;

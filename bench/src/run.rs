@@ -5,16 +5,25 @@ use crate::cli::Arguments;
 use crate::cpus::Cpus;
 use crate::files;
 use crate::host::Machine;
+use crate::meter;
 use crate::origin::Origin;
 use crate::peer::{Kind, Peer, Site, hudson};
 use crate::report::Report;
 use crate::table;
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 use std::io::{IsTerminal as _, Write as _};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Does what the command line asks for.
+/// Does what the command line asks for. What has no peers comes first: nothing else runs beside it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.meter() {
+        let report = meter::run(arguments.rounds, arguments.is_quick())?;
+        print(arguments, || report.to_json(), || report.to_text())?;
+    }
+    if arguments.cases().is_empty() {
+        return Ok(());
+    }
     // One thread: the client's own scheduling is in no figure.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(async {
@@ -27,10 +36,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             _ = terminate.recv() => bail!("terminated"),
         }
     })?;
-    let text = match arguments.json {
-        true => format!("{}\n", report.to_json()),
-        false => table::of(&report),
-    };
+    print(arguments, || report.to_json(), || table::of(&report))
+}
+
+fn print(arguments: &Arguments, json: impl Fn() -> Value, text: impl Fn() -> String) -> Result<()> {
+    let text = if arguments.json { format!("{}\n", json()) } else { text() };
     std::io::stdout().write_all(text.as_bytes()).context("printing")
 }
 

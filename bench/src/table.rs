@@ -51,7 +51,7 @@ fn verdicts(outcomes: &[Outcome]) -> Table {
 }
 
 /// A table whose columns from `numbers` on are numbers.
-fn table(header: Vec<String>, numbers: usize) -> Table {
+pub(crate) fn table(header: Vec<String>, numbers: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
@@ -68,17 +68,19 @@ fn cells(report: &Report, row: &Row) -> Vec<String> {
     cells
 }
 
-fn dash() -> String {
+/// Where there is no figure.
+pub(crate) fn dash() -> String {
     "–".to_owned()
 }
 
-fn spread(spread: Spread) -> String {
+/// The middle round, the least and the most.
+pub(crate) fn spread(spread: Spread) -> String {
     let Spread { median, min, max } = spread;
     format!("{} ({}–{})", number(median), number(min), number(max))
 }
 
 /// Three digits that mean something.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         size if size < 10.0 => format!("{value:.2}"),
         size if size < 100.0 => format!("{value:.1}"),

@@ -77,3 +77,32 @@ fn a_hudson_that_does_not_start_is_said_and_nothing_is_printed() {
     assert!(output.stdout.is_empty());
     assert!(said(&output).contains("hudson up ended at once"), "{}", said(&output));
 }
+
+/// The streams are not part of the project: where they are missing, that is said, and fails on CI.
+#[test]
+fn the_meter_is_measured_on_recorded_streams_and_every_bar_has_a_verdict() {
+    let folder = std::env::var_os("HUDSON_CORPUS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus"),
+        std::path::PathBuf::from,
+    );
+    let output = bench(&["meter", "--quick", "--rounds", "2", "--json"], Path::new("/bin/false"))
+        .output()
+        .expect("it starts");
+    if !folder.join("streams/manifest.jsonl").is_file() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "the corpus is missing; set HUDSON_CORPUS");
+        assert!(!output.status.success());
+        assert!(said(&output).contains("set HUDSON_CORPUS"), "{}", said(&output));
+        return;
+    }
+    assert!(output.status.success(), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+    for row in report["rows"].as_array().expect("it has rows") {
+        let number = |key: &str| row["spread"][key].as_f64().unwrap_or_else(|| panic!("{row}"));
+        assert!(number("min") <= number("median") && number("median") <= number("max"), "{row}");
+        // Memory may not rise at all.
+        assert!(number("min") > 0.0 || row["unit"] == "KiB", "{row}");
+    }
+    let bars = report["bars"].as_array().expect("it has bars");
+    assert_eq!(bars.len(), 4, "two chunk sizes, time and memory: {bars:?}");
+    assert!(bars.iter().all(|bar| bar["value"].is_f64() && bar["met"].is_boolean()), "{bars:?}");
+}

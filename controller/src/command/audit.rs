@@ -61,7 +61,7 @@ async fn tail(context: &Context, ledger: &SharedLedger, lines: u32, follow: bool
 
 fn print(context: &Context, clock: &WindowClock, rows: &[AuditRecord]) -> Result<()> {
     if context.json {
-        return rows.iter().try_for_each(|row| output::json(row));
+        return rows.iter().try_for_each(output::json);
     }
     let cells = rows.iter().map(|row| -> Vec<Cell> {
         vec![

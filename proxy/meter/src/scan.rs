@@ -5,5 +5,6 @@
 //! whatever the size of a line, an event or a value.
 
 pub(crate) mod eventstream;
+mod find;
 pub(crate) mod json;
 pub(crate) mod sse;

@@ -96,7 +96,7 @@ impl UsageChunkStripper {
             field: [0; 5],
             field_len: 0,
             verdict: Verdict::Undecided,
-            json: JsonScanner::new(&SELECTOR, false),
+            json: JsonScanner::at_once(&SELECTOR),
             shape: Shape::default(),
         }
     }

@@ -9,7 +9,7 @@
 )]
 
 use base64::Engine;
-use hudson_meter::{End, Meter, Report, RequestHead, ResponseHead, decode_body, request};
+use hudson_meter::{End, Meter, Report, ResponseHead, decode_body};
 use hudson_schema::Format;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -31,14 +31,6 @@ const DISPUTED: &[(&str, &str)] = &[];
 
 /// The chunk sizes every stream is fed at; 0 stands for the whole body.
 const SIZES: [usize; 5] = [1, 7, 1400, 16_384, 0];
-
-/// Where the recorded requests go when they are read and rewritten.
-const HOST: &str = "api.openai.com";
-
-/// A recorded request's head.
-fn head<'a>(format: Format, path: &'a str, query: Option<&'a str>) -> RequestHead<'a> {
-    RequestHead { format, host: HOST, path, query, content_type: Some("application/json") }
-}
 
 #[derive(Clone)]
 struct Entry {
@@ -285,65 +277,4 @@ fn encode(encoding: &str, plain: &[u8]) -> Vec<u8> {
         _ => out = zstd::encode_all(plain, 3).unwrap(),
     }
     out
-}
-
-/// `cargo test --release -p hudson-meter --test corpus -- --ignored --nocapture speed`
-#[test]
-#[ignore = "prints numbers, checks nothing"]
-fn speed() {
-    let Some(folder) = corpus() else { return };
-    let entries: Vec<_> =
-        entries(&folder).into_iter().filter(|(entry, _)| entry.encoding.is_empty()).collect();
-    let bytes: usize = entries.iter().map(|(entry, _)| entry.body.len()).sum();
-    for size in [1, 64, 1400, 16_384] {
-        let begun = std::time::Instant::now();
-        let rounds = if size == 1 { 2 } else { 10 };
-        for _ in 0..rounds {
-            for (entry, _) in &entries {
-                std::hint::black_box(meter(entry, "", &entry.body, size, End::Complete));
-            }
-        }
-        let rate = (bytes * rounds) as f64 / 1e6 / begun.elapsed().as_secs_f64();
-        report!("{} streams, chunks of {size}: {rate:.0} MB/s", entries.len());
-    }
-    for megabytes in [1, 4, 16] {
-        let event = format!(
-            "data: {{\"type\":\"x\",\"response\":{{\"output\":[\"{}\"]}}}}\n\n",
-            "A".repeat(megabytes << 20)
-        );
-        let head = ResponseHead {
-            status: 200,
-            content_type: None,
-            content_encoding: None,
-            ..ResponseHead::default()
-        };
-        let mut meter = Meter::new(Format::OpenaiResponses, &head);
-        let begun = std::time::Instant::now();
-        event.as_bytes().chunks(1400).for_each(|chunk| meter.feed(chunk));
-        report!(
-            "one event of {megabytes} MiB in chunks of 1400: {:.2} ms",
-            begun.elapsed().as_secs_f64() * 1e3
-        );
-    }
-    let mut requests = 0;
-    let mut total = 0;
-    let begun = std::time::Instant::now();
-    let body = format!(
-        r#"{{"model":"claude","max_tokens":5,"messages":[{}]}}"#,
-        vec![r#"{"role":"user","content":[{"type":"text","text":"some words of a usual length, with \"quotes\" and \n"}]}"#; 500].join(",")
-    );
-    while requests < 500 {
-        std::hint::black_box(
-            request::read(&head(Format::Anthropic, "/v1/messages", None), body.as_bytes()).unwrap(),
-        );
-        requests += 1;
-        total += body.len();
-    }
-    let seconds = begun.elapsed().as_secs_f64();
-    report!(
-        "request of {} KB read in {:.0} µs, {:.0} MB/s",
-        body.len() / 1000,
-        seconds * 1e6 / 500.0,
-        total as f64 / 1e6 / seconds
-    );
 }

@@ -94,7 +94,8 @@ struct Frame {
 impl<R: Framed> Frames<R> {
     fn new() -> Self {
         let payloads = Payloads {
-            json: JsonScanner::new(R::selector(), false),
+            // A document counts where its frame ends, so no find may wait beyond.
+            json: JsonScanner::at_once(R::selector()),
             blob: Blob::default(),
             reading: R::default(),
             frame: Frame::default(),

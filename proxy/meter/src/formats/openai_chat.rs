@@ -91,6 +91,8 @@ pub(super) struct OpenaiChat {
 struct Event {
     finish_reason: bool,
     error: bool,
+    /// A number stood in one of the objects, as in few events.
+    counted: bool,
     /// The objects by their [`Place`].
     top: Counts,
     groq: Counts,
@@ -106,9 +108,15 @@ impl JsonSink for OpenaiChat {
             Field::Model => keep_first(&mut self.model, value),
             Field::FinishReason => self.event.finish_reason |= text_of(value).is_some(),
             Field::Error => self.event.error |= text_of(value).is_some(),
-            Field::Count(Place::Top, number) => self.event.top.set(number, value),
-            Field::Count(Place::Groq, number) => self.event.groq.set(number, value),
-            Field::Count(Place::Choice, number) => self.event.choice.set(number, value),
+            Field::Count(place, number) => {
+                self.event.counted = true;
+                let counts = match place {
+                    Place::Top => &mut self.event.top,
+                    Place::Groq => &mut self.event.groq,
+                    Place::Choice => &mut self.event.choice,
+                };
+                counts.set(number, value);
+            }
             Field::Tool if text_of(value).is_some() => self.live = self.live.saturating_add(TOOL_CALL),
             Field::Tool | Field::Output => {}
         }
@@ -125,9 +133,12 @@ impl JsonSink for OpenaiChat {
     }
 
     fn document(&mut self) {
+        self.finish_reason |= std::mem::take(&mut self.event.finish_reason);
+        self.failed |= std::mem::take(&mut self.event.error);
+        if !self.event.counted {
+            return;
+        }
         let event = std::mem::take(&mut self.event);
-        self.finish_reason |= event.finish_reason;
-        self.failed |= event.error;
         let found = [event.top, event.groq, event.choice].iter().find_map(usage);
         let Some(found) = found else { return };
         if found.total > 0 || self.usage.is_none() {

@@ -31,8 +31,8 @@ enum Framing {
 struct Events<R: Reading> {
     json: JsonScanner<R::Field>,
     reading: R,
-    /// The first bytes of the event's data.
-    mark: Vec<u8>,
+    /// The first bytes of the event's data, and how many they are.
+    mark: ([u8; MAX_MARK], usize),
     /// An event had data.
     any: bool,
     fault: Option<&'static str>,
@@ -45,7 +45,7 @@ impl<R: Reading> TextExtractor<R> {
         let events = Events {
             json: JsonScanner::new(R::selector(), false),
             reading: R::default(),
-            mark: Vec::new(),
+            mark: ([0; MAX_MARK], 0),
             any: false,
             fault,
         };
@@ -117,24 +117,33 @@ impl<R: Reading> Extractor for TextExtractor<R> {
 
 impl<R: Reading> SseSink for Events<R> {
     fn data(&mut self, bytes: &[u8]) {
-        let room = MAX_MARK.saturating_sub(self.mark.len());
-        self.mark.extend(bytes.iter().take(room));
         self.any = true;
+        let (mark, length) = &mut self.mark;
+        match bytes.first_chunk() {
+            Some(first) if *length == 0 => (*mark, *length) = (*first, MAX_MARK),
+            _ => {
+                for (slot, byte) in mark.iter_mut().skip(*length).zip(bytes) {
+                    *slot = *byte;
+                    *length += 1;
+                }
+            }
+        }
         self.json.feed(bytes, &mut self.reading);
     }
 
     fn end(&mut self, _name: &[u8]) {
-        match self.mark.trim_ascii() {
-            b"[DONE]" => self.reading.done(),
-            // An event without data: a bare `event:` line.
-            b"" => {}
-            _ if self.json.is_broken() || self.json.is_open() => {
+        self.json.settle(&mut self.reading);
+        // An event without data (a bare `event:` line) is neither broken nor open.
+        if self.json.is_broken() || self.json.is_open() {
+            let (mark, length) = &self.mark;
+            if mark.get(..*length).unwrap_or_default().trim_ascii() == b"[DONE]" {
+                self.reading.done();
+            } else {
                 self.fault = Some("an event is not JSON");
                 self.reading.discard();
             }
-            _ => {}
         }
-        self.mark.clear();
+        self.mark.1 = 0;
         self.json.restart();
     }
 }

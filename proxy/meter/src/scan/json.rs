@@ -5,13 +5,24 @@
 //! paths is skipped by counting brackets. Invariants: memory is bounded by the longest path and by [`MAX_VALUE`],
 //! whatever is nested or long in the input; the outcome does not depend on how the input is split; invalid input ends
 //! in [`JsonScanner::is_broken`], never in a panic.
+//!
+//! What stands whole in the bytes at hand is taken in one step and without a copy; the states in between are for what
+//! a split cut in two.
 
-use memchr::memchr2;
+mod number;
+mod selector;
+mod skip;
+mod template;
+mod text;
+
+pub(crate) use selector::Selector;
+
+use selector::Node;
+use skip::Skip;
+use template::Template;
 
 /// Longest string that is handed on, in bytes; ids and model names are shorter.
 pub(crate) const MAX_VALUE: usize = 256;
-/// Longest object key that is compared, in bytes; a longer one is on no path.
-const MAX_KEY: usize = 64;
 
 /// How the value at a path is handed on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,95 +62,44 @@ pub(crate) trait JsonSink {
     fn all_documents(&mut self);
 }
 
-/// Paths compiled to a tree.
-#[derive(Debug)]
-pub(crate) struct Selector<F> {
-    nodes: Vec<Node<F>>,
-}
-
-#[derive(Debug)]
-struct Node<F> {
-    keys: Vec<(&'static str, usize)>,
-    /// The child for each element of an array.
-    each: Option<usize>,
-    take: Option<(F, Take)>,
-}
-
-impl<F: Copy> Selector<F> {
-    /// Compiles paths such as `choices.*.delta.content`, where `*` is each element of an array.
-    pub(crate) fn new(paths: impl IntoIterator<Item = (&'static str, F, Take)>) -> Self {
-        let mut selector = Self { nodes: vec![Node { keys: Vec::new(), each: None, take: None }] };
-        for (path, field, take) in paths {
-            let mut at = 0;
-            for part in path.split('.') {
-                at = selector.child_or_new(at, part);
-            }
-            if let Some(node) = selector.nodes.get_mut(at) {
-                node.take = Some((field, take));
-            }
-        }
-        selector
-    }
-
-    fn child_or_new(&mut self, at: usize, part: &'static str) -> usize {
-        let found = if part == "*" { self.each(at) } else { self.key(at, part.as_bytes()) };
-        if let Some(found) = found {
-            return found;
-        }
-        let new = self.nodes.len();
-        self.nodes.push(Node { keys: Vec::new(), each: None, take: None });
-        if let Some(node) = self.nodes.get_mut(at) {
-            match part {
-                "*" => node.each = Some(new),
-                _ => node.keys.push((part, new)),
-            }
-        }
-        new
-    }
-
-    fn key(&self, at: usize, key: &[u8]) -> Option<usize> {
-        let (_, child) = self.nodes.get(at)?.keys.iter().find(|(name, _)| name.as_bytes() == key)?;
-        Some(*child)
-    }
-
-    fn each(&self, at: usize) -> Option<usize> {
-        self.nodes.get(at)?.each
-    }
-
-    fn take(&self, at: usize) -> Option<(F, Take)> {
-        self.nodes.get(at)?.take
-    }
-
-    fn has_children(&self, at: usize) -> bool {
-        self.nodes.get(at).is_some_and(|node| node.each.is_some() || !node.keys.is_empty())
-    }
-}
-
 /// The state between two bytes.
 #[derive(Debug)]
 pub(crate) struct JsonScanner<F: 'static> {
     selector: &'static Selector<F>,
-    /// The open containers that lie on a path, outermost first.
-    stack: Vec<Frame>,
     state: State,
-    /// The node of the value that comes next; `None` when it is on no path.
-    next: Option<usize>,
-    /// What is captured of a key, string, number or literal.
+    /// The container that is read.
+    inner: Frame<F>,
+    /// Those around it, outermost first: all of them lie on a path.
+    outer: Vec<Frame<F>>,
+    /// The place of the value that is read or comes next; `None` when it is on no path.
+    place: Option<&'static Node<F>>,
+    /// What is captured of a key, string, number or literal that a split cut in two.
     buffer: Vec<u8>,
-    /// Whether `buffer` holds a backslash.
+    /// A backslash was seen in this string.
     escaped: bool,
     /// The last byte of a string was a backslash that escapes the next one.
     after_backslash: bool,
+    /// Where in a container on no path.
+    skip: Skip,
     /// More than one root value may follow another (NDJSON).
     many: bool,
+    template: Template<F>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Frame {
-    node: usize,
-    array: bool,
+struct Frame<F: 'static> {
+    place: &'static Node<F>,
+    kind: Container,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Container {
+    /// Around the root value.
+    None,
+    Object,
+    Array,
     /// The array at the root whose elements are documents.
-    documents: bool,
+    Documents,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -156,24 +116,12 @@ enum State {
     InKey,
     Colon,
     CommaOrEnd,
-    Text(Grab),
+    Text,
     Scalar,
-    /// In a container that lies on no path: how deep, and whether in a string.
-    Skip {
-        depth: u64,
-        text: bool,
-        size: bool,
-    },
+    /// In a container that lies on no path.
+    Skip,
     Done,
     Broken,
-}
-
-/// What is done with the bytes of a string.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Grab {
-    Nothing,
-    Capture,
-    Size,
 }
 
 impl<F: Copy> JsonScanner<F> {
@@ -181,21 +129,31 @@ impl<F: Copy> JsonScanner<F> {
     pub(crate) fn new(selector: &'static Selector<F>, many: bool) -> Self {
         Self {
             selector,
-            stack: Vec::new(),
             state: State::Root,
-            next: None,
+            inner: Frame { place: selector.root(), kind: Container::None },
+            outer: Vec::new(),
+            place: None,
             buffer: Vec::new(),
             escaped: false,
             after_backslash: false,
+            skip: Skip::new(),
             many,
+            template: Template::new(),
         }
+    }
+
+    /// One that hands on each find as soon as its bytes are there, where others wait up to the end of an event for bytes
+    /// that are as in the event before.
+    pub(crate) fn at_once(selector: &'static Selector<F>) -> Self {
+        Self { template: Template::none(), ..Self::new(selector, false) }
     }
 
     /// Starts over before a root value.
     pub(crate) fn restart(&mut self) {
-        self.stack.clear();
+        self.outer.clear();
+        self.inner = Frame { place: self.selector.root(), kind: Container::None };
         self.state = State::Root;
-        self.after_backslash = false;
+        self.template.restart();
     }
 
     /// Whether the input was no JSON.
@@ -205,118 +163,139 @@ impl<F: Copy> JsonScanner<F> {
 
     /// Whether a root value is open.
     pub(crate) fn is_open(&self) -> bool {
-        !matches!(self.state, State::Root | State::Done)
+        !matches!(self.state, State::Root | State::Done) || self.is_unsettled()
     }
 
     /// Takes the next bytes.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], sink: &mut impl JsonSink<Field = F>) {
-        while !bytes.is_empty() {
+        if self.is_cut() || (self.state == State::Root && bytes.first() == Some(&b'{')) {
+            bytes = self.repeat(bytes, sink);
+        }
+        self.scan(bytes, sink);
+    }
+
+    fn scan(&mut self, mut bytes: &[u8], sink: &mut impl JsonSink<Field = F>) {
+        while let Some((&byte, rest)) = bytes.split_first() {
             bytes = match self.state {
-                State::InKey | State::Text(_) => self.text(bytes, sink),
-                State::Skip { .. } => self.skip(bytes, sink),
-                State::Scalar => self.scalar(bytes, sink),
+                State::Key if byte == b'"' => self.members(bytes, sink),
+                State::Value => self.begin(byte, bytes, rest, sink),
+                State::InKey => self.more_of_key(bytes),
+                State::Text => self.more_of_text(bytes, sink),
+                State::Scalar => self.more_of_scalar(bytes, sink),
+                State::Skip => self.more_of_skip(bytes, sink),
                 State::Broken => return,
-                _ => self.structure(bytes, sink),
+                _ => self.structure(byte, bytes, rest, sink),
             };
         }
     }
 
     /// Ends the input: a number at the root has no other end.
     pub(crate) fn finish(&mut self, sink: &mut impl JsonSink<Field = F>) {
-        if self.state == State::Scalar && self.stack.is_empty() {
-            self.end_scalar(sink);
+        self.settle(sink);
+        if self.state == State::Scalar && self.inner.kind == Container::None {
+            self.end_buffered_scalar(&[], sink);
         }
     }
 
-    fn structure<'a>(&mut self, bytes: &'a [u8], sink: &mut impl JsonSink<Field = F>) -> &'a [u8] {
-        let Some((&byte, rest)) = bytes.split_first() else { return bytes };
-        if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-            return rest;
+    /// Members of an object, from the quote of the first one's key on: those that stand whole in `bytes` one after the
+    /// other, up to one that is not or has a container as its value.
+    fn members<'a>(&mut self, mut bytes: &'a [u8], sink: &mut impl JsonSink<Field = F>) -> &'a [u8] {
+        let object = self.inner.place;
+        loop {
+            let [b'"', rest @ ..] = bytes else {
+                self.state = State::Key;
+                return bytes;
+            };
+            let Some((key, rest)) = text::whole(rest) else { return self.begin_key(rest) };
+            let place = object.key(key);
+            let ([b':', b' ', value @ ..] | [b':', value @ ..]) = rest else {
+                self.place = place;
+                self.state = State::Colon;
+                return rest;
+            };
+            let take = place.and_then(Node::take);
+            let rest = match value {
+                [b'"', text @ ..] if let Some((text, rest)) = text::whole(text) => {
+                    match take {
+                        None => {}
+                        Some((field, Take::Value)) => text::value(field, text, sink),
+                        Some((field, Take::Size)) => text::size(field, text, sink),
+                    }
+                    rest
+                }
+                [b'0'..=b'9' | b'n' | b't' | b'f', ..] if let Some((scalar, rest)) = number::plain(value) => {
+                    if let Some((field, Take::Value)) = take
+                        && let Some(value) = number::value(scalar)
+                    {
+                        sink.value(field, value);
+                    }
+                    rest
+                }
+                _ => {
+                    self.place = place;
+                    self.state = State::Value;
+                    return value;
+                }
+            };
+            let ([b',', b' ', next @ ..] | [b',', next @ ..]) = rest else {
+                self.state = State::CommaOrEnd;
+                return rest;
+            };
+            bytes = next;
         }
+    }
+
+    /// What stands between keys and values.
+    fn structure<'a>(
+        &mut self,
+        byte: u8,
+        bytes: &'a [u8],
+        rest: &'a [u8],
+        sink: &mut impl JsonSink<Field = F>,
+    ) -> &'a [u8] {
         match (self.state, byte) {
+            (_, b' ' | b'\n' | b'\r' | b'\t') => return rest,
             (State::Done, _) if self.many => {
                 self.state = State::Root;
                 return bytes;
             }
-            (State::Root, b'[') => {
-                self.stack.push(Frame { node: 0, array: true, documents: true });
-                self.state = State::ValueOrEnd;
-            }
+            (State::Root, b'[') => self.enter(self.selector.root(), Container::Documents),
             (State::Root, _) => {
-                self.next = Some(0);
-                return self.begin(byte, bytes, sink);
+                self.place = Some(self.selector.root());
+                self.state = State::Value;
+                return bytes;
             }
             (State::ValueOrEnd, b']') | (State::CommaOrEnd, b']' | b'}') | (State::KeyOrEnd, b'}') => {
-                self.end_container(byte, sink);
+                return self.end_container(byte, rest, sink);
             }
-            (State::Value | State::ValueOrEnd, _) => return self.begin(byte, bytes, sink),
-            (State::KeyOrEnd | State::Key, b'"') => {
-                self.buffer.clear();
-                self.escaped = false;
-                self.state = State::InKey;
+            (State::ValueOrEnd, _) => {
+                self.place = self.element();
+                self.state = State::Value;
+                return bytes;
             }
+            (State::KeyOrEnd, b'"') => return self.members(bytes, sink),
             (State::Colon, b':') => self.state = State::Value,
-            (State::CommaOrEnd, b',') => match self.stack.last() {
-                Some(frame) if frame.array => {
-                    self.next = self.element(*frame);
-                    self.state = State::Value;
-                }
-                _ => self.state = State::Key,
-            },
+            (State::CommaOrEnd, b',') => self.comma(),
             _ => self.state = State::Broken,
-        }
-        if self.state == State::ValueOrEnd {
-            self.next = self.stack.last().and_then(|frame| self.element(*frame));
         }
         rest
     }
 
-    /// The node of the elements of an array.
-    fn element(&self, frame: Frame) -> Option<usize> {
-        if frame.documents { Some(0) } else { self.selector.each(frame.node) }
-    }
-
-    /// A value begins with `byte`.
-    fn begin<'a>(&mut self, byte: u8, bytes: &'a [u8], sink: &mut impl JsonSink<Field = F>) -> &'a [u8] {
-        let rest = bytes.get(1..).unwrap_or_default();
-        let take = self.next.and_then(|node| self.selector.take(node));
+    /// A value begins with `byte`, the first of `bytes`.
+    #[inline]
+    fn begin<'a>(
+        &mut self,
+        byte: u8,
+        bytes: &'a [u8],
+        rest: &'a [u8],
+        sink: &mut impl JsonSink<Field = F>,
+    ) -> &'a [u8] {
         match byte {
-            b'"' => {
-                self.buffer.clear();
-                self.escaped = false;
-                self.state = State::Text(match take {
-                    Some((_, Take::Value)) => Grab::Capture,
-                    Some((_, Take::Size)) => Grab::Size,
-                    None => Grab::Nothing,
-                });
-                rest
-            }
-            b'{' | b'[' => {
-                let size = matches!(take, Some((_, Take::Size)));
-                if let Some((field, Take::Value)) = take {
-                    sink.open(field);
-                }
-                match self.next {
-                    Some(node) if !size && self.selector.has_children(node) => {
-                        let array = byte == b'[';
-                        self.stack.push(Frame { node, array, documents: false });
-                        self.state = if array { State::ValueOrEnd } else { State::KeyOrEnd };
-                        self.next = self.selector.each(node).filter(|_| array);
-                    }
-                    _ => {
-                        if let (true, Some((field, _))) = (size, take) {
-                            sink.size(field, 1);
-                        }
-                        self.state = State::Skip { depth: 1, text: false, size };
-                    }
-                }
-                rest
-            }
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                self.buffer.clear();
-                self.state = State::Scalar;
-                bytes
-            }
+            b'"' => self.begin_text(rest, sink),
+            b'{' => self.begin_container(Container::Object, rest, sink),
+            b'[' => self.begin_container(Container::Array, rest, sink),
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => self.begin_scalar(bytes, sink),
+            b' ' | b'\n' | b'\r' | b'\t' => rest,
             _ => {
                 self.state = State::Broken;
                 rest
@@ -324,194 +303,129 @@ impl<F: Copy> JsonScanner<F> {
         }
     }
 
-    fn end_container(&mut self, byte: u8, sink: &mut impl JsonSink<Field = F>) {
-        match self.stack.pop() {
-            Some(frame) if frame.array == (byte == b']') => {
-                if frame.documents {
-                    self.state = State::Done;
-                    return sink.all_documents();
-                }
-                if let Some((field, Take::Value)) = self.selector.take(frame.node) {
+    #[inline]
+    fn begin_container<'a>(
+        &mut self,
+        kind: Container,
+        rest: &'a [u8],
+        sink: &mut impl JsonSink<Field = F>,
+    ) -> &'a [u8] {
+        let take = self.place.and_then(Node::take);
+        let size = match take {
+            Some((field, Take::Value)) => {
+                sink.open(field);
+                false
+            }
+            Some((field, Take::Size)) => {
+                sink.size(field, 1);
+                true
+            }
+            None => false,
+        };
+        match self.place {
+            Some(place) if !size && place.has_children() => {
+                self.enter(place, kind);
+                rest
+            }
+            // Many are empty.
+            _ if !size && let [b'}' | b']', rest @ ..] = rest => {
+                if let Some((field, _)) = take {
                     sink.close(field);
                 }
-                self.end_value(sink);
+                self.end_value(rest, sink)
             }
-            _ => self.state = State::Broken,
+            _ => {
+                self.skip = Skip::new();
+                self.state = State::Skip;
+                self.more_of_skip(rest, sink)
+            }
         }
     }
 
-    /// A value is complete.
-    fn end_value(&mut self, sink: &mut impl JsonSink<Field = F>) {
-        self.state = State::CommaOrEnd;
-        match self.stack.last() {
-            None => {
-                self.state = State::Done;
-                sink.document();
-            }
-            Some(frame) if frame.documents => sink.document(),
-            Some(_) => {}
-        }
+    /// A container on a path begins.
+    fn enter(&mut self, place: &'static Node<F>, kind: Container) {
+        self.outer.push(std::mem::replace(&mut self.inner, Frame { place, kind }));
+        self.state = if kind == Container::Object { State::KeyOrEnd } else { State::ValueOrEnd };
     }
 
-    fn text<'a>(&mut self, bytes: &'a [u8], sink: &mut impl JsonSink<Field = F>) -> &'a [u8] {
-        if std::mem::take(&mut self.after_backslash) {
-            let (escaped, rest) = bytes.split_at(1.min(bytes.len()));
-            self.grab(escaped, sink);
+    fn end_container<'a>(
+        &mut self,
+        byte: u8,
+        rest: &'a [u8],
+        sink: &mut impl JsonSink<Field = F>,
+    ) -> &'a [u8] {
+        let object = self.inner.kind == Container::Object;
+        let outer = self.outer.pop().filter(|_| object == (byte == b'}'));
+        let Some(outer) = outer else {
+            self.state = State::Broken;
+            return rest;
+        };
+        let ended = std::mem::replace(&mut self.inner, outer);
+        if ended.kind == Container::Documents {
+            self.state = State::Done;
+            sink.all_documents();
             return rest;
         }
-        let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
-        let (plain, rest) = bytes.split_at(end);
-        self.grab(plain, sink);
-        match rest.split_first() {
-            Some((b'\\', rest)) => {
-                self.grab(b"\\", sink);
-                self.escaped = true;
-                self.after_backslash = true;
+        if let Some((field, Take::Value)) = ended.place.take() {
+            sink.close(field);
+        }
+        self.end_value(rest, sink)
+    }
+
+    /// A value is complete; what is left of `rest` behind a comma.
+    #[inline]
+    fn end_value<'a>(&mut self, rest: &'a [u8], sink: &mut impl JsonSink<Field = F>) -> &'a [u8] {
+        self.state = State::CommaOrEnd;
+        match self.inner.kind {
+            Container::Object | Container::Array => {}
+            Container::Documents => sink.document(),
+            Container::None => {
+                self.state = State::Done;
+                sink.document();
+                return rest;
+            }
+        }
+        match rest {
+            [b',', rest @ ..] => {
+                self.comma();
                 rest
             }
-            Some((_, rest)) => {
-                self.end_text(sink);
-                rest
-            }
-            None => rest,
+            _ => rest,
         }
     }
 
-    /// Does with a piece of a string what its place asks for.
-    fn grab(&mut self, piece: &[u8], sink: &mut impl JsonSink<Field = F>) {
-        let most = match self.state {
-            // One byte more than any key on a path, so that a longer one compares unequal.
-            State::InKey => MAX_KEY + 1,
-            State::Text(Grab::Capture) => MAX_VALUE,
-            State::Text(Grab::Size) => {
-                if let Some((field, _)) = self.next.and_then(|node| self.selector.take(node))
-                    && !piece.is_empty()
-                {
-                    sink.size(field, piece.len());
-                }
-                return;
-            }
-            _ => return,
-        };
-        let room = most.saturating_sub(self.buffer.len());
-        self.buffer.extend(piece.iter().take(room));
-    }
-
-    fn end_text(&mut self, sink: &mut impl JsonSink<Field = F>) {
-        if self.escaped {
-            unescape(&mut self.buffer);
-        }
-        match self.state {
-            State::InKey => {
-                let node = self.stack.last().map(|frame| frame.node);
-                self.next = node.and_then(|node| self.selector.key(node, &self.buffer));
-                self.state = State::Colon;
-            }
-            state => {
-                if state == State::Text(Grab::Capture)
-                    && let Some((field, _)) = self.next.and_then(|node| self.selector.take(node))
-                {
-                    sink.value(field, Value::Text(&String::from_utf8_lossy(&self.buffer)));
-                }
-                self.end_value(sink);
-            }
+    #[inline]
+    fn comma(&mut self) {
+        if self.inner.kind == Container::Object {
+            self.state = State::Key;
+        } else {
+            self.place = self.element();
+            self.state = State::Value;
         }
     }
 
-    fn scalar<'a>(&mut self, bytes: &'a [u8], sink: &mut impl JsonSink<Field = F>) -> &'a [u8] {
-        let inside = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-        let end = bytes.iter().position(|byte| !inside(byte)).unwrap_or(bytes.len());
-        let (piece, rest) = bytes.split_at(end);
-        let room = MAX_VALUE.saturating_sub(self.buffer.len());
-        self.buffer.extend(piece.iter().take(room));
-        if !rest.is_empty() {
-            self.end_scalar(sink);
-        }
-        rest
-    }
-
-    fn end_scalar(&mut self, sink: &mut impl JsonSink<Field = F>) {
-        let value = match self.buffer.as_slice() {
-            b"null" => Some(Value::Null),
-            b"true" | b"false" => Some(Value::Bool),
-            digits => number(digits).map(Value::Number),
-        };
-        let Some(value) = value else {
-            self.state = State::Broken;
-            return;
-        };
-        if let Some((field, Take::Value)) = self.next.and_then(|node| self.selector.take(node)) {
-            sink.value(field, value);
-        }
-        self.end_value(sink);
+    /// The place of the elements of the array that is read.
+    fn element(&self) -> Option<&'static Node<F>> {
+        let place = self.inner.place;
+        if self.inner.kind == Container::Documents { Some(place) } else { place.each() }
     }
 
     /// Passes over a container that lies on no path.
-    fn skip<'a>(&mut self, bytes: &'a [u8], sink: &mut impl JsonSink<Field = F>) -> &'a [u8] {
-        let State::Skip { mut depth, mut text, size } = self.state else { return bytes };
-        let mut at = 0;
-        while depth > 0 {
-            let rest = bytes.get(at..).unwrap_or_default();
-            let Some(&byte) = rest.first() else { break };
-            if std::mem::take(&mut self.after_backslash) {
-                at += 1;
-            } else if text {
-                let end = memchr2(b'"', b'\\', rest);
-                at += end.map_or(rest.len(), |end| end + 1);
-                match end.and_then(|end| rest.get(end)) {
-                    Some(b'"') => text = false,
-                    Some(_) => self.after_backslash = true,
-                    None => {}
-                }
-            } else {
-                at += 1;
-                match byte {
-                    b'"' => text = true,
-                    b'{' | b'[' => depth = depth.saturating_add(1),
-                    b'}' | b']' => depth -= 1,
-                    _ => {}
-                }
-            }
+    fn more_of_skip<'a>(&mut self, bytes: &'a [u8], sink: &mut impl JsonSink<Field = F>) -> &'a [u8] {
+        let rest = self.skip.feed(bytes);
+        let take = self.place.and_then(Node::take);
+        if let Some((field, Take::Size)) = take
+            && rest.len() < bytes.len()
+        {
+            sink.size(field, bytes.len() - rest.len());
         }
-        let field = self.next.and_then(|node| self.selector.take(node));
-        if let (true, Some((field, _))) = (size, field) {
-            sink.size(field, at);
+        if !self.skip.is_over() {
+            return rest;
         }
-        self.state = State::Skip { depth, text, size };
-        if depth == 0 {
-            if let Some((field, Take::Value)) = field {
-                sink.close(field);
-            }
-            self.end_value(sink);
+        if let Some((field, Take::Value)) = take {
+            sink.close(field);
         }
-        bytes.get(at..).unwrap_or_default()
-    }
-}
-
-/// A JSON number as a count.
-fn number(digits: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(digits).ok()?;
-    if let Ok(count) = text.parse::<u64>() {
-        return Some(count);
-    }
-    // `parse` accepts more than JSON has (`inf`, `nan`, `+1`); the first byte rules those out.
-    let first = *digits.first()?;
-    if first != b'-' && !first.is_ascii_digit() {
-        return None;
-    }
-    let float = text.parse::<f64>().ok()?;
-    // The cast saturates at both ends, and the constant is far above any count of tokens.
-    Some(float.ceil() as u64)
-}
-
-/// Undoes the escapes of a captured string in place; a piece that was cut inside an escape keeps it as it is.
-fn unescape(buffer: &mut Vec<u8>) {
-    let mut quoted = Vec::with_capacity(buffer.len() + 2);
-    quoted.push(b'"');
-    quoted.extend_from_slice(buffer);
-    quoted.push(b'"');
-    if let Ok(text) = serde_json::from_slice::<String>(&quoted) {
-        *buffer = text.into_bytes();
+        self.end_value(rest, sink)
     }
 }
 

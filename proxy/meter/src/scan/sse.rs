@@ -4,6 +4,7 @@
 //! fields are passed over, `data:` needs no space, bytes need not be UTF-8. It keeps no line: data goes to the sink as
 //! it comes, so an event of any size costs constant memory and each byte is looked at once.
 
+use super::find;
 use memchr::memchr2;
 
 /// Longest `event:` name that is kept; the formats' names are shorter, and a longer one matches none.
@@ -68,42 +69,12 @@ impl SseScanner {
                 bytes = rest;
                 continue;
             }
-            match self.state {
-                State::Start(seen) => bytes = self.start(seen, byte, bytes, rest),
-                State::LineStart => match byte {
-                    b'\n' | b'\r' => {
-                        self.after_cr = byte == b'\r';
-                        bytes = rest;
-                        self.end_event(sink);
-                    }
-                    _ => {
-                        self.field_len = 0;
-                        self.state = State::Field;
-                    }
-                },
-                State::Field => {
-                    bytes = rest;
-                    match byte {
-                        b':' => self.colon(sink),
-                        b'\n' | b'\r' => {
-                            self.colon(sink);
-                            self.end_line(byte);
-                        }
-                        _ => {
-                            if let Some(slot) = self.field.get_mut(self.field_len) {
-                                *slot = byte;
-                            }
-                            self.field_len = self.field_len.saturating_add(1);
-                        }
-                    }
-                }
-                State::DataSpace | State::NameSpace => {
-                    self.state = if self.state == State::DataSpace { State::Data } else { State::Name };
-                    if byte == b' ' {
-                        bytes = rest;
-                    }
-                }
-                State::Data | State::Name | State::Skip => bytes = self.value(bytes, sink),
+            bytes = match self.state {
+                State::LineStart => self.line_start(byte, bytes, rest, sink),
+                State::Data | State::Name | State::Skip => self.value(bytes, sink),
+                State::Field => self.field(byte, rest, sink),
+                State::DataSpace | State::NameSpace => self.space(bytes),
+                State::Start(seen) => self.start(seen, byte, bytes, rest),
             }
         }
     }
@@ -127,32 +98,90 @@ impl SseScanner {
         bytes
     }
 
-    /// The field name is complete.
-    fn colon(&mut self, sink: &mut impl SseSink) {
-        self.state = match self.field.get(..self.field_len) {
-            Some(b"data") => {
-                if std::mem::replace(&mut self.has_data, true) {
-                    sink.data(b"\n");
-                }
-                State::DataSpace
+    /// A line begins with `byte`. The fields that matter are taken in one step where their names are whole.
+    fn line_start<'a>(
+        &mut self,
+        byte: u8,
+        bytes: &'a [u8],
+        rest: &'a [u8],
+        sink: &mut impl SseSink,
+    ) -> &'a [u8] {
+        match bytes {
+            [b'\n' | b'\r', ..] => {
+                self.after_cr = byte == b'\r';
+                self.end_event(sink);
+                rest
             }
-            Some(b"event") => {
-                self.name.clear();
-                State::NameSpace
+            [b'd', b'a', b't', b'a', b':', value @ ..] => {
+                self.begin_data(sink);
+                self.space(value)
             }
-            _ => State::Skip,
-        };
+            [b'e', b'v', b'e', b'n', b't', b':', value @ ..] => {
+                self.begin_name();
+                self.space(value)
+            }
+            _ => {
+                self.field_len = 0;
+                self.state = State::Field;
+                bytes
+            }
+        }
+    }
+
+    /// The next byte of a field name, or the one that ends it.
+    fn field<'a>(&mut self, byte: u8, rest: &'a [u8], sink: &mut impl SseSink) -> &'a [u8] {
+        let ends_line = matches!(byte, b'\n' | b'\r');
+        if byte != b':' && !ends_line {
+            if let Some(slot) = self.field.get_mut(self.field_len) {
+                *slot = byte;
+            }
+            self.field_len = self.field_len.saturating_add(1);
+            return rest;
+        }
+        match self.field.get(..self.field_len) {
+            Some(b"data") => self.begin_data(sink),
+            Some(b"event") => self.begin_name(),
+            _ => self.state = State::Skip,
+        }
+        if ends_line {
+            self.end_line(byte);
+        }
+        rest
+    }
+
+    fn begin_data(&mut self, sink: &mut impl SseSink) {
+        if std::mem::replace(&mut self.has_data, true) {
+            sink.data(b"\n");
+        }
+        self.state = State::DataSpace;
+    }
+
+    fn begin_name(&mut self) {
+        self.name.clear();
+        self.state = State::NameSpace;
+    }
+
+    /// Behind the colon of a field that matters: one space is no part of the value.
+    fn space<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        if !bytes.is_empty() {
+            self.state = if self.state == State::DataSpace { State::Data } else { State::Name };
+        }
+        bytes.strip_prefix(b" ").unwrap_or(bytes)
     }
 
     /// The value of a field up to the end of its line or of `bytes`; what is left of `bytes`.
     fn value<'a>(&mut self, bytes: &'a [u8], sink: &mut impl SseSink) -> &'a [u8] {
-        let end = memchr2(b'\n', b'\r', bytes).unwrap_or(bytes.len());
-        let (value, rest) = bytes.split_at(end);
+        // Names are short, data is not.
+        let end = match self.state {
+            State::Name => find::either(b'\n', b'\r', bytes),
+            _ => memchr2(b'\n', b'\r', bytes),
+        };
+        let (value, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
         match self.state {
             State::Data if !value.is_empty() => sink.data(value),
             State::Name => {
                 let room = MAX_NAME.saturating_sub(self.name.len());
-                self.name.extend(value.iter().take(room));
+                self.name.extend_from_slice(value.get(..room).unwrap_or(value));
             }
             _ => {}
         }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use std::sync::LazyLock;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Field {
+pub(super) enum Field {
     A,
     B,
     List,
@@ -13,7 +13,7 @@ enum Field {
     Bulk,
 }
 
-static SELECTOR: LazyLock<Selector<Field>> = LazyLock::new(|| {
+pub(super) static SELECTOR: LazyLock<Selector<Field>> = LazyLock::new(|| {
     Selector::new([
         ("a", Field::A, Take::Value),
         ("o.b", Field::B, Take::Value),
@@ -26,7 +26,7 @@ static SELECTOR: LazyLock<Selector<Field>> = LazyLock::new(|| {
 });
 
 #[derive(Debug, Default, Eq, PartialEq)]
-struct Finds(Vec<String>);
+pub(super) struct Finds(pub(super) Vec<String>);
 
 impl JsonSink for Finds {
     type Field = Field;
@@ -145,11 +145,11 @@ fn large_input_costs_no_memory() {
     for _ in 0..1024 {
         scanner.feed(&[b'['; 4096], &mut finds);
     }
-    assert!(scanner.stack.capacity() < 16);
+    assert!(scanner.outer.capacity() < 16);
     assert_eq!(finds.0.len(), 1);
 }
 
-fn any_json() -> impl Strategy<Value = serde_json::Value> {
+pub(super) fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(serde_json::Value::from),

@@ -74,7 +74,42 @@ fn lines() -> impl Strategy<Value = Vec<(String, &'static str)>> {
     prop::collection::vec((line, prop::sample::select(vec!["\n", "\r\n"])), 0..16)
 }
 
+/// The same lines read as the standard says it, all at once.
+fn read(input: &[u8]) -> Vec<(String, String)> {
+    let text = String::from_utf8_lossy(input.strip_prefix(&BOM).unwrap_or(input))
+        .replace("\r\n", "\n")
+        .replace('\r', "\n");
+    let (mut events, mut name, mut data) = (Vec::new(), String::new(), None::<String>);
+    for line in text.split('\n').chain([""]) {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "data" => data = Some(data.map_or_else(String::new, |data| data + "\n") + value),
+            "event" => name = value.to_owned(),
+            "" if line.is_empty() => {
+                let data = data.take();
+                if data.is_some() || !name.is_empty() {
+                    events.push((std::mem::take(&mut name), data.unwrap_or_default()));
+                }
+            }
+            _ => {}
+        }
+    }
+    events
+}
+
 proptest! {
+    #[test]
+    fn it_reads_what_the_standard_says(
+        bom in any::<bool>(),
+        text in prop::collection::vec((prop_oneof![3 => "(data|event|dat|datas):? ?[ -~é]{0,40}", 1 => Just(String::new()), 1 => ":?[ -~]{0,8}"], prop::sample::select(vec!["\n", "\r\n", "\r"])), 0..16),
+        sizes in prop::collection::vec(1usize..50, 1..6),
+    ) {
+        let text: String = text.iter().map(|(line, eol)| format!("{line}{eol}")).collect();
+        let input = if bom { format!("\u{feff}{text}") } else { text };
+        prop_assert_eq!(scan(input.as_bytes(), &sizes), read(input.as_bytes()), "{:?}", input);
+    }
+
     #[test]
     fn the_split_does_not_matter(input in prop::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b':'), any::<u8>()], 0..80), text in lines(), sizes in prop::collection::vec(1usize..9, 1..9)) {
         let text: String = text.iter().map(|(line, eol)| format!("{line}{eol}")).collect();
