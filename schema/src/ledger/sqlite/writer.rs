@@ -13,6 +13,7 @@ use super::retry::retry;
 use super::{HoldId, LedgerError, holds};
 use rusqlite::Connection;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -214,7 +215,9 @@ impl Desk {
             let call = self.wait();
             while !self.is_idle() {
                 let batch = self.next_batch();
-                self.lock().commit_waiting(batch);
+                // Whoever waits for a command that panics is told that the ledger is closed; others must not wait for
+                // ever.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.lock().commit_waiting(batch)));
                 self.commits.add();
             }
             if call == Call::Close {
