@@ -1,18 +1,18 @@
 //! Keeping the configuration current: changed files and SIGHUP are read anew; a bad file keeps the old configuration.
 
+mod notices;
+
 use crate::events::EventLog;
 use crate::runs::Runs;
 use crate::settings::catalogue;
 use hudson_proxy::{Proxy, policy};
-use notify::{RecursiveMode, Watcher};
+use notices::Notices;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 
 /// Editors write a file in several steps: this long nothing more may happen before it is read.
 const QUIET: Duration = Duration::from_millis(250);
@@ -30,24 +30,16 @@ pub fn watch(
 }
 
 async fn watching(runs: Arc<Runs>, proxy: Proxy, events: Arc<EventLog>, mut hangup: Signal) {
-    let (sender, mut changed) = mpsc::channel::<()>(1);
-    // Without notifications the poll still finds every change.
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.paths.iter().all(|path| is_ledger(path))) {
-            let _ = sender.try_send(());
-        }
-    })
-    .ok();
+    // Without notices the poll still finds every change.
+    let mut notices = Notices::new();
     let mut watched = BTreeSet::new();
     let mut seen = stamps(&runs);
     loop {
-        if let Some(watcher) = &mut watcher {
-            watch_folders(watcher, &runs, &mut watched);
-        }
+        watch_folders(&mut notices, &runs, &mut watched);
         let forced = tokio::select! {
-            Some(()) = changed.recv() => {
+            () = notices.changed() => {
                 tokio::time::sleep(QUIET).await;
-                while changed.try_recv().is_ok() {}
+                notices.forget().await;
                 false
             }
             () = tokio::time::sleep(POLL) => false,
@@ -82,16 +74,11 @@ fn reload(runs: &Runs, proxy: &Proxy, events: &EventLog) {
     }
 }
 
-/// The ledger stands beside settings.yml and is written at every request.
-fn is_ledger(path: &Path) -> bool {
-    path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("bot-bottle.db"))
-}
-
 /// Folders, not files: editors replace a file by renaming another onto it.
-fn watch_folders(watcher: &mut impl Watcher, runs: &Runs, watched: &mut BTreeSet<PathBuf>) {
+fn watch_folders(notices: &mut Notices, runs: &Runs, watched: &mut BTreeSet<PathBuf>) {
     for file in runs.files() {
         let folder = file.parent().map(Path::to_owned).unwrap_or_default();
-        if !watched.contains(&folder) && watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
+        if !watched.contains(&folder) && notices.watch(&folder) {
             watched.insert(folder);
         }
     }

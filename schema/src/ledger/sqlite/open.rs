@@ -8,6 +8,7 @@
 use super::LedgerError;
 use super::fail::sql;
 use super::retry::{retry, retry_when};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -82,6 +83,8 @@ pub(super) fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connec
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(std::time::Duration::ZERO)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Plans that do not depend on bound values: otherwise each new value has its statement prepared again.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     retry(|| connection.execute_batch("PRAGMA foreign_keys = ON"))?;
     Ok(connection)
 }
