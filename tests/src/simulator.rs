@@ -15,6 +15,7 @@ mod interactions;
 mod journal;
 mod ollama;
 mod plain;
+mod realtime;
 mod responses;
 mod router;
 mod script;

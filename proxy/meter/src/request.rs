@@ -18,7 +18,7 @@ mod splice;
 mod walk;
 
 use hudson_schema::Format;
-pub use models::{known_output_maximum, output_maximum};
+pub use models::{known_output_maximum, output_maximum, realtime_context};
 
 /// What a request asks for, as far as a budget cares.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -138,7 +138,11 @@ pub fn credentials(route: &Route, asked: &Asked<'_>) -> Result<(), Refusal> {
 /// Whether a WebSocket of this format at this path carries model calls that can be admitted one by one. Compaction is a
 /// request of its own.
 fn is_conversation(format: Format, path: &str) -> bool {
-    format == Format::OpenaiResponses && !path.trim_end_matches('/').ends_with("/compact")
+    match format {
+        Format::OpenaiResponses => !path.trim_end_matches('/').ends_with("/compact"),
+        Format::OpenaiRealtime => true,
+        _ => false,
+    }
 }
 
 /// What the request is to the meter: the route's word, else the catalogue's.

@@ -9,6 +9,7 @@ mod gate;
 mod lane;
 mod meaning;
 mod metering;
+mod realtime;
 mod relay;
 mod turns;
 
@@ -28,11 +29,12 @@ use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hudson_dlp::Redactor;
 use hudson_schema::config::{Authority, Credential, IpNetwork, LogLevel, Upstream};
-use hudson_schema::{Refusal, RefusalCode, RunId};
+use hudson_schema::{Format, Refusal, RefusalCode, RunId};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use lane::Lane;
 use metering::Metering;
+use realtime::Listening;
 use relay::{Cause, Order, Relayed};
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -164,8 +166,13 @@ impl Opened {
                 let bound = shared.limits.body_bytes;
                 let (up, down) = passages(Handing::Held { bound }, Handing::Read);
                 let up = Lane::new(up, Asking::new(turns.clone()));
-                let down = Lane::new(down, Metering::new(turns.clone()));
-                relay::relay(client, upstream, (up, down), self.ordered(), shared).await
+                if turns.metered.format == Format::OpenaiRealtime {
+                    let down = Lane::new(down, Listening::new(turns.clone()));
+                    relay::relay(client, upstream, (up, down), self.ordered(), shared).await
+                } else {
+                    let down = Lane::new(down, Metering::new(turns.clone()));
+                    relay::relay(client, upstream, (up, down), self.ordered(), shared).await
+                }
             }
         };
         self.report(&relayed, logged);

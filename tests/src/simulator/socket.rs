@@ -1,5 +1,5 @@
-//! OpenAI Responses over a WebSocket (`wss://api.openai.com/v1/responses`, and Codex's own address): one turn after the
-//! other, each an entry of its own in the journal.
+//! WebSockets, and OpenAI Responses over one (`wss://api.openai.com/v1/responses`, and Codex's own address): one turn
+//! after the other, each an entry of its own in the journal.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,11 +22,14 @@ use tungstenite::protocol::{Role, WebSocketConfig};
 use super::Shared;
 use super::chat::unauthorized;
 use super::delivery::{self, Body};
+use super::realtime;
 use super::responses::{turn, wrong};
 use super::script::{Fault, Script};
 
 /// Time for the messages before a break to leave the machine.
-const BEFORE_BREAK: Duration = Duration::from_millis(50);
+pub(super) const BEFORE_BREAK: Duration = Duration::from_millis(50);
+/// Where a Realtime session is opened.
+const REALTIME: &str = "/v1/realtime";
 /// Larger than any message a client sends here.
 const MOST_MESSAGE: usize = 256 << 20;
 
@@ -35,7 +38,7 @@ pub(super) fn is_asked(request: &Request<Incoming>) -> bool {
     let path = request.uri().path();
     request.method() == Method::GET
         && request.headers().contains_key(UPGRADE)
-        && (path == "/v1/responses" || path == "/backend-api/codex/responses")
+        && [REALTIME, "/v1/responses", "/backend-api/codex/responses"].contains(&path)
 }
 
 /// Accepts it, and answers its messages in a task of their own.
@@ -65,6 +68,9 @@ async fn converse(upgrade: OnUpgrade, parts: Parts, shared: Arc<Shared>) -> anyh
         WebSocketConfig::default().max_message_size(Some(MOST_MESSAGE)).max_frame_size(Some(MOST_MESSAGE));
     let stream = TokioIo::new(upgrade.await?);
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    if parts.uri.path() == REALTIME {
+        return realtime::converse(socket, parts, shared).await;
+    }
     let mut waiting = VecDeque::new();
     loop {
         let message = match waiting.pop_front() {
@@ -99,9 +105,9 @@ async fn converse(upgrade: OnUpgrade, parts: Parts, shared: Arc<Shared>) -> anyh
     }
 }
 
-type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+pub(super) type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
-async fn say(socket: &mut Socket, message: &Value) -> anyhow::Result<()> {
+pub(super) async fn say(socket: &mut Socket, message: &Value) -> anyhow::Result<()> {
     Ok(socket.send(Message::text(message.to_string())).await?)
 }
 

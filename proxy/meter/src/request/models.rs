@@ -119,6 +119,33 @@ const REALTIME: &[(&str, u64)] = &[
     ("gpt-4o-mini-realtime", 4_096),
 ];
 
+/// The contexts of OpenAI's Realtime models, by their whole names, dates aside: an answer never has more input. From the
+/// models' pages; that a 32k context is meant, the SDK says at `truncation` (openai-python
+/// `types/realtime/realtime_session_create_request.py`).
+const REALTIME_CONTEXTS: &[(&str, u64)] = &[
+    ("gpt-realtime", 32_768),
+    ("gpt-realtime-1.5", 32_768),
+    ("gpt-realtime-mini", 32_768),
+    ("gpt-realtime-2", 131_072),
+    ("gpt-realtime-2.1", 131_072),
+    ("gpt-realtime-2.1-mini", 131_072),
+    ("gpt-4o-realtime-preview", 131_072),
+    ("gpt-4o-mini-realtime-preview", 131_072),
+];
+
+/// The most input tokens one answer on a Realtime socket can have: its model's context; `None` for one that is not
+/// known.
+pub fn realtime_context(model: &str) -> Option<u64> {
+    // A date is four digits and what follows them.
+    let dated = |rest: &str| {
+        rest.strip_prefix('-').is_some_and(|rest| {
+            rest.len() == 10 && rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+        })
+    };
+    let known = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || dated(rest));
+    REALTIME_CONTEXTS.iter().find(|(name, _)| known(name)).map(|(_, context)| *context)
+}
+
 /// The most output tokens one answer of `model` can have, thinking included. Unknown models and `None` give the
 /// largest value of the format: 128,000 for Anthropic and Bedrock, 64,000 for Cohere, 65,536 for Gemini, 32,000 for
 /// Realtime, 393,216 for the OpenAI formats. Ollama generates until the context is full where nothing else is asked
@@ -166,6 +193,23 @@ fn starts(name: &str, prefix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_realtime_context_is_that_of_the_named_model_or_unknown() {
+        for (model, context) in [
+            ("gpt-realtime", Some(32_768)),
+            ("gpt-realtime-2025-08-28", Some(32_768)),
+            ("gpt-realtime-mini-2025-12-15", Some(32_768)),
+            ("gpt-realtime-2", Some(131_072)),
+            ("gpt-realtime-3", None),
+            ("gpt-realtime-2.2", None),
+            ("gpt-realtime-2025-08-28-large", None),
+            ("gpt-4o-realtime-preview-2024-10-01", Some(131_072)),
+            ("grok-voice", None),
+        ] {
+            assert_eq!(realtime_context(model), context, "{model}");
+        }
+    }
 
     #[test]
     fn the_longest_prefix_decides_and_the_unknown_is_large() {

@@ -65,6 +65,9 @@ pub struct RealtimeMessage {
     pub cap: RealtimeCap,
     /// Who takes turns, where it says so. A session begins with [`TurnTaking::Server`].
     pub turns: Option<TurnTaking>,
+    /// Whether what is heard is transcribed by a model, which is charged whether there is an answer or not; where it
+    /// says so.
+    pub transcribes: Option<bool>,
     /// Whether it may begin an answer whoever takes turns. Where the server does, more audio may, too.
     pub begins_answer: bool,
     /// The model it names.
@@ -109,6 +112,7 @@ pub fn read(message: &[u8]) -> Result<RealtimeMessage, RequestError> {
         kind,
         cap,
         turns: draft.realtime.turns,
+        transcribes: draft.realtime.transcription,
         begins_answer: draft.realtime.answers || matches!(kind, RealtimeKind::Response | RealtimeKind::Other),
         input_estimate: draft.estimate.total(message.len(), None, draft.tools),
         model: draft.facts.model,

@@ -59,7 +59,7 @@ impl Gate for Asking {
             self.judging = Some(Box::pin(async move { turns.judge(message).await }));
         }
         // A client that closes in the midst of a response must not end it for the meter.
-        if passage.is_closed() && self.turns.state().turn.is_some() {
+        if passage.is_closed() && self.turns.state().is_under_way() {
             passage.clear_out();
         }
     }
@@ -78,7 +78,7 @@ impl Gate for Asking {
         while self.turns.state().said.len() >= MOST_SAID {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        if passage.is_closed() && passage.out().is_empty() && self.turns.state().turn.is_some() {
+        if passage.is_closed() && passage.out().is_empty() && self.turns.state().is_under_way() {
             return Some(Stop::Left);
         }
         self.make_room(passage).await.err()

@@ -1,7 +1,7 @@
-//! The model calls of a metered WebSocket, one after the other: each is admitted by itself before its message goes on,
-//! metered while its response comes, and settled before the client sees its end.
+//! The model calls of a metered WebSocket: each is admitted by itself before its message goes on, metered while its
+//! response comes, and settled before the client sees its end. Those of OpenAI Realtime are in [`super::realtime`].
 //!
-//! Invariants: at most one is under way, so that everything the upstream sends belongs to it, whatever lane it names; a
+//! Invariants: of OpenAI Responses at most one is under way, so that everything the upstream sends belongs to it, whatever lane it names; a
 //! second one waits for its end, as in one lane it does at the provider. From its hold on every way out of a turn is a
 //! settlement. A response that nobody was admitted for does not pass.
 
@@ -9,6 +9,7 @@ use super::super::admission::{Admitted, admit};
 use super::super::settle::Settler;
 use super::super::{Origin, Target, emit, judged};
 use super::meaning::{self, Asked, Meaning, Refused};
+use super::realtime::Live;
 use crate::connect::stopping;
 use crate::websocket::{Message, MessageKind};
 use http::{HeaderMap, Method, StatusCode};
@@ -46,7 +47,10 @@ pub(super) struct Turns {
 
 #[derive(Default)]
 pub(super) struct State {
+    /// The one that is under way, of OpenAI Responses.
     pub(super) turn: Option<Turn>,
+    /// The session of OpenAI Realtime, and its calls.
+    pub(super) live: Live,
     /// Whether the one that ended last is not in the ledger yet.
     pub(super) settling: bool,
     /// Messages of ours to the client.
@@ -68,7 +72,12 @@ pub(super) struct Turn {
 
 impl State {
     fn is_free(&self) -> bool {
-        self.turn.is_none() && !self.settling
+        !self.is_under_way() && !self.settling
+    }
+
+    /// Whether a response comes, or has to.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.turn.is_some() || self.live.is_under_way()
     }
 }
 
@@ -76,8 +85,15 @@ pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl Turns {
     pub(super) fn new(origin: Arc<Origin>, target: Target, asked: HeaderMap, metered: Metered) -> Arc<Self> {
-        let (state, ended, says) = (Mutex::default(), Notify::new(), Notify::new());
-        Arc::new(Self { origin, target, asked, metered, state, ended, says })
+        let (ended, says) = (Notify::new(), Notify::new());
+        let turns = Self { origin, target, asked, metered, state: Mutex::default(), ended, says };
+        if turns.metered.format == Format::OpenaiRealtime {
+            // The address says the model, until the server does.
+            let host = turns.origin.authority.host.to_string();
+            let named = request::read(&turns.head(&host), br#"{"type":"response.create"}"#);
+            turns.state().live.addressed(named.ok().and_then(|facts| facts.model));
+        }
+        Arc::new(turns)
     }
 
     /// Waits until no turn is under way, and the last one is in the ledger.
@@ -99,7 +115,7 @@ impl Turns {
     /// Judges a client's message; the payload that goes on in its place, if any does.
     pub(super) async fn judge(&self, message: Message) -> Option<Vec<u8>> {
         match self.read(message).await {
-            Ok(payload) => Some(payload),
+            Ok(payload) => payload,
             Err(Refused { refusal, lane }) => {
                 self.refuse(&refusal, lane.as_deref());
                 None
@@ -107,33 +123,36 @@ impl Turns {
         }
     }
 
-    async fn read(&self, message: Message) -> Result<Vec<u8>, Refused> {
+    async fn read(&self, message: Message) -> Result<Option<Vec<u8>>, Refused> {
         if message.kind == MessageKind::Binary {
             let why = "Messages on a metered WebSocket are text.";
             return Err(Refused { refusal: Refusal::new(RefusalCode::MalformedRequest, why), lane: None });
         }
         let host = self.origin.authority.host.to_string();
-        let head = RequestHead {
-            format: self.metered.format,
-            host: &host,
-            path: &self.target.path,
-            query: self.target.query.as_deref(),
-            content_type: None,
-        };
+        let head = self.head(&host);
+        if self.metered.format == Format::OpenaiRealtime {
+            let heard = self.hear(&head, message.payload).await;
+            return heard.map_err(|refusal| Refused { refusal, lane: None });
+        }
         match meaning::read(&head, &message.payload)? {
             (Meaning::Passes, _) => {
                 if let Some(turn) = &mut self.state().turn {
                     turn.aside = true;
                 }
-                Ok(message.payload)
+                Ok(Some(message.payload))
             }
             (Meaning::Turn(asked), lane) => {
                 self.none().await;
                 let facts = self.with_context(*asked);
                 let begun = self.begin(&head, &facts, &message.payload, lane.clone()).await;
-                begun.map_err(|refusal| Refused { refusal, lane })
+                begun.map(Some).map_err(|refusal| Refused { refusal, lane })
             }
         }
+    }
+
+    fn head<'a>(&'a self, host: &'a str) -> RequestHead<'a> {
+        let Target { path, query, .. } = &self.target;
+        RequestHead { format: self.metered.format, host, path, query: query.as_deref(), content_type: None }
     }
 
     /// The facts with what the message only names: the response it goes on from was counted here, and all of it is input
@@ -153,14 +172,7 @@ impl Turns {
         message: &[u8],
         lane: Option<String>,
     ) -> Result<Vec<u8>, Refusal> {
-        let Self { origin, target, asked, metered, .. } = self;
-        if origin.shared.shutdown.is_cancelled() {
-            return Err(stopping());
-        }
-        let policy = origin.run.policy();
-        let route = judged(origin, &policy, target, asked)?.route;
-        let Admitted { settler, output_cap, cut_at, .. } =
-            admit(origin, route, metered.provider.clone(), metered.format, facts).await?;
+        let Admitted { settler, output_cap, cut_at, .. } = self.admitted(facts).await?;
         let change = Rewrite { output_cap, include_usage: false };
         let payload = match request::rewrite(head, facts, message, &change) {
             Ok(payload) => payload,
@@ -169,9 +181,20 @@ impl Turns {
                 return Err(Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")));
             }
         };
-        let meter = Meter::new(metered.format, &RESPONSE);
+        let meter = Meter::new(self.metered.format, &RESPONSE);
         self.state().turn = Some(Turn { meter, settler, cut_at, lane, aside: false });
         Ok(payload)
+    }
+
+    /// Judges and admits a model call by the routes and the budget of this moment.
+    pub(super) async fn admitted(&self, facts: &RequestFacts) -> Result<Admitted, Refusal> {
+        let Self { origin, target, asked, metered, .. } = self;
+        if origin.shared.shutdown.is_cancelled() {
+            return Err(stopping());
+        }
+        let policy = origin.run.policy();
+        let route = judged(origin, &policy, target, asked)?.route;
+        admit(origin, route, metered.provider.clone(), metered.format, facts).await
     }
 
     /// Answers a message with a refusal.

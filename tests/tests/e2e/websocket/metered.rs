@@ -2,6 +2,8 @@
 //! framed and however it ends.
 
 mod ending;
+mod realtime;
+mod sdk;
 mod smuggling;
 mod upstream;
 
@@ -51,9 +53,14 @@ impl Talk {
     /// An open WebSocket as bytes.
     #[track_caller]
     fn raw(&self) -> Tls {
+        self.raw_at("/v1/responses")
+    }
+
+    #[track_caller]
+    fn raw_at(&self, target: &str) -> Tls {
         let mut tls = self.agent.tls(HOST);
         let more = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
-        let answer = raw::ask(&mut tls, &offer("/v1/responses", HOST, more));
+        let answer = raw::ask(&mut tls, &offer(target, HOST, more));
         assert_eq!(answer.status, 101, "{answer}");
         tls
     }
@@ -67,6 +74,12 @@ impl Talk {
     fn turns(&self) -> Vec<Entry> {
         let entries = self.stage.world.simulator.journal().entries();
         entries.into_iter().filter(|entry| entry.status != 101).collect()
+    }
+
+    /// Waits until a hold stands, or none does.
+    fn holds(&self, stands: bool) -> bool {
+        let found = || ((ledger::held(&self.stage.world.home()) > 0) == stands).then_some(());
+        raw::wait_until(SOON, found).is_some()
     }
 
     fn rows(&self) -> Vec<UsageRow> {

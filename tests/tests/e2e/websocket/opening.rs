@@ -134,15 +134,18 @@ fn routes_hold_for_a_websocket_as_for_every_request() {
 
 #[test]
 fn a_metered_host_is_reached_by_no_websocket_that_nobody_meters() {
-    let stage = raw::routes("routes:\n  - host: api.openai.com\n").start();
+    const GOOGLE: &str = "generativelanguage.googleapis.com";
+    let stage = raw::routes(&format!("routes:\n  - host: api.openai.com\n  - host: {GOOGLE}\n")).start();
     let agent = stage.agent();
-    let ask = |path| raw::ask(&mut agent.tls("api.openai.com"), &offer(path, "api.openai.com", ""));
+    let ask_at = |host: &str, path: &str| raw::ask(&mut agent.tls(host), &offer(path, host, ""));
+    let ask = |path| ask_at("api.openai.com", path);
     // On 426 clients go on with POST.
     ask("/v1/responses/compact").refused(426, "protocol_not_allowed");
     ask("/v1/chat/completions").refused(426, "protocol_not_allowed");
-    // Read with GET it would be free; what is said over a WebSocket is not.
-    ask("/v1/realtime?model=gpt-realtime").refused(426, "protocol_not_allowed");
+    // A call over WebRTC does not pass here, and Gemini Live is not metered.
     ask("/v1/realtime/calls").refused(403, "unmetered_endpoint");
+    let live = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+    ask_at(GOOGLE, live).refused(403, "unmetered_endpoint");
     assert_eq!(stage.arrived(), 0);
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Session {
     pub(crate) caps: bool,
     /// Whether the server answers by itself when the user stops speaking, where the message says so.
     pub(crate) turns: Option<TurnTaking>,
+    /// Whether another model writes down what is heard, where the message says so.
+    pub(crate) transcription: Option<bool>,
     /// `session.type` is one that only transcribes.
     transcribes: bool,
     /// An item approves the call of a tool at the server, or audio is committed with an answer asked for.
@@ -79,6 +81,9 @@ pub(super) fn scalar(
         }
         ["session", "type"] => {
             draft.realtime.transcribes = matches!(value, Scalar::Text(raw) if reads(raw, "transcription"));
+            if draft.realtime.transcribes {
+                draft.realtime.transcription = Some(true);
+            }
         }
         // An approval lets the server call a tool and go on with what that returns.
         ["item", "type"] if matches!(value, Scalar::Text(raw) if reads(raw, "mcp_approval_response")) => {
@@ -104,6 +109,11 @@ pub(super) fn scalar(
             }
             _ => {}
         },
+        ["input_audio_transcription"] | ["audio", "input", "transcription"] if path.len() > 1 => {
+            // Of two places that say it, one may count.
+            let says = value != Scalar::Null || draft.realtime.transcription == Some(true);
+            draft.realtime.transcription = Some(says);
+        }
         ["prompt"] if path.len() > 1 && value != Scalar::Null => stored_prompt(draft),
         ["input", "[]", "id"] if path.len() > 1 => draft.unseen("item"),
         ["input", .., "image_url"] if is_link(value) => draft.unseen("url"),
@@ -123,6 +133,9 @@ pub(super) fn open(draft: &mut Draft, path: &[&str], array: bool) -> Result<(), 
                 return wrong("turn_detection", "an object or null");
             }
             draft.realtime.detection = Detection::default();
+        }
+        ["input_audio_transcription"] | ["audio", "input", "transcription"] if path.len() > 1 => {
+            draft.realtime.transcription = Some(true);
         }
         ["prompt"] if path.len() > 1 => stored_prompt(draft),
         ["type"] => return wrong("type", "a text"),

@@ -96,6 +96,22 @@ fn a_session_says_who_takes_turns() {
 }
 
 #[test]
+fn a_session_says_whether_what_is_heard_is_transcribed() {
+    for (session, transcribes) in [
+        (r"{}", None),
+        (r#"{"audio":{"input":{"transcription":null}}}"#, Some(false)),
+        (r#"{"audio":{"input":{"transcription":{"model":"whisper-1"}}}}"#, Some(true)),
+        (r#"{"input_audio_transcription":{"model":"whisper-1"}}"#, Some(true)),
+        (r#"{"input_audio_transcription":{},"audio":{"input":{"transcription":null}}}"#, Some(true)),
+        (r#"{"type":"transcription"}"#, Some(true)),
+        (r#"{"type":"transcription","audio":{"input":{"transcription":null}}}"#, Some(true)),
+    ] {
+        let text = format!(r#"{{"type":"session.update","session":{session}}}"#);
+        assert_eq!(message(&text).transcribes, transcribes, "{text}");
+    }
+}
+
+#[test]
 fn a_session_and_an_answer_may_bring_work_at_the_provider() {
     for object in ["session", "response"] {
         let text = format!(
