@@ -36,7 +36,7 @@ pub enum Command {
     Bottle(BottleCommand),
     /// Token usage by bottle, agent, provider, run or day
     Usage(UsageArgs),
-    /// Budgets: what is left
+    /// Budgets: what is left, and setting limits while Hudson runs
     #[command(subcommand)]
     Budget(BudgetCommand),
     /// What was decided and charged: read it, verify that nobody has touched it, export it
@@ -227,6 +227,44 @@ pub enum BudgetCommand {
         #[arg(long, value_name = "NAME")]
         bottle: Option<BottleName>,
     },
+    /// Set limits in place of those of the files and the launch, at once and for every running Hudson of this home
+    ///
+    /// Raising a limit lifts the cutoff that it caused. Lowering it below what is spent stops what it governs.
+    Set {
+        /// Where the limits stand.
+        #[command(flatten)]
+        scope: ScopeArgs,
+        /// Token limits, such as `claude=200k codex=1M`; `any` counts every provider together
+        #[arg(required = true, value_name = "PROVIDER=TOKENS", value_parser = parse_budget)]
+        limits: Vec<BudgetMap>,
+    },
+    /// Take back what was set: the limits of the files and the launch hold again
+    Clear {
+        /// Where the limits stand.
+        #[command(flatten)]
+        scope: ScopeArgs,
+        /// Whose limits [default: every one that was set there]
+        #[arg(value_name = "PROVIDER")]
+        providers: Vec<Provider>,
+    },
+}
+
+/// Where a limit stands; without any of these, for the whole host.
+#[derive(Clone, Debug, Default, Args)]
+#[group(multiple = false)]
+pub struct ScopeArgs {
+    /// All usage of this bottle
+    #[arg(long, value_name = "NAME")]
+    pub bottle: Option<BottleName>,
+    /// All usage of this named agent
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<AgentName>,
+    /// This bottle and every bottle below it together
+    #[arg(long, value_name = "NAME")]
+    pub parent: Option<BottleName>,
+    /// This run
+    #[arg(long, value_name = "ID")]
+    pub run: Option<RunId>,
 }
 
 /// `hudson audit …`

@@ -3,7 +3,7 @@
 use crate::cli::NetworkArgs;
 use crate::events::EventLog;
 use crate::runs::Runs;
-use crate::{network, reload};
+use crate::{budgets, network, reload};
 use anyhow::{Context, Result};
 use hudson_proxy::tls::{CertificateAuthority, LeafCache};
 use hudson_proxy::{OwnListeners, Proxy, ProxyParts, Run};
@@ -66,6 +66,8 @@ impl Instance {
         let limits = network::limits(&settings);
         let catalogue = crate::settings::catalogue(&settings);
         let runs = Runs::new(home.clone(), ledger.clone(), settings, options.closed);
+        // Before any run is served, so that none is by the files alone.
+        runs.set_overrides(ledger.budget_override_list().await?);
         let events = Arc::new(events);
         let proxy = Proxy::new(ProxyParts {
             ledger: ledger.clone(),
@@ -87,8 +89,11 @@ impl Instance {
 
     /// The background: reloading, reaping, noticing runs that ended elsewhere.
     fn keep_current(&self) -> Result<()> {
-        let reloading = reload::watch(self.runs.clone(), self.proxy.clone(), self.events.clone());
+        let reloading =
+            reload::watch(self.runs.clone(), self.ledger.clone(), self.proxy.clone(), self.events.clone());
         tokio::spawn(reloading.context("waiting for SIGHUP")?);
+        let following = budgets::follow(self.runs.clone(), self.ledger.clone(), Some(self.events.clone()));
+        tokio::spawn(following);
         let (ledger, events) = (self.ledger.clone(), self.events.clone());
         tokio::spawn(async move {
             loop {

@@ -37,7 +37,7 @@ pub struct Launch {
 pub struct Resolved {
     /// The bottle's files.
     pub bottle: BottleConfig,
-    /// What the run may do.
+    /// What the run may do, without what the operator has set while Hudson runs.
     pub policy: RunPolicy,
     /// Every file this depends on.
     pub files: Vec<PathBuf>,
@@ -86,6 +86,8 @@ pub fn resolve(
         on_exhausted: settings.policy(launch.on_exhausted, agent, &bottle),
         min_output: settings.min_output,
         weights: settings.weights,
+        warn_at: settings.warn_at.clone(),
+        budget_header: settings.budget_header,
         clock: settings.clock().context("settings.yml: timezone")?,
         routes,
     };
@@ -257,11 +259,11 @@ fn current(secret: &LaunchSecret) -> Option<SecretString> {
 }
 
 /// `--budget a=1 --budget b=2` is `--budget a=1,b=2`.
-fn merge(budgets: Vec<BudgetMap>) -> Result<BudgetMap> {
+pub fn merge(budgets: Vec<BudgetMap>) -> Result<BudgetMap> {
     let mut merged = BudgetMap::new();
     for (provider, amount) in budgets.into_iter().flatten() {
         if merged.insert(provider.clone(), amount).is_some() {
-            return Err(Exit::usage(format!("--budget gives {provider} twice")).into());
+            return Err(Exit::usage(format!("the budget gives {provider} twice")).into());
         }
     }
     Ok(merged)

@@ -3,6 +3,7 @@
 //! Invariant: every command ends in one exit code of [`exit`], after one clear error on standard error; nothing is
 //! written for input that is refused.
 
+mod budgets;
 pub mod cli;
 mod command;
 mod control;

@@ -2,10 +2,12 @@
 
 mod notices;
 
+use crate::budgets;
 use crate::events::EventLog;
 use crate::runs::Runs;
 use crate::settings::catalogue;
 use hudson_proxy::{Proxy, policy};
+use hudson_schema::ledger::SharedLedger;
 use notices::Notices;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -22,14 +24,21 @@ const POLL: Duration = Duration::from_secs(2);
 /// Reloads for as long as the process lives. SIGHUP is taken from this call on: left to itself it ends a process.
 pub fn watch(
     runs: Arc<Runs>,
+    ledger: SharedLedger,
     proxy: Proxy,
     events: Arc<EventLog>,
 ) -> std::io::Result<impl Future<Output = ()>> {
     let hangup = signal(SignalKind::hangup())?;
-    Ok(watching(runs, proxy, events, hangup))
+    Ok(watching(runs, ledger, proxy, events, hangup))
 }
 
-async fn watching(runs: Arc<Runs>, proxy: Proxy, events: Arc<EventLog>, mut hangup: Signal) {
+async fn watching(
+    runs: Arc<Runs>,
+    ledger: SharedLedger,
+    proxy: Proxy,
+    events: Arc<EventLog>,
+    mut hangup: Signal,
+) {
     // Without notices the poll still finds every change.
     let mut notices = Notices::new();
     let mut watched = BTreeSet::new();
@@ -49,6 +58,7 @@ async fn watching(runs: Arc<Runs>, proxy: Proxy, events: Arc<EventLog>, mut hang
         if forced || current != seen {
             seen = current;
             reload(&runs, &proxy, &events);
+            budgets::review(&runs, &ledger, &events).await;
         }
     }
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use hudson_proxy::identity::Presented;
 use hudson_proxy::{LaunchSecret, Run, RunPolicy, RunSource};
+use hudson_schema::budget::{BudgetOverride, ScopeBudget, with_overrides};
 use hudson_schema::config::Settings;
 use hudson_schema::home::Home;
 use hudson_schema::ledger::{LedgerError, RunRecord, SharedLedger};
@@ -29,6 +30,8 @@ pub struct Runs {
 
 struct State {
     settings: Arc<Settings>,
+    /// What the operator has set while Hudson runs.
+    overrides: Vec<BudgetOverride>,
     live: HashMap<RunId, Live>,
     /// What was wrong with the files at the last reload.
     fault: Option<String>,
@@ -40,12 +43,15 @@ struct Live {
     agent: Option<AgentName>,
     launch: Launch,
     files: Vec<PathBuf>,
+    /// Its budgets as files and launch have them.
+    budgets: Vec<ScopeBudget>,
 }
 
 impl Runs {
     /// No runs yet.
     pub fn new(home: Home, ledger: SharedLedger, settings: Settings, closed: bool) -> Arc<Self> {
-        let state = State { settings: Arc::new(settings), live: HashMap::new(), fault: None };
+        let state =
+            State { settings: Arc::new(settings), overrides: Vec::new(), live: HashMap::new(), fault: None };
         Arc::new(Self { home, ledger, closed, state: Mutex::new(state) })
     }
 
@@ -70,6 +76,7 @@ impl Runs {
             &record.id,
             &launch,
         )?;
+        let budgets = resolved.policy.budgets.clone();
         let run = Arc::new(Run::new(
             record.id.clone(),
             record.bottle.clone(),
@@ -77,9 +84,14 @@ impl Runs {
             secrets,
             resolved.policy,
         ));
-        let live = Live { run: run.clone(), agent: record.agent.clone(), launch, files: resolved.files };
-        match self.lock().live.entry(record.id.clone()) {
+        let live =
+            Live { run: run.clone(), agent: record.agent.clone(), launch, files: resolved.files, budgets };
+        let mut state = self.lock();
+        let State { live: runs, overrides, .. } = &mut *state;
+        match runs.entry(record.id.clone()) {
             Entry::Vacant(place) => {
+                // Under the lock, so that no change of theirs passes it by.
+                run.set_budgets(with_overrides(&live.budgets, overrides));
                 place.insert(live);
                 Ok(run)
             }
@@ -91,6 +103,19 @@ impl Runs {
     /// What a run may do now; `None` when it is not served here.
     pub fn policy(&self, id: &RunId) -> Option<Arc<RunPolicy>> {
         self.lock().live.get(id).map(|live| live.run.policy())
+    }
+
+    /// Takes over what the operator has set; whether that is anything new.
+    pub fn set_overrides(&self, overrides: Vec<BudgetOverride>) -> bool {
+        let mut state = self.lock();
+        if state.overrides == overrides {
+            return false;
+        }
+        for live in state.live.values() {
+            live.run.set_budgets(with_overrides(&live.budgets, &overrides));
+        }
+        state.overrides = overrides;
+        true
     }
 
     /// Every run served.
@@ -136,13 +161,16 @@ impl Runs {
                 &live.launch,
             )?);
         }
+        let mut state = self.lock();
+        let State { live: runs, overrides, .. } = &mut *state;
         for (live, resolved) in live.iter().zip(resolved) {
-            live.run.set_policy(resolved.policy);
-            if let Some(live) = self.lock().live.get_mut(&live.run.id) {
-                live.files = resolved.files;
-            }
+            let Some(live) = runs.get_mut(&live.run.id) else { continue };
+            live.files = resolved.files;
+            live.budgets = resolved.policy.budgets;
+            let budgets = with_overrides(&live.budgets, overrides);
+            live.run.set_policy(RunPolicy { budgets, ..resolved.policy });
         }
-        self.lock().settings = Arc::new(settings);
+        state.settings = Arc::new(settings);
         Ok(())
     }
 

@@ -195,6 +195,9 @@ fn what_does_not_exist_is_exit_3() {
         &["bottle", "show", "nope"][..],
         &["explain", "GET", "https://a.example.com/", "--bottle", "nope"],
         &["budget", "show", "--bottle", "nope"],
+        &["budget", "set", "--bottle", "nope", "claude=1"],
+        &["budget", "set", "--parent", "nope", "claude=1"],
+        &["budget", "set", "--run", "nope", "claude=1"],
         &["presets", "show", "nope"],
     ] {
         let ran = home.run(arguments);
@@ -295,6 +298,65 @@ fn budgets_are_listed_with_what_is_left() {
     );
     let own = home.run(&["budget", "show", "--bottle", "ci", "--json"]).json();
     assert_eq!(own.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_set_says_where_it_comes_from() {
+    let home = Home::new();
+    home.write("settings.yml", "budget: {claude: 100}\nbottles: {ci: {window: day}}\n");
+    home.write("bottles/base/bottle.yml", "budget: {codex: 9}\n");
+    home.write("bottles/ci/bottle.yml", "extends: base\nbudget: {any: 50, claude: 40}\n");
+    let set = |words: &[&str]| home.run(&[&["budget", "set", "--json"], words].concat()).json();
+    let told = set(&["--bottle", "ci", "claude=60", "codex=1k"]);
+    let told: Vec<_> = told.as_array().unwrap().iter().map(|row| &row["limit"]).collect();
+    assert_eq!(told, [60, 1000]);
+    set(&["claude=200"]);
+    set(&["--agent", "rev", "any=5"]);
+    set(&["--parent", "base", "claude=70"]);
+    let shown = |words: &[&str]| -> Vec<String> {
+        let rows = home.run(&[&["budget", "show", "--json"], words].concat()).json();
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let line = |row: &Value| {
+            let [scope, name, provider, window, source] =
+                ["scope", "name", "provider", "window", "source"].map(|key| text(row, key));
+            format!("{scope} {name} {provider}={} {window} {source}", row["limit"])
+        };
+        rows.as_array().unwrap().iter().map(line).collect()
+    };
+    let all = [
+        "global  claude=200 lifetime override",
+        "parent base claude=70 lifetime override",
+        "parent base codex=9 lifetime bottle",
+        "bottle ci any=50 day bottle",
+        "bottle ci claude=60 day override",
+        "bottle ci codex=1000 day override",
+        "bottle base codex=9 lifetime bottle",
+        "agent rev any=5 lifetime override",
+    ];
+    assert_eq!(shown(&[]), all);
+    assert_eq!(shown(&["--bottle", "ci"]).len(), 6);
+    assert!(home.run(&["budget", "show"]).out.contains("override"));
+
+    assert_eq!(home.run(&["budget", "clear", "--bottle", "ci", "codex"]).code, 0);
+    for words in
+        [&[][..], &["--agent", "rev"], &["--parent", "base"], &["--bottle", "ci"], &["--bottle", "ci"]]
+    {
+        assert_eq!(home.run(&[&["budget", "clear"], words].concat()).code, 0);
+    }
+    let files: Vec<_> = shown(&[]).into_iter().filter(|row| row.contains("override")).collect();
+    assert!(files.is_empty(), "{files:?}");
+    assert_eq!(shown(&["--bottle", "ci"])[3], "bottle ci claude=40 day bottle");
+    // What no usage could ever be counted under.
+    for words in [
+        &["cluade=1"][..],
+        &["claude"],
+        &["claude=1", "claude=2"],
+        &["--bottle", "ci", "--agent", "x", "any=1"],
+    ] {
+        let ran = home.run(&[&["budget", "set"], words].concat());
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+    }
+    assert_eq!(shown(&[]).len(), 5);
 }
 
 #[test]

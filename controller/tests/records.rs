@@ -84,6 +84,7 @@ async fn recorded(home: &Home) -> SqliteLedger {
         status: 200,
         stream: true,
         limits: Vec::new(),
+        warn_at: Vec::new(),
         now: DAY + 1,
     };
     ledger.usage_settle(settlement).await.unwrap();

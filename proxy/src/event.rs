@@ -3,6 +3,8 @@
 //! Invariant: an event is made from names, codes, counts and paths without their query; it never carries a header
 //! value, a query or a body.
 
+use hudson_schema::budget::WindowClock;
+use hudson_schema::ledger::Warning;
 use hudson_schema::{BottleName, Provider, Quality, RefusalCode, RunId, Usage};
 use serde::Serialize;
 
@@ -160,6 +162,22 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<u16>,
     },
+    /// Usage has passed a threshold of a limit: told once for each limit, window and threshold, by one process.
+    BudgetWarning {
+        /// Where the limit stands, such as `bottle ci`.
+        scope: String,
+        /// The provider it counts, or `any`.
+        provider: Provider,
+        /// The tokens allowed.
+        limit: u64,
+        /// The tokens used in the window.
+        spent: u64,
+        /// The threshold, in per cent of the limit.
+        percent: u8,
+        /// When the window ends, RFC 3339; absent for lifetime.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resets_at: Option<String>,
+    },
     /// Usage was settled.
     UsageSettled {
         /// The run.
@@ -179,4 +197,19 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         fault: Option<String>,
     },
+}
+
+impl Event {
+    /// A warning that the ledger found.
+    pub fn budget_warning(warning: Warning, clock: &WindowClock) -> Self {
+        let Warning { limit: asked, spent, percent } = warning;
+        Self::BudgetWarning {
+            scope: asked.limit.scope.to_string(),
+            provider: asked.limit.provider,
+            limit: asked.limit.tokens,
+            spent,
+            percent,
+            resets_at: asked.window_end.map(|end| clock.display(end)),
+        }
+    }
 }

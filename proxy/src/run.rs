@@ -42,6 +42,10 @@ pub struct RunPolicy {
     pub min_output: u64,
     /// How a budget counts the kinds of tokens.
     pub weights: Weights,
+    /// At which percentages of a limit a warning is given.
+    pub warn_at: Vec<u8>,
+    /// Whether metered responses say what is left.
+    pub budget_header: bool,
     /// The calendar of the windows.
     pub clock: WindowClock,
 }
@@ -119,6 +123,12 @@ impl Run {
     pub fn set_policy(&self, policy: RunPolicy) {
         self.policy.store(Arc::new(policy));
         self.upstream.store(None);
+        self.policy_changed.notify_waiters();
+    }
+
+    /// Changes its budgets alone: no connection was made for one of them.
+    pub fn set_budgets(&self, budgets: Vec<ScopeBudget>) {
+        self.policy.rcu(|policy| RunPolicy { budgets: budgets.clone(), ..RunPolicy::clone(policy) });
         self.policy_changed.notify_waiters();
     }
 

@@ -128,6 +128,8 @@ async fn scene() -> Scene {
         mode: Mode::default(),
         on_exhausted: Policy::Cutoff,
         min_output: 1,
+        warn_at: Vec::new(),
+        budget_header: false,
         weights: Weights::default(),
         clock: WindowClock::new("UTC").unwrap(),
     };

@@ -3,12 +3,14 @@
 
 mod amount;
 mod limit;
+mod overrides;
 mod weights;
 #[cfg(feature = "config")]
 mod window;
 
 pub use amount::{Amount, InvalidAmount};
 pub use limit::{BudgetMap, Limit, Mode, Precedence, ScopeBudget, asked};
+pub use overrides::{BudgetOverride, with_overrides};
 use serde::{Deserialize, Serialize};
 pub use weights::Weights;
 #[cfg(feature = "config")]

@@ -13,6 +13,7 @@ pub use audit::AuditRecord;
 pub use error::LedgerError;
 pub use record::*;
 
+use crate::budget::BudgetOverride;
 use crate::{Provider, RunId, Scope};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -52,11 +53,11 @@ pub trait Ledger: Send + Sync + 'static {
     async fn hold_release(&self, hold: &HoldId) -> Result<(), LedgerError>;
 
     /// Replaces a hold by what the response reported, and journals every crossing that makes, with an enforcement
-    /// planned for the hold's run.
+    /// planned for the hold's run. A threshold of a limit that it passes is told once a limit and window, to one caller.
     ///
     /// Numbers that are not `exact` never charge less than the hold: nothing is refunded that may have been spent.
     /// A settle that comes after the hold was turned into `held` usage replaces that row, once.
-    async fn usage_settle(&self, settlement: Settlement) -> Result<Vec<Crossing>, LedgerError>;
+    async fn usage_settle(&self, settlement: Settlement) -> Result<Settled, LedgerError>;
 
     /// Charges work that was read by its provider's id, where its creation did not: a row of that host and id that is
     /// `exact` stands, one that is not takes these numbers, and where there is none the run that reads is charged.
@@ -104,8 +105,33 @@ pub trait Ledger: Send + Sync + 'static {
     /// Every block on record.
     async fn block_list(&self) -> Result<Vec<Block>, LedgerError>;
 
-    /// Lifts the blocks of a scope for which `limits` (the limits in force now) leave room.
-    async fn block_reconsider(&self, limits: &[AskedLimit], now: i64) -> Result<(), LedgerError>;
+    /// Lifts the blocks that end by what is in force now: their limit allows more than what was crossed, or is none any
+    /// more, or their window is over. That usage is below the limit lifts nothing (docs/decisions/0004).
+    async fn block_reconsider(&self, limits: &[LimitInForce], now: i64) -> Result<(), LedgerError>;
+
+    /// Sets limits in place of those of the files and the launch, all or none. Nothing that was counted changes.
+    async fn budget_override_set(&self, overrides: Vec<BudgetOverride>) -> Result<(), LedgerError>;
+
+    /// Takes back what was set at a scope, for these providers or for every one when none is named; what that was.
+    async fn budget_override_clear(
+        &self,
+        scope: &Scope,
+        providers: &[Provider],
+        actor: &str,
+        now: i64,
+    ) -> Result<Vec<BudgetOverride>, LedgerError>;
+
+    /// Every limit that was set so.
+    async fn budget_override_list(&self) -> Result<Vec<BudgetOverride>, LedgerError>;
+
+    /// After a change of limits: journals those which committed usage has reached already, like a settlement does, and
+    /// makes sure that an enforcement of the block that stands is planned for the run. Nothing for a run that has ended.
+    async fn budget_review(
+        &self,
+        run: &RunId,
+        review: LimitReview,
+        now: i64,
+    ) -> Result<Reviewed, LedgerError>;
 
     /// Enforcement rows of a run, oldest first; of every run when `None`.
     async fn enforcement_list(&self, run: Option<&RunId>) -> Result<Vec<Enforcement>, LedgerError>;

@@ -154,7 +154,13 @@ async fn a_crossing_is_journalled_once(open: Open<'_>) {
         let (ledger, limits) = (ledger.clone(), limits.clone());
         tasks.spawn(async move {
             let done = settlement(&hold.id, Some(usage(1000, 100)), &limits);
-            ledger.usage_settle(done).await.unwrap().into_iter().map(move |crossing| (name, crossing))
+            ledger
+                .usage_settle(done)
+                .await
+                .unwrap()
+                .crossings
+                .into_iter()
+                .map(move |crossing| (name, crossing))
         });
     }
     let crossings: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
@@ -230,7 +236,7 @@ async fn every_scope_stops_its_runs(open: Open<'_>) {
         }
         raised += 1000;
         crossed.limit.tokens = raised;
-        ledger.block_reconsider(&[crossed], NOW).await.unwrap();
+        ledger.block_reconsider(&[in_force(&crossed)], NOW).await.unwrap();
         assert_eq!(ledger.block_list().await.unwrap(), []);
     }
 }
@@ -253,14 +259,17 @@ async fn a_block_ends_with_its_window_or_a_higher_limit(open: Open<'_>) {
     higher.limit.tokens = 200;
     let hold = placed(ledger.hold_place(ask("r1", 50, 10, std::slice::from_ref(&higher))).await.unwrap());
     assert_eq!(hold.left, Some(39));
-    let crossings =
-        ledger.usage_settle(settlement(&hold.id, Some(usage(90, 10)), &[higher.clone()])).await.unwrap();
+    let crossings = ledger
+        .usage_settle(settlement(&hold.id, Some(usage(90, 10)), &[higher.clone()]))
+        .await
+        .unwrap()
+        .crossings;
     assert_eq!(crossings.len(), 1);
     assert_eq!(ledger.enforcement_list(None).await.unwrap().len(), 2, "a raised limit is another crossing");
     blocked(ledger.hold_place(ask("r1", 1, 1, &[higher.clone()])).await.unwrap());
 
     // A lower limit lifts nothing, nor does reconsidering the same one.
-    ledger.block_reconsider(&[today, higher], NOW).await.unwrap();
+    ledger.block_reconsider(&[in_force(&today), in_force(&higher)], NOW).await.unwrap();
     assert_eq!(ledger.block_list().await.unwrap().len(), 1);
     let mut next_day = ask("r1", 1, 1, &[tomorrow]);
     next_day.now = NOW + DAY;
@@ -284,7 +293,7 @@ async fn a_settle_crosses_a_raised_limit_again(open: Open<'_>) {
     for ((hold, tokens), crossed) in holds.iter().zip(limits).zip([true, true, false, false]) {
         let asked = [limit(ScopeKind::Bottle, "ci", "claude", tokens)];
         let done = settlement(&hold.id, Some(usage(50, 50)), &asked);
-        assert_eq!(!ledger.usage_settle(done).await.unwrap().is_empty(), crossed, "{tokens}");
+        assert_eq!(!ledger.usage_settle(done).await.unwrap().crossings.is_empty(), crossed, "{tokens}");
         assert!(ledger.block_fetch(&id("r1"), &asked, NOW).await.unwrap().is_some(), "{tokens}");
     }
     let blocks = ledger.block_list().await.unwrap();
@@ -301,7 +310,7 @@ async fn a_settle_crosses_a_raised_limit_again(open: Open<'_>) {
     let late = placed(ledger.hold_place(ask("r2", 50, 50, &[])).await.unwrap());
     assert_eq!(spend(&*ledger, "r2", 300, 0, &[today]).await.len(), 1);
     let done = settlement(&late.id, Some(usage(50, 50)), &[month.clone()]);
-    let crossings = ledger.usage_settle(Settlement { now: NOW + 2 * DAY, ..done }).await.unwrap();
+    let crossings = ledger.usage_settle(Settlement { now: NOW + 2 * DAY, ..done }).await.unwrap().crossings;
     assert_eq!(crossings, [Crossing { limit: month.clone(), spent: 400 }]);
     assert!(ledger.block_fetch(&id("r2"), &[month], NOW + 2 * DAY).await.unwrap().is_some());
 }

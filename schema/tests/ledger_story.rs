@@ -250,23 +250,23 @@ async fn work_that_is_read_by_its_id_is_charged_once(open: Open<'_>) {
     ledger.usage_settle(settlement(&hold.id, None, &limits)).await.unwrap();
     assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await, (300, 0), "held as a whole");
     let read = ledger.usage_retrieve(retrieval("r2", "msg_1", 40, &[])).await.unwrap();
-    assert_eq!(read, Retrieved::Charged(vec![]));
+    assert_eq!(read, Retrieved::Charged(Settled::default()));
     assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await, (40, 0), "whoever reads it");
     assert_eq!(balance(&*ledger, ScopeKind::Bottle, "other", "claude").await, (0, 0));
     let again = ledger.usage_retrieve(retrieval("r1", "msg_1", 50, &limits)).await.unwrap();
     assert_eq!(again, Retrieved::Known, "the final numbers are final");
 
     let elsewhere = Retrieval { host: "elsewhere".to_owned(), ..retrieval("r1", "msg_1", 7, &limits) };
-    assert_eq!(ledger.usage_retrieve(elsewhere).await.unwrap(), Retrieved::Charged(vec![]));
+    assert_eq!(ledger.usage_retrieve(elsewhere).await.unwrap(), Retrieved::Charged(Settled::default()));
     assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await, (47, 0), "ids are a host's own");
 
-    let Retrieved::Charged(crossings) =
+    let Retrieved::Charged(settled) =
         ledger.usage_retrieve(retrieval("r1", "msg_2", 990, &limits)).await.unwrap()
     else {
         panic!("nobody was charged for it")
     };
     assert_eq!(
-        crossings.len(),
+        settled.crossings.len(),
         1,
         "what nobody was charged for is charged to who reads it, and may cross a limit"
     );
@@ -302,6 +302,7 @@ fn retrieval(run: &str, response_id: &str, tokens: u64, limits: &[AskedLimit]) -
         model: None,
         status: 200,
         limits: limits.to_vec(),
+        warn_at: Vec::new(),
         now: NOW + 9,
     }
 }

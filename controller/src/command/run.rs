@@ -2,6 +2,7 @@
 //! started; the run's end is its summary and its exit code.
 
 use super::Context;
+use crate::budgets;
 use crate::cli::RunArgs;
 use crate::control::{self, Answer};
 use crate::environment;
@@ -11,6 +12,7 @@ use crate::instance::{self, Instance, Options, now};
 use crate::launch::{Prepared, Request};
 use crate::network;
 use crate::register::{self, Registered};
+use crate::runs::Runs;
 use crate::supervise::{self, Ended, Program};
 use anyhow::{Context as _, Result};
 use hudson_proxy::RunPolicy;
@@ -19,7 +21,7 @@ use hudson_schema::config::ListenAddress;
 use hudson_schema::ledger::sqlite::SqliteLedger;
 use hudson_schema::ledger::{SharedLedger, UsageColumn, UsageQuery, UsageSum};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -53,11 +55,13 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
     let outcome = supervised(context, &arguments, &prepared, &own, &proxy, &registered).await;
     // However it ended, its credentials end with it, and what it left in flight is settled.
     proxy.stop().await;
+    let policy = proxy.policy(&prepared, run)();
+    let block = proxy.ledger().block_fetch(run, &policy.governing(now()), now()).await?;
     let code = outcome.as_ref().map_or(None, |ended| Some(i32::from(ended.code)));
     proxy.ledger().run_finish(run, now(), code).await?;
     let ended = outcome?;
-    let stopped = ended.killed || proxy.budget_stopped(run, &ended).await?;
-    let report = report(proxy.ledger(), &prepared, run, &ended, stopped).await?;
+    let stopped = ended.killed || block.is_some() || proxy.budget_stopped(run, &ended).await?;
+    let report = report(proxy.ledger(), &prepared, &policy, run, &ended, stopped).await?;
     finish(context, &arguments, &report)?;
     Ok(if stopped { exit::BUDGET } else { ended.code })
 }
@@ -90,7 +94,7 @@ async fn supervised(
     variables.extend(registered.variables(address, &context.home));
     let withheld =
         environment::withheld(std::env::vars_os(), &prepared.secret_names(), &prepared.secret_values());
-    let hangup = matches!(proxy, Proxy::Shared(_));
+    let hangup = matches!(proxy, Proxy::Shared { .. });
     let program = Program { argv: &arguments.command, withheld: &withheld, variables: &variables, hangup };
     supervise::run(program, run, proxy.ledger(), &*policy).await
 }
@@ -114,7 +118,7 @@ fn announce(prepared: &Prepared, run: &RunId) {
 /// The proxy that serves the run: a running `hudson up`, or one embedded here for this run alone.
 enum Proxy {
     Embedded(Box<Instance>),
-    Shared(SharedLedger),
+    Shared { ledger: SharedLedger, runs: Arc<Runs> },
 }
 
 impl Proxy {
@@ -123,8 +127,12 @@ impl Proxy {
         // What changes the dial can only be had from a proxy of one's own.
         let own = arguments.embedded || !network.connect_to.is_empty() || !network.upstream_ca.is_empty();
         if !own && control::status(&context.home).await?.is_some() {
-            let ledger = SqliteLedger::open(&context.home.ledger(), &context.home.owners())?;
-            return Ok(Self::Shared(Arc::new(ledger)));
+            let ledger: SharedLedger =
+                Arc::new(SqliteLedger::open(&context.home.ledger(), &context.home.owners())?);
+            let runs = Runs::new(context.home.clone(), ledger.clone(), prepared.settings.clone(), true);
+            runs.set_overrides(ledger.budget_override_list().await?);
+            tokio::spawn(budgets::follow(runs.clone(), ledger.clone(), None));
+            return Ok(Self::Shared { ledger, runs });
         }
         let log = context.home.event_log();
         let events =
@@ -139,7 +147,7 @@ impl Proxy {
     fn ledger(&self) -> &SharedLedger {
         match self {
             Self::Embedded(instance) => &instance.ledger,
-            Self::Shared(ledger) => ledger,
+            Self::Shared { ledger, .. } => ledger,
         }
     }
 
@@ -155,7 +163,9 @@ impl Proxy {
                 instance.runs.insert(&registered.record, prepared.secrets())?;
                 instance.addresses.clone()
             }
-            Self::Shared(_) => {
+            Self::Shared { runs, .. } => {
+                // Not to serve it: to know its limits as the process that does knows them.
+                runs.insert(&registered.record, HashMap::new())?;
                 let Answer { addresses, .. } =
                     control::hand_over(&context.home, &registered.record.id, &prepared.secrets(), None)
                         .await?;
@@ -165,27 +175,27 @@ impl Proxy {
         network::first_tcp(&addresses)
     }
 
-    /// What the run may do, read anew each time: as the proxy has it, or as it was launched where that is elsewhere.
+    /// What the run may do, read anew each time.
     fn policy(&self, prepared: &Prepared, run: &RunId) -> Box<dyn Fn() -> Arc<RunPolicy> + Send + Sync> {
         let launched = Arc::new(prepared.resolved.policy.clone());
-        match self {
-            Self::Embedded(instance) => {
-                let (runs, run) = (instance.runs.clone(), run.clone());
-                Box::new(move || runs.policy(&run).unwrap_or_else(|| launched.clone()))
-            }
-            Self::Shared(_) => Box::new(move || launched.clone()),
-        }
+        let run = run.clone();
+        let runs = match self {
+            Self::Embedded(instance) => instance.runs.clone(),
+            Self::Shared { runs, .. } => runs.clone(),
+        };
+        Box::new(move || runs.policy(&run).unwrap_or_else(|| launched.clone()))
     }
 
-    /// Whether a budget stopped the run: it was spent, or it refused something and the command failed.
+    /// Whether the command failed by a budget that does not stop it any more: one that was spent and then raised, or one
+    /// that refused something.
     async fn budget_stopped(&self, run: &RunId, ended: &Ended) -> Result<bool> {
-        if !self.ledger().enforcement_list(Some(run)).await?.is_empty() {
-            return Ok(true);
+        if ended.code == 0 {
+            return Ok(false);
         }
         Ok(match self {
-            Self::Embedded(instance) => ended.code != 0 && instance.events.budget_refusal(run).is_some(),
-            // The refusals were given in another process, and only what it journalled can be told.
-            Self::Shared(_) => false,
+            Self::Embedded(instance) if instance.events.budget_refusal(run).is_some() => true,
+            // Where the refusals were given in another process, only what it journalled can be told.
+            _ => !self.ledger().enforcement_list(Some(run)).await?.is_empty(),
         })
     }
 
@@ -199,6 +209,7 @@ impl Proxy {
 async fn report(
     ledger: &SharedLedger,
     prepared: &Prepared,
+    policy: &RunPolicy,
     run: &RunId,
     ended: &Ended,
     stopped: bool,
@@ -206,9 +217,7 @@ async fn report(
     let query =
         UsageQuery { run: Some(run.clone()), by: vec![UsageColumn::Provider], ..UsageQuery::default() };
     let usage: Vec<Value> = ledger.usage_sum(query).await?.into_iter().map(provider_line).collect();
-    let limits: Vec<Value> = prepared
-        .resolved
-        .policy
+    let limits: Vec<Value> = policy
         .budgets
         .iter()
         .flat_map(|scope| {

@@ -3,7 +3,7 @@
 //! Invariant: bad configuration is shown here and hides nothing else.
 
 use super::output::{self, Cell};
-use super::{Context, check, ledger};
+use super::{Context, budget, check, ledger};
 use crate::control::{self, Answer};
 use crate::exit;
 use anyhow::Result;
@@ -31,6 +31,8 @@ struct State {
     runs: Vec<RunRecord>,
     blocks: Vec<Block>,
     enforcements: Vec<Enforcement>,
+    /// Limits that are nearly spent, or more.
+    warnings: Vec<budget::Row>,
     /// Tokens reserved by requests in flight.
     held: u64,
     requests: u64,
@@ -50,6 +52,10 @@ impl State {
         state.enforcements = ledger.enforcement_list(None).await?;
         state.enforcements.reverse();
         state.enforcements.truncate(LATEST);
+        // With settings that cannot be read nobody knows the limits; the fault is shown instead.
+        if let Ok(settings) = crate::settings::read(&context.home) {
+            state.warnings = budget::past_threshold(context, &settings, &ledger).await.unwrap_or_default();
+        }
         let every: Provider = Provider::ANY.parse()?;
         state.held = ledger.budget_fetch(&Scope::global(), &every, 0).await?.held;
         for sum in ledger.usage_sum(UsageQuery::default()).await? {
@@ -75,6 +81,7 @@ impl State {
             "runs": runs,
             "blocks": self.blocks,
             "enforcements": self.enforcements,
+            "warnings": self.warnings,
             "held": self.held,
             "requests": self.requests,
             "inexact": self.inexact,
@@ -108,6 +115,7 @@ impl State {
             output::text(&format!("\n{fault}\n"))?;
         }
         self.print_runs()?;
+        self.print_warnings()?;
         self.print_blocks()?;
         self.print_enforcements()
     }
@@ -127,6 +135,24 @@ impl State {
             ]
         });
         output::table(&["LIVE RUN", "BOTTLE", "AGENT", "SINCE", "ISOLATION"], rows.collect())
+    }
+
+    fn print_warnings(&self) -> Result<()> {
+        if self.warnings.is_empty() {
+            return Ok(());
+        }
+        output::text("\n")?;
+        let rows = self.warnings.iter().map(|row| -> Vec<Cell> {
+            vec![
+                format!("{} {}", row.scope, row.name).trim_end().to_owned().into(),
+                row.provider.as_str().into(),
+                row.limit.into(),
+                row.spent.into(),
+                format!("{} %", row.percent().unwrap_or_default()).into(),
+                row.resets_at.clone().unwrap_or_default().into(),
+            ]
+        });
+        output::table(&["NEARLY SPENT", "PROVIDER", "LIMIT", "SPENT", "PART", "RESETS AT"], rows.collect())
     }
 
     fn print_blocks(&self) -> Result<()> {

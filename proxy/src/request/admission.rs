@@ -28,6 +28,8 @@ pub(super) struct Admitted {
     pub(super) output_cap: Option<u64>,
     /// The live count at which its stream is ended.
     pub(super) cut_at: Option<u64>,
+    /// What the tightest limit leaves beyond the hold, where the response is to say so.
+    pub(super) remaining: Option<u64>,
 }
 
 /// Reserves what a request may spend, or refuses it.
@@ -45,16 +47,16 @@ pub(super) async fn admit(
     let (hold, wanted) = place(origin, &policy, &provider, &limits, facts, format, allowance).await?;
     let output_cap = if hard { cap(facts, format, &hold, wanted) } else { None };
     let cut_at = hard.then(|| cut_at(&policy, facts, &hold, wanted));
+    let remaining = hold.left.filter(|_| policy.budget_header);
     let placed = Placed {
         hold,
         provider,
         weights: policy.weights,
-        limits,
         input: facts.input_estimate,
         model: facts.model.clone(),
         stream: facts.stream,
     };
-    Ok(Admitted { settler: Settler::new(origin.clone(), placed), hard, output_cap, cut_at })
+    Ok(Admitted { settler: Settler::new(origin.clone(), placed), hard, output_cap, cut_at, remaining })
 }
 
 /// What is reserved on top for work whose cost no estimate can see; a refusal where the route reserves nothing.

@@ -23,11 +23,16 @@ pub(crate) async fn until_blocked(shared: &Shared, run: &Run) -> Refusal {
     let mut changes = shared.ledger.changes();
     loop {
         changes.mark_unchanged();
+        // A block that another process has placed stands here from when this one knows the limit it is of.
+        let policy = run.policy();
         if let Err(refusal) = block(shared, run).await {
             return refusal;
         }
-        if changes.changed().await.is_err() {
-            return Refusal::new(RefusalCode::LedgerUnavailable, "The ledger was closed.");
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() {
+                return Refusal::new(RefusalCode::LedgerUnavailable, "The ledger was closed.");
+            },
+            _ = run.policy_after(&policy) => {}
         }
     }
 }

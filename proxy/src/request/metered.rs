@@ -14,7 +14,7 @@ use crate::body::{self, Body};
 use crate::tasks::Whose;
 use crate::tls::Wire;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use hudson_meter::request as facts;
 use hudson_meter::{DecodeError, RequestHead, Rewrite, StreamDecoder, decode_body};
 use hudson_schema::config::Route;
@@ -25,6 +25,8 @@ use tokio::sync::oneshot;
 
 /// How often a request is sent whose connection turned out closed before anything of it was written.
 const ATTEMPTS: usize = 2;
+/// What is left under the tightest limit beyond this request's hold, in charged tokens (`budget_header`).
+const REMAINING: HeaderName = HeaderName::from_static("x-hudson-budget-remaining");
 
 /// Admits, sends and meters one request.
 pub(super) async fn exchange(
@@ -51,7 +53,7 @@ pub(super) async fn exchange(
     };
     let facts = facts::read(&asked, &sent)
         .map_err(|error| Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")))?;
-    let Admitted { settler, hard, output_cap, cut_at } =
+    let Admitted { settler, hard, output_cap, cut_at, remaining } =
         admission::admit(origin, route, provider, format, &facts).await?;
     let change = Rewrite { output_cap, include_usage: facts.stream };
     let body = match facts::rewrite(&asked, &facts, &sent, &change) {
@@ -79,6 +81,7 @@ pub(super) async fn exchange(
         format,
         strip,
         cut_at,
+        remaining,
     };
     // From here on a task of its own: a client that leaves does not end what it has set going, and what the provider
     // charges for is read to its end.
@@ -105,6 +108,7 @@ struct Outbound {
     format: Format,
     strip: bool,
     cut_at: Option<u64>,
+    remaining: Option<u64>,
 }
 
 impl Outbound {
@@ -160,6 +164,9 @@ impl Outbound {
         if strip {
             parts.headers.remove(header::CONTENT_LENGTH);
             parts.headers.remove(header::CONTENT_ENCODING);
+        }
+        if let Some(tokens) = self.remaining {
+            parts.headers.insert(REMAINING, HeaderValue::from(tokens));
         }
         forward::redacted(&self.origin, &self.credentials, parts, body::boxed(tap))
     }

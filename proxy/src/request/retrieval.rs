@@ -71,21 +71,27 @@ impl Read {
             model: report.model.clone(),
             status: status.as_u16(),
             limits: policy.limits(&provider, clock()),
+            warn_at: policy.warn_at.clone(),
             now: clock(),
         };
         let host = retrieval.host.clone();
         let events = &origin.shared.events;
         match origin.shared.ledger.usage_retrieve(retrieval).await {
             Ok(Retrieved::Known) => {}
-            Ok(Retrieved::Charged(_)) => events.emit(Event::UsageSettled {
-                run: origin.run.id.clone(),
-                provider,
-                host,
-                model: report.model,
-                usage: Some(usage),
-                quality: Quality::Exact,
-                fault: None,
-            }),
+            Ok(Retrieved::Charged(settled)) => {
+                events.emit(Event::UsageSettled {
+                    run: origin.run.id.clone(),
+                    provider,
+                    host,
+                    model: report.model,
+                    usage: Some(usage),
+                    quality: Quality::Exact,
+                    fault: None,
+                });
+                for warning in settled.warnings {
+                    events.emit(Event::budget_warning(warning, &policy.clock));
+                }
+            }
             Err(error) => {
                 events.emit(Event::LedgerFailed { what: "charging what was read", error: error.to_string() });
             }

@@ -8,7 +8,7 @@ use crate::event::Event;
 use http::StatusCode;
 use hudson_meter::Report;
 use hudson_schema::budget::Weights;
-use hudson_schema::ledger::{AskedLimit, Hold, Settlement};
+use hudson_schema::ledger::{Hold, Settlement};
 use hudson_schema::{Provider, Quality, Refusal, RefusalCode, Usage};
 use std::sync::Arc;
 
@@ -17,7 +17,6 @@ pub(super) struct Placed {
     pub(super) hold: Hold,
     pub(super) provider: Provider,
     pub(super) weights: Weights,
-    pub(super) limits: Vec<AskedLimit>,
     /// Estimated input, in tokens.
     pub(super) input: u64,
     pub(super) model: Option<String>,
@@ -141,6 +140,8 @@ async fn release(origin: &Origin, placed: &Placed) {
 
 async fn settle(origin: &Origin, placed: &Placed, outcome: Outcome) {
     let model = outcome.model.or_else(|| placed.model.clone());
+    // By the limits as they are now: one that was raised since must not be crossed, and one that was lowered must be.
+    let policy = origin.run.policy();
     let settlement = Settlement {
         hold: placed.hold.id.clone(),
         usage: outcome.usage,
@@ -150,25 +151,27 @@ async fn settle(origin: &Origin, placed: &Placed, outcome: Outcome) {
         response_id: outcome.response_id,
         status: outcome.status,
         stream: outcome.stream.unwrap_or(placed.stream),
-        limits: placed.limits.clone(),
+        limits: policy.limits(&placed.provider, clock()),
+        warn_at: policy.warn_at.clone(),
         now: clock(),
     };
+    let events = &origin.shared.events;
     match origin.shared.ledger.usage_settle(settlement).await {
-        Ok(_) => origin.shared.events.emit(Event::UsageSettled {
-            run: origin.run.id.clone(),
-            provider: placed.provider.clone(),
-            host: origin.authority.host.to_string(),
-            model,
-            usage: outcome.usage,
-            quality: outcome.quality,
-            fault: outcome.fault,
-        }),
-        // The hold stays in the ledger and goes on counting.
-        Err(error) => {
-            origin
-                .shared
-                .events
-                .emit(Event::LedgerFailed { what: "settling usage", error: error.to_string() });
+        Ok(settled) => {
+            events.emit(Event::UsageSettled {
+                run: origin.run.id.clone(),
+                provider: placed.provider.clone(),
+                host: origin.authority.host.to_string(),
+                model,
+                usage: outcome.usage,
+                quality: outcome.quality,
+                fault: outcome.fault,
+            });
+            for warning in settled.warnings {
+                events.emit(Event::budget_warning(warning, &policy.clock));
+            }
         }
+        // The hold stays in the ledger and goes on counting.
+        Err(error) => events.emit(Event::LedgerFailed { what: "settling usage", error: error.to_string() }),
     }
 }

@@ -54,6 +54,8 @@ pub struct Settings {
     #[serde(deserialize_with = "percentages")]
     #[schemars(inner(range(min = 1, max = 100)))]
     pub warn_at: Vec<u8>,
+    /// Whether a metered response says in `x-hudson-budget-remaining` how many tokens are left.
+    pub budget_header: bool,
     /// How a budget counts kinds of tokens.
     pub weights: Weights,
     /// Budgets of named agents.
@@ -92,6 +94,7 @@ impl Default for Settings {
             window: Window::default(),
             timezone: "UTC".to_owned(),
             warn_at: vec![80, 90, 95],
+            budget_header: false,
             weights: Weights::default(),
             agents: BTreeMap::new(),
             bottles: BTreeMap::new(),

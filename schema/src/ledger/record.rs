@@ -163,6 +163,8 @@ pub struct Settlement {
     pub stream: bool,
     /// The limits a crossing is judged by.
     pub limits: Vec<AskedLimit>,
+    /// At which percentages of a limit a warning is given.
+    pub warn_at: Vec<u8>,
     /// The clock.
     pub now: i64,
 }
@@ -188,6 +190,8 @@ pub struct Retrieval {
     pub status: u16,
     /// The limits of the run that read it.
     pub limits: Vec<AskedLimit>,
+    /// At which percentages of a limit a warning is given.
+    pub warn_at: Vec<u8>,
     /// The clock.
     pub now: i64,
 }
@@ -198,7 +202,7 @@ pub enum Retrieved {
     /// Nothing: it was charged before.
     Known,
     /// It is charged now.
-    Charged(Vec<Crossing>),
+    Charged(Settled),
 }
 
 /// A limit that committed usage has reached.
@@ -209,6 +213,49 @@ pub struct Crossing {
     /// What is committed in its window.
     pub spent: u64,
 }
+
+/// A threshold of a limit that committed usage has passed, for the first time in its window.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Warning {
+    /// The limit.
+    pub limit: AskedLimit,
+    /// What is committed in its window.
+    pub spent: u64,
+    /// The threshold, in per cent of the limit.
+    pub percent: u8,
+}
+
+/// What a settlement came to, beyond its row.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Settled {
+    /// Limits that are reached by it.
+    pub crossings: Vec<Crossing>,
+    /// Thresholds that are passed by it.
+    pub warnings: Vec<Warning>,
+}
+
+/// What is allowed at a scope for a provider at this moment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LimitInForce {
+    /// The scope.
+    pub scope: Scope,
+    /// The provider counted, or `any`.
+    pub provider: Provider,
+    /// The limit; `None` where there is none.
+    pub tokens: Option<u64>,
+}
+
+/// Limits that have changed, as they are for one run now.
+#[derive(Clone, Debug)]
+pub struct LimitReview {
+    /// Every limit that governs the run, for any provider.
+    pub governing: Vec<AskedLimit>,
+    /// At which percentages of a limit a warning is given.
+    pub warn_at: Vec<u8>,
+}
+
+/// What a [`LimitReview`] found.
+pub type Reviewed = Settled;
 
 /// Usage on record.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

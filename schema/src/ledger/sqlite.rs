@@ -5,6 +5,7 @@
 
 mod audit;
 mod blocks;
+mod budgets;
 mod changes;
 mod checkpoint;
 mod enforcements;
@@ -21,10 +22,12 @@ mod runs;
 mod settle;
 mod totals;
 mod usage;
+mod warnings;
 mod writer;
 
 use super::audit as audit_record;
 use super::*;
+use crate::budget::BudgetOverride;
 use crate::{Provider, RunId, Scope};
 use changes::Changes;
 use fail::Fail;
@@ -140,9 +143,9 @@ impl Ledger for SqliteLedger {
         self.writer()?.call(move |connection| holds::release(connection, &hold), |()| false).await
     }
 
-    async fn usage_settle(&self, settlement: Settlement) -> Result<Vec<Crossing>, LedgerError> {
+    async fn usage_settle(&self, settlement: Settlement) -> Result<Settled, LedgerError> {
         let settle = move |connection: &Connection| settle::settle(connection, &settlement);
-        self.writer()?.call(settle, |crossings| !crossings.is_empty()).await
+        self.writer()?.call(settle, |settled| !settled.crossings.is_empty()).await
     }
 
     async fn usage_retrieve(&self, retrieval: Retrieval) -> Result<Retrieved, LedgerError> {
@@ -196,9 +199,42 @@ impl Ledger for SqliteLedger {
         self.read(blocks::list).await
     }
 
-    async fn block_reconsider(&self, limits: &[AskedLimit], now: i64) -> Result<(), LedgerError> {
-        let limits = limits.to_vec();
-        self.write(move |connection| blocks::reconsider(connection, &limits, now)).await
+    async fn block_reconsider(&self, limits: &[LimitInForce], now: i64) -> Result<(), LedgerError> {
+        let writer = self.writer()?;
+        let (looked, limits) = (limits.to_vec(), limits.to_vec());
+        if !self.read(move |connection| blocks::any_ends(connection, &looked, now)).await? {
+            return Ok(());
+        }
+        writer.call(move |connection| blocks::reconsider(connection, &limits, now), |()| true).await
+    }
+
+    async fn budget_override_set(&self, overrides: Vec<BudgetOverride>) -> Result<(), LedgerError> {
+        self.write(move |connection| budgets::set(connection, &overrides)).await
+    }
+
+    async fn budget_override_clear(
+        &self,
+        scope: &Scope,
+        providers: &[Provider],
+        actor: &str,
+        now: i64,
+    ) -> Result<Vec<BudgetOverride>, LedgerError> {
+        let (scope, providers, actor) = (scope.clone(), providers.to_vec(), actor.to_owned());
+        self.write(move |connection| budgets::clear(connection, &scope, &providers, &actor, now)).await
+    }
+
+    async fn budget_override_list(&self) -> Result<Vec<BudgetOverride>, LedgerError> {
+        self.read(budgets::list).await
+    }
+
+    async fn budget_review(
+        &self,
+        run: &RunId,
+        review: LimitReview,
+        now: i64,
+    ) -> Result<Reviewed, LedgerError> {
+        let run = run.clone();
+        self.write(move |connection| budgets::review(connection, &run, &review, now)).await
     }
 
     async fn audit_list(&self, after: i64, most: usize) -> Result<Vec<AuditRecord>, LedgerError> {

@@ -50,6 +50,11 @@ pub(crate) fn limit(kind: ScopeKind, key: &str, counted: &str, tokens: u64) -> A
     }
 }
 
+pub(crate) fn in_force(asked: &AskedLimit) -> LimitInForce {
+    let Limit { scope, provider, tokens, .. } = asked.limit.clone();
+    LimitInForce { scope, provider, tokens: Some(tokens) }
+}
+
 pub(crate) fn daily(mut asked: AskedLimit, now: i64) -> AskedLimit {
     asked.limit.window = Window::Day;
     asked.window_start = now - now.rem_euclid(DAY);
@@ -112,6 +117,7 @@ pub(crate) fn settlement(hold: &HoldId, used: Option<Usage>, limits: &[AskedLimi
         status: 200,
         stream: true,
         limits: limits.to_vec(),
+        warn_at: Vec::new(),
         now: NOW + 5,
     }
 }
@@ -146,7 +152,7 @@ pub(crate) async fn spend(
     limits: &[AskedLimit],
 ) -> Vec<Crossing> {
     let hold = placed(ledger.hold_place(ask(run, input, output, &[])).await.unwrap());
-    ledger.usage_settle(settlement(&hold.id, Some(usage(input, output)), limits)).await.unwrap()
+    ledger.usage_settle(settlement(&hold.id, Some(usage(input, output)), limits)).await.unwrap().crossings
 }
 
 pub(crate) async fn balance(ledger: &dyn Ledger, kind: ScopeKind, key: &str, counted: &str) -> (u64, u64) {

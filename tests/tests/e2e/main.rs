@@ -29,6 +29,7 @@ mod cut;
 mod direct;
 mod limits;
 mod listeners;
+mod live_budgets;
 mod opaque;
 mod protocol;
 mod raw;

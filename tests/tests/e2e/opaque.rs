@@ -32,7 +32,8 @@ fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVersions> {
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
 }
 
-fn plain(stage: &Stage) -> ClientConfig {
+/// A client of an opaque tunnel.
+pub(crate) fn plain(stage: &Stage) -> ClientConfig {
     trusting(stage, builder().with_safe_default_protocol_versions().expect("the versions are known"))
 }
 

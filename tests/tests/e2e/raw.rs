@@ -190,7 +190,7 @@ impl Stage {
         variables.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
     }
 
-    fn bottle_add(&self, bottle: &str, words: &[&str]) -> Value {
+    pub(crate) fn bottle_add(&self, bottle: &str, words: &[&str]) -> Value {
         let outcome = self.hudson(&[&["bottle", "add", bottle, "--json"], words].concat());
         outcome.exited(0);
         serde_json::from_slice(&outcome.stdout).expect("`--json` prints JSON")

@@ -6,6 +6,7 @@ use super::{Context, ledger, refuse_unknown};
 use crate::exit;
 use anyhow::Result;
 use hudson_schema::BottleName;
+use hudson_schema::budget::with_overrides;
 use hudson_schema::config::{BottleConfig, Route, Settings, load_bottle};
 use hudson_schema::ledger::{SharedLedger, UsageColumn, UsageQuery};
 use serde_json::{Value, json};
@@ -26,8 +27,11 @@ pub(super) async fn execute(context: &Context, name: &BottleName) -> Result<u8> 
 }
 
 async fn object(settings: &Settings, bottle: &BottleConfig, ledger: Option<&SharedLedger>) -> Result<Value> {
-    let budgets: Vec<Value> = settings
-        .scope_budgets(None, None, bottle)
+    let overrides = match ledger {
+        Some(ledger) => ledger.budget_override_list().await?,
+        None => Vec::new(),
+    };
+    let budgets: Vec<Value> = with_overrides(&settings.scope_budgets(None, None, bottle), &overrides)
         .iter()
         .flat_map(|scope| {
             scope.budget.iter().map(|(provider, amount)| {

@@ -75,8 +75,8 @@ fn by_content(text: &str) -> Option<Kind> {
             "routes" | "log" => return Some(Kind::Routes),
             "extends" | "agent_provider" | "env" => return Some(Kind::Bottle),
             "precedence" | "mode" | "min_output" | "cutoff" | "estimate" | "timezone" | "warn_at"
-            | "weights" | "agents" | "bottles" | "providers" | "proxy" | "control" | "approvals"
-            | "notify" | "ledger" | "refuse" => return Some(Kind::Settings),
+            | "budget_header" | "weights" | "agents" | "bottles" | "providers" | "proxy" | "control"
+            | "approvals" | "notify" | "ledger" | "refuse" => return Some(Kind::Settings),
             "budget" | "shutdown" | "window" => shared = Some(Kind::Settings),
             _ => {}
         }

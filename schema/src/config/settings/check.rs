@@ -83,7 +83,6 @@ fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Setting
         (on(settings.control.admin), control.key("admin"), "control.admin"),
         (on(settings.control.metrics), control.key("metrics"), "control.metrics"),
         (settings.cutoff != defaults.cutoff, top.key("cutoff"), "cutoff"),
-        (settings.warn_at != defaults.warn_at, top.key("warn_at"), "warn_at"),
         (settings.estimate.count_tokens, top.key("estimate").key("count_tokens"), "estimate.count_tokens"),
         (
             settings.ledger == LedgerSetting::Sqlite { synchronous: Synchronous::Full },
@@ -127,7 +126,7 @@ mod tests {
             "budget: {claude: 5M, any: 6_000_000}\n",
             "shutdown: kill\nprecedence: all\nmode: soft\nmin_output: 128\n",
             "cutoff: {in_flight: end, scope: provider}\n",
-            "estimate: {count_tokens: false}\nwindow: week\ntimezone: Europe/Berlin\nwarn_at: [95, 50]\n",
+            "estimate: {count_tokens: false}\nwindow: week\ntimezone: Europe/Berlin\nwarn_at: [95, 50]\nbudget_header: true\n",
             "weights: {cache_read: 0.1, cache_write: 1.25, input: 1, output: 4}\n",
             "agents: {claude-reviewer: {budget: {claude: 200000}, shutdown: kill}}\n",
             "bottles: {ci: {budget: {claude: 1000000}, window: day}}\n",
@@ -146,7 +145,7 @@ mod tests {
             (settings.cutoff.in_flight, settings.cutoff.scope),
             (InFlight::End, CutoffScope::Provider)
         );
-        assert_eq!(settings.warn_at, [50, 95]);
+        assert_eq!((settings.warn_at.as_slice(), settings.budget_header), ([50, 95].as_slice(), true));
         assert_eq!(settings.weights.cache_write, 1250);
         assert_eq!(settings.proxy.connect_timeout, Period::seconds(5));
         assert_eq!(settings.proxy.max_tunnels_per_bottle.get(), 16);
@@ -154,11 +153,10 @@ mod tests {
         assert_eq!(settings.refuse, RefuseAt::Connect);
         let unsupported: Vec<String> =
             settings.unsupported().into_iter().map(|problem| problem.message).collect();
-        for (message, key) in unsupported.iter().zip(["cutoff", "warn_at", "ledger.sqlite.synchronous: full"])
-        {
+        for (message, key) in unsupported.iter().zip(["cutoff", "ledger.sqlite.synchronous: full"]) {
             assert!(message.starts_with(&format!("{key} is valid, but")), "{message}");
         }
-        assert_eq!(unsupported.len(), 3);
+        assert_eq!(unsupported.len(), 2);
         assert!(settings.clock().is_ok());
     }
 

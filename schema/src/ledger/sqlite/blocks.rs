@@ -5,17 +5,17 @@
 use super::audit::{self, HUDSON};
 use super::fail::Fail;
 use super::rows::{limit, parsed, policy, scope, tokens};
-use super::{AskedLimit, Block, BlockBudget, enforcements, totals};
+use super::{AskedLimit, Block, BlockBudget, LimitInForce, budgets, enforcements};
 use crate::{Policy, RunId};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::cmp::Reverse;
 
 /// A block and where it is.
-struct BlockRow {
-    id: i64,
+pub(super) struct BlockRow {
+    pub(super) id: i64,
     /// How far its scope is from the run; 0 is the run itself.
     rank: i64,
-    block: Block,
+    pub(super) block: Block,
 }
 
 /// The most severe block against a run, the nearest of those. Blocks that have ended for good are deleted: those
@@ -25,10 +25,12 @@ pub(super) fn standing(
     run: &RunId,
     governing: &[AskedLimit],
     now: i64,
-) -> Result<Option<Block>, Fail> {
+) -> Result<Option<BlockRow>, Fail> {
     let mut standing = Vec::new();
     for row in against(connection, run)? {
-        if has_lapsed(&row.block, now) || governing.iter().any(|asked| is_raised(&row.block, asked)) {
+        let is_raised =
+            |asked: &AskedLimit| is_of(&row.block, asked) && is_below(&row.block, asked.limit.tokens);
+        if has_lapsed(&row.block, now) || governing.iter().any(is_raised) {
             lift(connection, &row, now)?;
         } else if stands(&row.block, governing) {
             standing.push(row);
@@ -44,9 +46,7 @@ pub(super) fn fetch(
     governing: &[AskedLimit],
     now: i64,
 ) -> Result<Option<Block>, Fail> {
-    let mut rows = against(connection, run)?;
-    rows.retain(|row| !has_lapsed(&row.block, now) && stands(&row.block, governing));
-    Ok(foremost(rows))
+    Ok(found(connection, run, governing, now)?.map(|row| row.block))
 }
 
 /// See [`super::Ledger::block_plan`].
@@ -56,11 +56,11 @@ pub(super) fn plan(
     governing: &[AskedLimit],
     now: i64,
 ) -> Result<Option<Block>, Fail> {
-    let block = fetch(connection, run, governing, now)?;
-    if let Some(block) = &block {
-        enforcements::plan(connection, run, block, now)?;
+    let row = found(connection, run, governing, now)?;
+    if let Some(row) = &row {
+        enforcements::plan(connection, run, row, now)?;
     }
-    Ok(block)
+    Ok(row.map(|row| row.block))
 }
 
 /// See [`super::Ledger::block_list`].
@@ -69,23 +69,22 @@ pub(super) fn list(connection: &Connection) -> Result<Vec<Block>, Fail> {
 }
 
 /// See [`super::Ledger::block_reconsider`].
-pub(super) fn reconsider(connection: &Connection, limits: &[AskedLimit], now: i64) -> Result<(), Fail> {
+pub(super) fn reconsider(connection: &Connection, limits: &[LimitInForce], now: i64) -> Result<(), Fail> {
     for row in all(connection)? {
-        let mut ended = has_lapsed(&row.block, now);
-        for asked in limits.iter().filter(|asked| is_of(&row.block, asked)) {
-            ended = ended
-                || is_raised(&row.block, asked)
-                || totals::spent(connection, asked)? < asked.limit.tokens;
-        }
-        if ended {
+        if ends(&row.block, limits, now) {
             lift(connection, &row, now)?;
         }
     }
     Ok(())
 }
 
+/// Whether any block would be lifted: nothing is written to find that none is.
+pub(super) fn any_ends(connection: &Connection, limits: &[LimitInForce], now: i64) -> Result<bool, Fail> {
+    Ok(all(connection)?.iter().any(|row| ends(&row.block, limits, now)))
+}
+
 /// Makes the block of a crossing, and plans its enforcement for the run that found it; `false` when it was journalled
-/// before.
+/// before, or the operator has raised the limit since it was read.
 pub(super) fn journal(
     connection: &Connection,
     run: &RunId,
@@ -110,17 +109,22 @@ pub(super) fn journal(
         }),
         since: now,
     };
-    // A block that has ended, and that no request has deleted yet, must not stand in for one that begins.
+    if budgets::is_raised(connection, asked)? {
+        return Ok(false);
+    }
+    // A block that has ended, and that nobody has lifted yet, must not stand in for one that begins.
+    if let Some(row) = same(connection, asked)? {
+        if !has_lapsed(&row.block, now) && !is_below(&row.block, crossed.tokens) {
+            return Ok(false);
+        }
+        lift(connection, &row, now)?;
+    }
     let mut statement = connection.prepare_cached(
         "INSERT INTO blocks
            (scope, scope_key, provider, window_start, window_end, policy, cause, limit_tokens, spent, since)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-         ON CONFLICT (scope, scope_key, provider, window_start) DO UPDATE SET
-           window_end = excluded.window_end, policy = excluded.policy, cause = excluded.cause,
-           limit_tokens = excluded.limit_tokens, spent = excluded.spent, since = excluded.since
-         WHERE blocks.limit_tokens < excluded.limit_tokens OR blocks.window_end <= excluded.since",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
-    let journalled = statement.execute(params![
+    let id = statement.insert(params![
         crossed.scope.kind.name(),
         crossed.scope.key,
         crossed.provider.as_str(),
@@ -132,11 +136,20 @@ pub(super) fn journal(
         tokens(spent),
         now,
     ])?;
-    if journalled > 0 {
-        audit::append(connection, now, "block_place", HUDSON, None, &block)?;
-        enforcements::plan(connection, run, &block, now)?;
-    }
-    Ok(journalled > 0)
+    audit::append(connection, now, "block_place", HUDSON, None, &block)?;
+    enforcements::plan(connection, run, &BlockRow { id, rank: 0, block }, now)?;
+    Ok(true)
+}
+
+/// The block on record of the same limit and window.
+fn same(connection: &Connection, asked: &AskedLimit) -> Result<Option<BlockRow>, Fail> {
+    let mut statement = connection.prepare_cached(
+        "SELECT *, 0 AS rank FROM blocks
+         WHERE scope = ?1 AND scope_key = ?2 AND provider = ?3 AND window_start = ?4",
+    )?;
+    let AskedLimit { limit, window_start, .. } = asked;
+    let key = params![limit.scope.kind.name(), limit.scope.key, limit.provider.as_str(), window_start];
+    Ok(statement.query_row(key, block).optional()?)
 }
 
 fn has_lapsed(block: &Block, now: i64) -> bool {
@@ -149,8 +162,20 @@ fn is_of(block: &Block, asked: &AskedLimit) -> bool {
         && block.budget.as_ref().is_some_and(|budget| budget.provider == asked.limit.provider)
 }
 
-fn is_raised(block: &Block, asked: &AskedLimit) -> bool {
-    is_of(block, asked) && block.budget.as_ref().is_some_and(|budget| asked.limit.tokens > budget.limit)
+/// Whether so many tokens are more than the limit that was crossed. That usage is below a limit says nothing: a run's own
+/// is crossed when what is left of it is less than its next request needs.
+fn is_below(block: &Block, tokens: u64) -> bool {
+    block.budget.as_ref().is_some_and(|budget| budget.limit < tokens)
+}
+
+/// Whether the block ends by what is in force: its window is over, or its limit was raised, or taken away.
+fn ends(block: &Block, limits: &[LimitInForce], now: i64) -> bool {
+    let is_its = |limit: &&LimitInForce| {
+        limit.scope == block.scope
+            && block.budget.as_ref().is_some_and(|budget| budget.provider == limit.provider)
+    };
+    has_lapsed(block, now)
+        || limits.iter().filter(is_its).any(|limit| limit.tokens.is_none_or(|now| is_below(block, now)))
 }
 
 /// Whether the block is a run's with these limits: an operator's always, a budget's only while a limit that governs
@@ -162,15 +187,25 @@ fn stands(block: &Block, governing: &[AskedLimit]) -> bool {
     })
 }
 
-fn foremost(rows: Vec<BlockRow>) -> Option<Block> {
+/// What [`fetch`] finds, and where it is.
+fn found(
+    connection: &Connection,
+    run: &RunId,
+    governing: &[AskedLimit],
+    now: i64,
+) -> Result<Option<BlockRow>, Fail> {
+    let mut rows = against(connection, run)?;
+    rows.retain(|row| !has_lapsed(&row.block, now) && stands(&row.block, governing));
+    Ok(foremost(rows))
+}
+
+fn foremost(rows: Vec<BlockRow>) -> Option<BlockRow> {
     let severity = |policy| match policy {
         Policy::Cutoff => 0,
         Policy::Freeze => 1,
         Policy::Kill => 2,
     };
-    rows.into_iter()
-        .min_by_key(|row| (Reverse(severity(row.block.policy)), row.rank, row.id))
-        .map(|row| row.block)
+    rows.into_iter().min_by_key(|row| (Reverse(severity(row.block.policy)), row.rank, row.id))
 }
 
 fn against(connection: &Connection, run: &RunId) -> Result<Vec<BlockRow>, Fail> {

@@ -2,37 +2,32 @@
 //! taken by one process only, so that a crash is resumed and nothing is done twice.
 
 use super::audit;
+use super::blocks::BlockRow;
 use super::fail::Fail;
-use super::rows::{limit, parsed, policy, scope};
-use super::{Block, Enforcement, EnforcementState};
+use super::rows::{parsed, policy, scope};
+use super::{Enforcement, EnforcementState};
 use crate::RunId;
 use rusqlite::{Connection, Row, named_params, params};
 use serde_json::json;
 
-/// Plans for one run of the block's scope, once, and only while the run lives.
-pub(super) fn plan(connection: &Connection, run: &RunId, block: &Block, now: i64) -> Result<(), Fail> {
+/// Plans for one run of the block's scope, once for each block, and only while the run lives.
+pub(super) fn plan(connection: &Connection, run: &RunId, row: &BlockRow, now: i64) -> Result<(), Fail> {
+    let block = &row.block;
     let mut statement = connection.prepare_cached(
         "INSERT OR IGNORE INTO enforcements
-           (run_id, bottle, policy, scope, cause, state, created_at, scope_key, provider, window_start, limit_tokens)
-         SELECT runs.id, runs.bottle, :policy, :scope, :cause, 'planned', :now, :key, :provider, :start, :limit
+           (run_id, bottle, policy, scope, scope_key, cause, state, created_at, block_id)
+         SELECT runs.id, runs.bottle, :policy, :scope, :key, :cause, 'planned', :now, :block
          FROM runs JOIN run_scopes ON run_scopes.run_id = runs.id
          WHERE runs.id = :run AND runs.finished_at IS NULL
            AND run_scopes.scope = :scope AND run_scopes.scope_key = :key",
     )?;
-    // An operator's block has no window; when it was made tells it from the one before.
-    let (provider, start, tokens) = match &block.budget {
-        Some(budget) => (budget.provider.as_str(), budget.window_start, limit(budget.limit)),
-        None => ("", block.since, 0),
-    };
     let planned = statement.execute(named_params! {
         ":run": run.as_str(),
         ":scope": block.scope.kind.name(),
         ":key": block.scope.key,
         ":policy": block.policy.name(),
         ":cause": block.cause,
-        ":provider": provider,
-        ":start": start,
-        ":limit": tokens,
+        ":block": row.id,
         ":now": now,
     })?;
     match planned {

@@ -37,7 +37,7 @@ pub(super) fn place(
     if let Some(block) = blocks::standing(connection, &request.run, &request.governing, request.now)? {
         // Another run may have found the crossing, or this one was launched after it.
         enforcements::plan(connection, &request.run, &block, request.now)?;
-        return Ok(HoldOutcome::Blocked(block));
+        return Ok(HoldOutcome::Blocked(block.block));
     }
     let mut rooms = Vec::with_capacity(request.limits.len());
     for asked in &request.limits {

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_ledger.sql"),
     include_str!("../../../migrations/0002_retrieval_and_holds.sql"),
     include_str!("../../../migrations/0003_audit.sql"),
+    include_str!("../../../migrations/0004_budgets.sql"),
 ];
 
 /// A connection that may write, to a file with the newest schema, in WAL mode.

@@ -6,7 +6,7 @@
 use super::fail::Fail;
 use super::holds::HoldRow;
 use super::settle::{self, Charge, Outcome};
-use super::{Retrieval, Retrieved};
+use super::{Retrieval, Retrieved, Settled, warnings};
 use crate::Quality;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -38,7 +38,10 @@ pub(super) fn retrieve(connection: &Connection, retrieval: &Retrieval) -> Result
     };
     // What another run's limits are is not known here; its next request finds them crossed.
     let limits = if run == retrieval.run { retrieval.limits.as_slice() } else { &[] };
-    Ok(Retrieved::Charged(settle::crossed(connection, &run, limits, retrieval.now)?))
+    Ok(Retrieved::Charged(Settled {
+        crossings: settle::crossed(connection, &run, limits, retrieval.now)?,
+        warnings: warnings::give(connection, limits, &retrieval.warn_at, retrieval.now)?,
+    }))
 }
 
 /// Takes back what a retrieval charged for work whose own request is charged now.

@@ -86,12 +86,17 @@ pub(super) fn finish(
 
 /// An error unless the run is there and has not ended.
 pub(super) fn require_live(connection: &Connection, id: &RunId) -> Result<(), Fail> {
-    let mut statement =
-        connection.prepare_cached("SELECT 1 FROM runs WHERE id = ?1 AND finished_at IS NULL")?;
-    match statement.exists([id.as_str()])? {
+    match is_live(connection, id)? {
         true => Ok(()),
         false => Err(Fail::Missing("live run", id.to_string())),
     }
+}
+
+/// Whether the run is there and has not ended.
+pub(super) fn is_live(connection: &Connection, id: &RunId) -> Result<bool, Fail> {
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM runs WHERE id = ?1 AND finished_at IS NULL")?;
+    Ok(statement.exists([id.as_str()])?)
 }
 
 fn chain(parents: &[BottleName]) -> Option<String> {

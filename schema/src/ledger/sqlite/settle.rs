@@ -4,13 +4,13 @@
 use super::fail::Fail;
 use super::holds::{self, HoldRow};
 use super::rows::{amount, parsed, tokens};
-use super::{AskedLimit, Crossing, Settlement, audit, blocks, retrieve, totals};
+use super::{AskedLimit, Crossing, Settled, Settlement, audit, blocks, retrieve, totals, warnings};
 use crate::{Provider, Quality, RunId, Usage};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use serde::Serialize;
 
 /// See [`super::Ledger::usage_settle`].
-pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> Result<Vec<Crossing>, Fail> {
+pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> Result<Settled, Fail> {
     let run = match holds::take(connection, &settlement.hold.0)? {
         Some(hold) => {
             insert(connection, &hold, &Outcome::of(settlement, &hold))?;
@@ -22,7 +22,11 @@ pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> Result
         }
         None => replace_held(connection, settlement)?,
     };
-    crossed(connection, &run, &settlement.limits, settlement.now)
+    let Settlement { limits, warn_at, now, .. } = settlement;
+    Ok(Settled {
+        crossings: crossed(connection, &run, limits, *now)?,
+        warnings: warnings::give(connection, limits, warn_at, *now)?,
+    })
 }
 
 /// The limits that are reached now, and journalled by that.
