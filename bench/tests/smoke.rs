@@ -46,7 +46,8 @@ fn every_figure_of_every_case_is_a_positive_number_for_every_peer() {
     }
     let mut cases: Vec<&str> = rows.iter().filter_map(|row| row["case"].as_str()).collect();
     cases.dedup();
-    let all = ["keepalive", "http2", "metered", "post", "tunnels", "paced", "burst", "bulk", "rss"];
+    let all =
+        ["keepalive", "http2", "metered", "post", "tunnels", "paced", "metering", "burst", "bulk", "rss"];
     assert_eq!(cases, all, "each case has its rows together");
 
     for bar in report["bars"].as_array().expect("it has bars") {
