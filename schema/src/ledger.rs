@@ -155,6 +155,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// The last row's place; 0 when there is none.
     async fn audit_last(&self) -> Result<i64, LedgerError>;
 
-    /// A counter that moves within 50 ms of any change to the ledger, by this process or another.
+    /// A counter that moves within 50 ms of any decision in the ledger, by this process or another: launches and their
+    /// ends, blocks, enforcement, limits. A charge that stops nobody does not move it.
     fn changes(&self) -> watch::Receiver<u64>;
 }

@@ -1,8 +1,8 @@
-//! Who watches sees every commit within 50 ms: this process's own at once, another's by polling `data_version`. The
-//! poll runs only while somebody watches.
+//! Who watches sees every decision within 50 ms: this process's own at once, another's by polling `data_version` and
+//! looking at what the audit has got since. A charge that stops nobody is none. The poll runs only while somebody watches.
 
 use super::open;
-use rusqlite::OpenFlags;
+use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,6 +72,7 @@ impl Poll {
     fn run(self) {
         let mut connection = None;
         let mut seen: Option<i64> = None;
+        let mut told = 0;
         while self.is_wanted() {
             if connection.is_none() {
                 connection = open::connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok();
@@ -81,8 +82,15 @@ impl Poll {
             });
             // The first look counts as a change: something may have happened before it.
             if version.is_some() && version != seen {
+                let first = seen.is_none();
                 seen = version;
-                self.counter.send_modify(|count| *count = count.wrapping_add(1));
+                // What cannot be told is taken for a decision.
+                let decided = connection
+                    .as_ref()
+                    .is_none_or(|connection| decided(connection, &mut told).unwrap_or(true));
+                if first || decided {
+                    self.counter.send_modify(|count| *count = count.wrapping_add(1));
+                }
             }
             std::thread::sleep(PERIOD);
         }
@@ -94,4 +102,16 @@ impl Poll {
         *polling = self.counter.receiver_count() > 0 && !self.closed.load(Ordering::Relaxed);
         *polling
     }
+}
+
+/// Whether the audit tells of anything but charges behind the row that was looked at last.
+fn decided(connection: &Connection, told: &mut i64) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached(
+        "SELECT ifnull(max(seq), ?1),
+                count(*) FILTER (WHERE kind NOT IN ('usage_charge', 'usage_replace', 'usage_withdraw'))
+         FROM audit WHERE seq > ?1",
+    )?;
+    let (last, decisions) = statement.query_row([*told], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+    *told = last;
+    Ok(decisions > 0)
 }
