@@ -58,6 +58,8 @@ pub(crate) struct Ending {
 pub(crate) trait Extractor: Send {
     /// Takes the next bytes.
     fn feed(&mut self, bytes: &[u8]);
+    /// Reads what waits for the bytes behind it: no more come.
+    fn settle(&mut self);
     /// Output tokens so far, leaning high.
     fn live_output(&self) -> u64;
     /// Ends the body.

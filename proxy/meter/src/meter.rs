@@ -126,6 +126,7 @@ impl Meter {
                 (Err(error), _) => self.fail(&error),
             }
         }
+        self.extractor.settle();
         let live_output = self.extractor.live_output();
         let outcome = self.extractor.finish(end == End::Complete && self.fault.is_none());
         Report {

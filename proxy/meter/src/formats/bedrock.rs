@@ -50,6 +50,11 @@ impl<R: Framed> Extractor for BedrockExtractor<R> {
         }
     }
 
+    fn settle(&mut self) {
+        // Nothing waits in a frame: see [`JsonScanner::at_once`].
+        self.text.settle();
+    }
+
     fn live_output(&self) -> u64 {
         match &self.frames {
             Some(frames) => frames.payloads.reading.live_output(),

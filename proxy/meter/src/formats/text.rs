@@ -84,6 +84,10 @@ impl<R: Reading> Extractor for TextExtractor<R> {
         }
     }
 
+    fn settle(&mut self) {
+        self.events.json.settle(&mut self.events.reading);
+    }
+
     fn live_output(&self) -> u64 {
         self.events.reading.live_output()
     }
