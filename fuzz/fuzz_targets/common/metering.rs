@@ -79,18 +79,23 @@ pub fn decode(which: u8, body: &[u8]) {
 
 /// Reads, rewrites and reads again, on every endpoint of the format and as a form; and as a message of a socket.
 pub fn rewrite(format: Format, body: &[u8]) {
+    let head = RequestHead {
+        format,
+        host: "api.openai.com",
+        path: "/v1/m",
+        query: None,
+        content_type: None,
+        socket: false,
+    };
     for path in paths(format) {
-        rewrite_at(
-            RequestHead { format, host: "api.openai.com", path, query: None, content_type: None },
-            body,
-        );
+        rewrite_at(RequestHead { path, ..head }, body);
+    }
+    if format == Format::OpenaiResponses {
+        rewrite_at(RequestHead { path: "/v1/responses", socket: true, ..head }, body);
     }
     if matches!(format, Format::OpenaiImages | Format::OpenaiAudio) {
         let content_type = Some("multipart/form-data; boundary=b");
-        rewrite_at(
-            RequestHead { format, host: "api.openai.com", path: "/v1/m", query: None, content_type },
-            body,
-        );
+        rewrite_at(RequestHead { content_type, ..head }, body);
     }
     if format == Format::OpenaiRealtime && request::realtime::read(body).is_ok() {
         let _ = request::realtime::cap(body, 9).map(|changed| {

@@ -215,13 +215,13 @@ impl Catalogue {
         names
     }
 
-    /// What a request is. `path` is normalised and has no query; `query` is the text behind `?`. A model call on a Google
-    /// API whose query could hide the usage from its response is [`Endpoint::Unknown`].
+    /// What a request is. `path` is normalised and has no query; `query` is the text behind `?`. A call on a Google API
+    /// whose query could hide the usage from its response is [`Endpoint::Unknown`].
     pub fn classify(&self, host: &str, method: &str, path: &str, query: Option<&str>) -> Endpoint {
         let Some(entry) = self.entry(host) else { return Endpoint::Foreign };
         let provider = entry.provider.clone();
         match endpoints::classify(entry.api, method, path) {
-            endpoints::Kind::Metered(format)
+            endpoints::Kind::Metered(format) | endpoints::Kind::Retrieval(format)
                 if (entry.api == Api::Gemini || is_google(format)) && query.is_some_and(query_masks) =>
             {
                 Endpoint::Unknown { provider }
@@ -265,10 +265,11 @@ impl HostPattern {
     }
 }
 
-/// Whether a request header leaves the usage out of the response, so that a request with it cannot be metered. The query
-/// parameters that do the same are judged by [`Catalogue::classify`].
-pub fn masks_usage(format: Format, header_name: &str) -> bool {
-    is_google(format) && header_name.eq_ignore_ascii_case("x-goog-fieldmask")
+/// Whether a request header leaves the usage out of the response, so that a request with it cannot be metered: Google's,
+/// which counts on Vertex whatever vendor's format the body has. The query parameters that do the same are judged by
+/// [`Catalogue::classify`].
+pub fn masks_usage(header_name: &str) -> bool {
+    header_name.eq_ignore_ascii_case("x-goog-fieldmask")
 }
 
 /// Whether a format is spoken by Google's APIs, which can leave fields out of a response.

@@ -152,7 +152,4 @@ fn sum(parts: &[u64]) -> u64 {
 }
 
 #[cfg(test)]
-pub(crate) mod testing;
-
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;

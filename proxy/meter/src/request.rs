@@ -127,6 +127,9 @@ pub struct RequestHead<'a> {
     pub query: Option<&'a str>,
     /// `content-type` as sent: files come as a multipart form.
     pub content_type: Option<&'a str>,
+    /// The body is a message of a WebSocket. Only there a Responses request may say `generate: false`, and streams
+    /// unasked; what a body says of itself proves neither.
+    pub socket: bool,
 }
 
 /// Reads a request's body.

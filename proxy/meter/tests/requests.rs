@@ -44,6 +44,7 @@ impl Recorded {
             path: &self.path,
             query: self.query.as_deref(),
             content_type: Some("application/json"),
+            socket: false,
         }
     }
 }

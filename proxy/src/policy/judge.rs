@@ -160,19 +160,19 @@ pub fn endpoint(catalogue: &Catalogue, route: &Route, asked: &Asked<'_>) -> Resu
             classify(&Catalogue::default().with_provider(provider.clone(), vec![host.clone()], *format))
         }
     };
-    if let Endpoint::Metered { format, .. } = &endpoint {
-        if upgrades(asked) && !is_conversation(*format, asked.path) {
-            return Err(no_upgrade(
-                "A WebSocket to this endpoint cannot be metered; use plain HTTP requests.",
-            ));
-        }
-        let mask = asked.headers.keys().find(|name| hudson_meter::masks_usage(*format, name.as_str()));
-        if let Some(name) = mask {
-            return Err(Refusal::new(
-                RefusalCode::UnmeteredEndpoint,
-                format!("The header {name} would take the token usage out of the response."),
-            ));
-        }
+    if let Endpoint::Metered { format, .. } = &endpoint
+        && upgrades(asked)
+        && !is_conversation(*format, asked.path)
+    {
+        return Err(no_upgrade("A WebSocket to this endpoint cannot be metered; use plain HTTP requests."));
+    }
+    if let Endpoint::Metered { .. } | Endpoint::Retrieval { .. } = &endpoint
+        && let Some(name) = asked.headers.keys().find(|name| hudson_meter::masks_usage(name.as_str()))
+    {
+        return Err(Refusal::new(
+            RefusalCode::UnmeteredEndpoint,
+            format!("The header {name} would take the token usage out of the response."),
+        ));
     }
     // An ambiguous path could be a metered endpoint to the upstream, whatever it is called here.
     let unmetered = match &endpoint {

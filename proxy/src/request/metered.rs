@@ -50,6 +50,7 @@ pub(super) async fn exchange(
         path: &target.path,
         query: target.query.as_deref(),
         content_type: kind.as_deref(),
+        socket: false,
     };
     let facts = facts::read(&asked, &sent)
         .map_err(|error| Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")))?;

@@ -282,7 +282,8 @@ fn ollama_free(path: &str) -> Option<Kind> {
 ///
 /// Not metered, since what they set going is not in the request and goes on behind the answer: fine-tuning, runs of
 /// assistants (`threads/…/runs`), vector stores. Nor reranking outside Cohere, whose usage has no common shape, nor
-/// calls over WebRTC (`realtime/calls`), which do not pass here.
+/// calls over WebRTC (`realtime/calls`), which do not pass here, nor what mints a secret of the provider's for a client
+/// (`realtime/client_secrets`, `realtime/sessions`): the agent would hold a real credential, and spend it elsewhere.
 fn common(method: &str, path: &str) -> Option<Kind> {
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
@@ -291,9 +292,6 @@ fn common(method: &str, path: &str) -> Option<Kind> {
             Some(Kind::Metered(Format::OpenaiAudio))
         }
         [.., "realtime"] => Some(Kind::Metered(Format::OpenaiRealtime)),
-        // They mint a secret for a client of its own. An agent has no way to the provider but through here, where the
-        // socket opened with that secret is metered like any other; so minting costs nothing.
-        [.., "realtime", "sessions" | "client_secrets" | "transcription_sessions"] => Some(Kind::Free),
         [.., "messages", "batches"] => Some(Kind::Metered(Format::Anthropic)),
         [.., "v1", "batches"] | ["openai", "batches"] => Some(Kind::Metered(Format::OpenaiResponses)),
         [.., "serving-endpoints", _, "invocations"] => Some(Kind::Metered(Format::OpenaiChat)),

@@ -135,9 +135,6 @@ fn every_format_has_its_endpoints() {
         ("api.openai.com", "/v1/audio/transcriptions", "codex openai-audio"),
         ("api.openai.com", "/v1/audio/translations", "codex openai-audio"),
         ("api.openai.com", "/v1/realtime", "codex openai-realtime"),
-        ("api.openai.com", "/v1/realtime/sessions", "codex free"),
-        ("api.openai.com", "/v1/realtime/client_secrets", "codex free"),
-        ("api.openai.com", "/v1/realtime/transcription_sessions", "codex free"),
         ("x.openai.azure.com", "/openai/deployments/d/images/generations", "azure openai-images"),
         ("x.openai.azure.com", "/openai/deployments/d/audio/speech", "azure openai-audio"),
         ("x.openai.azure.com", "/openai/realtime", "azure openai-realtime"),
@@ -256,6 +253,8 @@ fn a_query_that_hides_usage_makes_a_model_call_unknown() {
     let claude = "/v1/projects/p/locations/l/publishers/anthropic/models/c:rawPredict";
     let vertex = "us-east5-aiplatform.googleapis.com";
     assert_eq!(kind_of(vertex, "POST", claude, Some("fields=content")), "gemini unknown");
+    let read = kind_of(google, "GET", "/v1beta/interactions/i", Some("fields=output"));
+    assert_eq!(read, "gemini unknown", "nor the answer to be read later");
     let free = "/v1beta/models/g:countTokens";
     assert_eq!(kind_of(google, "POST", free, Some("fields=totalTokens")), "gemini free");
     let elsewhere = kind_of("api.openai.com", "POST", "/v1/responses", Some("fields=x&alt=y"));
@@ -264,10 +263,9 @@ fn a_query_that_hides_usage_makes_a_model_call_unknown() {
 
 #[test]
 fn a_field_mask_in_a_header_hides_usage() {
-    assert!(masks_usage(Format::Gemini, "x-goog-fieldmask"));
-    assert!(masks_usage(Format::Gemini, "X-Goog-FieldMask"));
-    assert!(!masks_usage(Format::Gemini, "x-goog-api-key"));
-    assert!(!masks_usage(Format::Anthropic, "x-goog-fieldmask"));
+    assert!(masks_usage("x-goog-fieldmask"));
+    assert!(masks_usage("X-Goog-FieldMask"));
+    assert!(!masks_usage("x-goog-api-key"));
 }
 
 #[test]
@@ -311,6 +309,10 @@ fn what_costs_and_cannot_be_read_is_unknown() {
         ("router.huggingface.co", "POST", "/models/m"),
         ("api.anthropic.com", "POST", "/v1/messages/batches/b"),
         ("api.openai.com", "POST", "/v1/realtime/calls"),
+        ("api.openai.com", "POST", "/v1/realtime/sessions"),
+        ("api.openai.com", "POST", "/v1/realtime/client_secrets"),
+        ("api.openai.com", "POST", "/v1/realtime/transcription_sessions"),
+        ("x.openai.azure.com", "POST", "/openai/v1/realtime/client_secrets"),
         ("api.openai.com", "POST", "/v1/realtime/calls/c/accept"),
         ("api.openai.com", "POST", "/v1/threads/t/runs"),
         ("api.openai.com", "POST", "/v1/vector_stores/v/file_batches"),

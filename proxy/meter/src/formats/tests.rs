@@ -1,7 +1,9 @@
 //! Laws that hold for every format, on an answer in each of them.
 
-use super::testing::{chunk, events, frame, meter};
+pub(crate) mod bodies;
+
 use crate::meter::{End, Meter, Report, ResponseHead};
+use bodies::{chunk, events, frame, meter};
 use hudson_schema::Format;
 use proptest::prelude::*;
 

@@ -89,11 +89,11 @@ pub(super) fn read(head: &RequestHead<'_>, body: &[u8]) -> Result<RequestFacts, 
     }
     let generates = dialect.generates(path);
     let chat = format == Format::OpenaiChat && generates && draft.has_prompt;
-    let stated = fields::stated(&draft, path, model.as_deref(), host, body.len());
+    let stated = fields::stated(&draft, head, model.as_deref(), body.len());
     let estimate = draft.estimate.total(body.len(), model.as_deref(), draft.tools);
     let cap_supported =
         generates && dialect.takes_cap(path) && cap::home(&draft, model.as_deref(), host).is_some();
-    let stream = fields::streams(&draft, path);
+    let stream = fields::streams(&draft, head);
     let mut facts = draft.facts;
     facts.background |= matches!(dialect, Dialect::AnthropicBatch | Dialect::BatchFile);
     facts.output_cap = if generates { stated } else { Some(0) };
@@ -122,13 +122,11 @@ pub(super) struct Draft {
     pub(super) has_prompt: bool,
     /// `prompt` is there.
     pub(super) has_completion_prompt: bool,
-    /// The request stands under `request` (Code Assist) or `response` (a WebSocket's older message), or at the root.
+    /// The request stands under `request` (Code Assist), or at the root.
     pub(super) wrapped: bool,
     pub(super) bare: bool,
     /// `stream` as sent.
     pub(super) stream: Option<bool>,
-    /// `type` of a WebSocket's message.
-    pub(super) message: Option<String>,
     /// `generate: false` of a WebSocket's message.
     pub(super) prewarms: bool,
     /// The tool whose object is open.
@@ -188,7 +186,6 @@ pub(super) fn collect(dialect: Dialect, body: &[u8]) -> Result<Draft, RequestErr
         wrapped: false,
         bare: false,
         stream: None,
-        message: None,
         prewarms: false,
         tool: Tool::default(),
         batch: Batch::default(),
@@ -199,10 +196,7 @@ pub(super) fn collect(dialect: Dialect, body: &[u8]) -> Result<Draft, RequestErr
     walk::walk(body, &mut draft)?;
     // Two places for one thing: which of them the server reads is its secret.
     if draft.wrapped && draft.bare {
-        return Err(RequestError::WrongType {
-            field: "request or response",
-            expected: "the only place of the request",
-        });
+        return Err(RequestError::WrongType { field: "request", expected: "the only place of the request" });
     }
     Ok(draft)
 }

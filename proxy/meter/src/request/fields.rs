@@ -109,7 +109,7 @@ pub(super) fn open(draft: &mut Draft, path: &[&str], array: bool) -> Result<(), 
     match dialect {
         Dialect::Anthropic | Dialect::AnthropicBatch => anthropic::open(draft, path, inner, array),
         Dialect::Chat => openai::open_chat(draft, path),
-        Dialect::Responses => openai::open_responses(draft, path, array),
+        Dialect::Responses => openai::open_responses(draft, path),
         Dialect::Gemini => gemini::open(draft, path, array),
         Dialect::Interactions => gemini::open_interactions(draft, path),
         Dialect::Converse | Dialect::Nova => bedrock::open(draft, path, array),
@@ -137,7 +137,7 @@ pub(super) fn close(draft: &mut Draft, path: &[&str], slot: Slot) {
         draft.places.configs.push((name, slot.clone()));
     }
     match (dialect, path) {
-        (Dialect::Gemini, ["request"]) | (Dialect::Responses, ["response"]) => draft.places.base = slot,
+        (Dialect::Gemini, ["request"]) => draft.places.base = slot,
         (Dialect::AnthropicBatch, ["requests", "[]"]) => anthropic::end_of_request(draft),
         (Dialect::Realtime, _) => realtime::close(draft, path),
         _ => {}
@@ -148,7 +148,6 @@ pub(super) fn close(draft: &mut Draft, path: &[&str], slot: Slot) {
 pub(super) fn unwrapped<'p, 'n>(dialect: Dialect, path: &'p [&'n str]) -> &'p [&'n str] {
     match (dialect, path) {
         (Dialect::Gemini, ["request", rest @ ..])
-        | (Dialect::Responses, ["response", rest @ ..])
         | (Dialect::AnthropicBatch, ["requests", "[]", "params", rest @ ..])
         | (Dialect::Converse, ["additionalModelRequestFields", rest @ ..])
         | (Dialect::Realtime, ["response" | "session", rest @ ..])
@@ -194,33 +193,32 @@ pub(super) fn model(draft: &mut Draft, path: &[&str], model: Option<String>) {
         }
         // The vendor's fields beside Converse's own name no model.
         Dialect::Converse if path.len() > 1 => {}
-        _ => {
-            draft.bare |= draft.dialect == Dialect::Responses && path.len() == 1;
-            draft.facts.model = model;
-        }
+        _ => draft.facts.model = model,
     }
 }
 
 /// What the request caps its output to, or what bounds it where no cap is taken.
-pub(super) fn stated(draft: &Draft, path: &str, model: Option<&str>, host: &str, body: usize) -> Option<u64> {
+pub(super) fn stated(draft: &Draft, head: &RequestHead<'_>, model: Option<&str>, body: usize) -> Option<u64> {
+    let RequestHead { host, path, socket, .. } = *head;
     match draft.dialect {
         Dialect::AnthropicBatch => Some(draft.batch.total),
         Dialect::Images => Some(draft.picture.bound(model)),
         Dialect::Audio => Some(draft.speech.bound(path, body)),
         // Only OpenAI is known to generate nothing for it; another server may not know the field.
-        Dialect::Responses if draft.prewarms && is_message(draft) && cap::is_openai(host) => Some(0),
+        Dialect::Responses if socket && draft.prewarms && cap::is_openai(host) => Some(0),
         _ => cap::stated(draft, model, host),
     }
 }
 
 /// Whether the answer comes as a stream.
-pub(super) fn streams(draft: &Draft, path: &str) -> bool {
+pub(super) fn streams(draft: &Draft, head: &RequestHead<'_>) -> bool {
+    let RequestHead { path, socket, .. } = *head;
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     match (draft.dialect, last) {
         // Bedrock's path decides, whatever the body says.
         (_, "converse" | "invoke") | (Dialect::AnthropicBatch | Dialect::BatchFile, _) => false,
         (_, "converse-stream" | "invoke-with-response-stream") | (Dialect::Realtime, _) => true,
-        (Dialect::Responses, _) if is_message(draft) => true,
+        (Dialect::Responses, _) if socket => true,
         (Dialect::Ollama, "embed" | "embeddings") => false,
         (Dialect::Ollama, _) => draft.stream.unwrap_or(true),
         (Dialect::Audio, "speech") => draft.speech.events,
@@ -297,11 +295,6 @@ fn has_tools(dialect: Dialect, path: &[&str]) -> bool {
         | Dialect::Realtime => path.len() == 2,
         _ => false,
     }
-}
-
-/// Whether the body is a message of a Responses WebSocket.
-fn is_message(draft: &Draft) -> bool {
-    draft.message.as_deref() == Some("response.create")
 }
 
 fn choices(draft: &mut Draft, field: &'static str, value: Scalar<'_>) -> Result<(), RequestError> {

@@ -61,6 +61,8 @@ pub enum TurnTaking {
 pub struct RealtimeMessage {
     /// What it is.
     pub kind: RealtimeKind,
+    /// What its sender calls it, by which an error answers it.
+    pub event_id: Option<String>,
     /// What it says about the cap: of this answer, or of every answer of the session.
     pub cap: RealtimeCap,
     /// Who takes turns, where it says so. A session begins with [`TurnTaking::Server`].
@@ -110,6 +112,7 @@ pub fn read(message: &[u8]) -> Result<RealtimeMessage, RequestError> {
     };
     Ok(RealtimeMessage {
         kind,
+        event_id: draft.realtime.event,
         cap,
         turns: draft.realtime.turns,
         transcribes: draft.realtime.transcription,
@@ -122,7 +125,8 @@ pub fn read(message: &[u8]) -> Result<RealtimeMessage, RequestError> {
 }
 
 /// A `response.create` or `session.update` with its cap lowered to `cap`, or put in where there is none. Nothing else
-/// changes. More than 4,096 is never written, since it is refused. Put in is the name of the current interface; the older one answers it with an error and generates nothing.
+/// changes. More than 4,096 is never written, since it is refused. Put in is the name of the current interface; the
+/// older one answers it with an error and generates nothing.
 pub fn cap(message: &[u8], cap: u64) -> Result<Vec<u8>, RequestError> {
     let head = RequestHead {
         format: Format::OpenaiRealtime,
@@ -130,6 +134,7 @@ pub fn cap(message: &[u8], cap: u64) -> Result<Vec<u8>, RequestError> {
         path: "/v1/realtime",
         query: None,
         content_type: None,
+        socket: true,
     };
     let facts = facts::read(&head, message)?;
     splice::rewrite(&head, &facts, message, &Rewrite { output_cap: Some(cap), include_usage: false })

@@ -42,7 +42,7 @@ fn path_of(format: Format) -> &'static str {
 
 /// A request to a host that is no known one.
 fn head<'a>(format: Format, path: &'a str, query: Option<&'a str>) -> RequestHead<'a> {
-    RequestHead { format, host: "", path, query, content_type: Some("application/json") }
+    RequestHead { format, host: "", path, query, content_type: Some("application/json"), socket: false }
 }
 
 fn facts(format: Format, body: &str) -> RequestFacts {

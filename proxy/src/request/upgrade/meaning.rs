@@ -74,10 +74,8 @@ fn responses(head: &RequestHead<'_>, message: &[u8]) -> Result<(Meaning, Option<
         // Realtime has the request in there; here it would be a second one.
         return Err(malformed("`response.create` carries its fields itself, and no `response`".to_owned()));
     }
-    let mut facts = request::read(head, message)
+    let facts = request::read(head, message)
         .map_err(|error: RequestError| refused(RefusalCode::MalformedRequest, format!("{error}.")))?;
-    // Not said on a WebSocket, and always so.
-    facts.stream = true;
     Ok((Meaning::Turn(Box::new(Asked { facts, previous: envelope.previous })), envelope.lane))
 }
 
@@ -155,6 +153,7 @@ mod tests {
         path: "/v1/responses",
         query: None,
         content_type: None,
+        socket: true,
     };
 
     fn refused(message: &str) -> RefusalCode {

@@ -117,22 +117,14 @@ impl Gate for Metering {
             settling.as_mut().await;
             self.settling = None;
         }
-        if self.stop.is_none() && passage.out().is_empty() && passage.is_between_messages() {
-            while let Some(text) = { self.turns.state().said.pop_front() } {
-                passage.say(text.as_bytes());
-            }
+        if self.stop.is_none() {
+            self.turns.speak(passage);
         }
         self.stop.take()
     }
 
     async fn wakes(&mut self, passage: &Passage) {
-        loop {
-            let says = self.turns.says.notified();
-            if passage.is_between_messages() && !self.turns.state().said.is_empty() {
-                return;
-            }
-            says.await;
-        }
+        self.turns.has_to_say(passage).await;
     }
 
     fn is_awaited(&self) -> bool {

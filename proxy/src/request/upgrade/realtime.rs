@@ -11,6 +11,7 @@
 
 mod asking;
 mod listening;
+mod names;
 mod session;
 mod told;
 
@@ -18,6 +19,7 @@ use super::super::admission::Admitted;
 use super::super::settle::Settler;
 use hudson_schema::Usage;
 pub(super) use listening::Listening;
+use names::Names;
 use session::Session;
 use std::time::Instant;
 
@@ -29,8 +31,8 @@ const MOST_CALLS: usize = 16;
 pub(super) struct Live {
     session: Session,
     calls: Vec<Call>,
-    /// How many were asked for, for their names.
-    asked: u64,
+    /// What the client's messages are called.
+    names: Names,
     /// When audio was last refused.
     deaf_since: Option<Instant>,
 }
@@ -51,8 +53,8 @@ struct Call {
 /// What a call was admitted for.
 #[derive(Debug, Eq, PartialEq)]
 enum Cause {
-    /// A message that asks for a response, by its `event_id`.
-    Message(String),
+    /// A message that asks for a response, by its `event_id` where that is its alone.
+    Message(Option<String>),
     /// Whatever the server may begin by itself. The tokens of input and output are those it was placed for.
     Server { input: u64, output: u64 },
 }

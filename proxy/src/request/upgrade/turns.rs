@@ -11,7 +11,7 @@ use super::super::{Origin, Target, emit, judged};
 use super::meaning::{self, Asked, Meaning, Refused};
 use super::realtime::Live;
 use crate::connect::stopping;
-use crate::websocket::{Message, MessageKind};
+use crate::websocket::{Message, MessageKind, Passage};
 use http::{HeaderMap, Method, StatusCode};
 use hudson_meter::{Meter, RequestFacts, RequestHead, ResponseHead, Rewrite, request};
 use hudson_schema::{Format, Provider, Refusal, RefusalCode};
@@ -42,7 +42,7 @@ pub(super) struct Turns {
     /// A turn has ended.
     pub(super) ended: Notify,
     /// There is something to say to the client.
-    pub(super) says: Notify,
+    says: Notify,
 }
 
 #[derive(Default)]
@@ -152,7 +152,8 @@ impl Turns {
 
     fn head<'a>(&'a self, host: &'a str) -> RequestHead<'a> {
         let Target { path, query, .. } = &self.target;
-        RequestHead { format: self.metered.format, host, path, query: query.as_deref(), content_type: None }
+        let (format, query) = (self.metered.format, query.as_deref());
+        RequestHead { format, host, path, query, content_type: None, socket: true }
     }
 
     /// The facts with what the message only names: the response it goes on from was counted here, and all of it is input
@@ -203,6 +204,26 @@ impl Turns {
         if let Some(text) = refusal.message(self.metered.format, lane) {
             self.state().said.push_back(text);
             self.says.notify_one();
+        }
+    }
+
+    /// Puts in what there is to say, where it stands between the upstream's messages.
+    pub(super) fn speak(&self, passage: &mut Passage) {
+        if passage.out().is_empty() && passage.is_between_messages() {
+            while let Some(text) = { self.state().said.pop_front() } {
+                passage.say(text.as_bytes());
+            }
+        }
+    }
+
+    /// Waits until there is something to say, and a place for it.
+    pub(super) async fn has_to_say(&self, passage: &Passage) {
+        loop {
+            let says = self.says.notified();
+            if passage.is_between_messages() && !self.state().said.is_empty() {
+                return;
+            }
+            says.await;
         }
     }
 

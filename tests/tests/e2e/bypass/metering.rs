@@ -58,7 +58,14 @@ fn an_endpoint_that_cannot_be_metered_is_refused() {
     for path in ["/v1/complete", "/v2/messages", "/V1/messages", "/v1/new-thing"] {
         anthropic(&stage, path, "{}").refused(403, "unmetered_endpoint");
     }
-    for path in ["/v1/fine_tuning/jobs", "/v1/realtime/calls", "/v1/threads/t/runs"] {
+    // What mints a provider's secret would hand the agent a credential of its own.
+    for path in [
+        "/v1/fine_tuning/jobs",
+        "/v1/realtime/calls",
+        "/v1/realtime/sessions",
+        "/v1/realtime/client_secrets",
+        "/v1/threads/t/runs",
+    ] {
         openai(&stage, path, "{}").refused(403, "unmetered_endpoint");
     }
     // A batch is metered where no hard budget is; under one, it would go on after a cutoff.

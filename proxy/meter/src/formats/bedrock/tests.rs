@@ -1,4 +1,4 @@
-use super::super::testing::{chunk, frame, meter, numbers};
+use super::super::tests::bodies::{chunk, frame, meter, numbers};
 use crate::meter::{End, Meter, ResponseHead};
 use hudson_schema::Format::BedrockConverse;
 

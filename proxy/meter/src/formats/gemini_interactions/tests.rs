@@ -1,4 +1,4 @@
-use super::super::testing::{events, meter, numbers};
+use super::super::tests::bodies::{events, meter, numbers};
 use crate::meter::End;
 use hudson_schema::Format::GeminiInteractions;
 

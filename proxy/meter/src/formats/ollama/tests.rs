@@ -1,4 +1,4 @@
-use super::super::testing::{meter, numbers};
+use super::super::tests::bodies::{meter, numbers};
 use crate::meter::End;
 use hudson_schema::Format::Ollama;
 

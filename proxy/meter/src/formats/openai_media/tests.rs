@@ -1,4 +1,4 @@
-use super::super::testing::{events, meter, numbers};
+use super::super::tests::bodies::{events, meter, numbers};
 use crate::meter::{End, Meter, ResponseHead};
 use hudson_schema::Format::{OpenaiAudio, OpenaiImages};
 

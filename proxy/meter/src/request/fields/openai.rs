@@ -3,9 +3,7 @@
 //! `types/responses/response_create_params.py`, `types/responses/responses_client_event_param.py`,
 //! `types/batch_create_params.py`.
 
-use super::{
-    Draft, RequestError, Scalar, Slot, choices, count, is_link, reads, stored_prompt, text, unwrapped, wrong,
-};
+use super::{Draft, RequestError, Scalar, Slot, choices, count, is_link, reads, stored_prompt, text, wrong};
 use crate::request::estimate::PRO_MODE;
 use crate::request::facts::flag;
 use std::ops::Range;
@@ -22,21 +20,6 @@ const CLIENT: &[&str] = &[
     "tool_search",
     // A group of tools; each is looked at by itself.
     "namespace",
-];
-/// What belongs into a request for a response; beside an object `response` it is a second one.
-const OF_A_RESPONSE: &[&str] = &[
-    "model",
-    "input",
-    "instructions",
-    "max_output_tokens",
-    "tools",
-    "prompt",
-    "previous_response_id",
-    "conversation",
-    "background",
-    "context_management",
-    "reasoning",
-    "generate",
 ];
 
 /// Whether a tool of this type runs on the client.
@@ -110,11 +93,7 @@ pub(super) fn responses(
     value: Scalar<'_>,
     span: Range<usize>,
 ) -> Result<(), RequestError> {
-    draft.bare |= matches!(path, [name] if OF_A_RESPONSE.contains(name));
-    if let ["type"] = path {
-        draft.message = text("type", value)?;
-    }
-    match unwrapped(draft.dialect, path) {
+    match path {
         ["max_output_tokens"] => draft.cap("max_output_tokens", value, span)?,
         ["background"] => draft.facts.background = flag("background", value)?.unwrap_or(false),
         ["generate"] => draft.prewarms = flag("generate", value)? == Some(false),
@@ -138,15 +117,8 @@ pub(super) fn responses(
     Ok(())
 }
 
-pub(super) fn open_responses(draft: &mut Draft, path: &[&str], array: bool) -> Result<(), RequestError> {
-    draft.bare |= matches!(path, [name] if OF_A_RESPONSE.contains(name));
+pub(super) fn open_responses(draft: &mut Draft, path: &[&str]) -> Result<(), RequestError> {
     match path {
-        ["response"] if array => return wrong("response", "an object"),
-        // The message's older form holds the request in an object of its own.
-        ["response"] => draft.wrapped = true,
-        _ => {}
-    }
-    match unwrapped(draft.dialect, path) {
         ["conversation"] => draft.unseen("conversation"),
         ["prompt"] => stored_prompt(draft),
         _ => {}

@@ -25,6 +25,8 @@ pub(crate) struct Session {
     /// The `turn_detection` object that is open.
     detection: Detection,
     kind: Option<String>,
+    /// `event_id`.
+    pub(crate) event: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -74,11 +76,12 @@ pub(super) fn scalar(
         return draft.cap(field, value, span);
     }
     match path {
-        ["type"] => {
-            let kind = text("type", value)?;
-            draft.message.clone_from(&kind);
-            draft.realtime.kind = kind;
-        }
+        ["type"] => draft.realtime.kind = text("type", value)?,
+        ["event_id"] => match text("event_id", value)? {
+            Some(event) => draft.realtime.event = Some(event),
+            // Hudson puts one in where none is.
+            None => return wrong("event_id", "a text"),
+        },
         ["session", "type"] => {
             draft.realtime.transcribes = matches!(value, Scalar::Text(raw) if reads(raw, "transcription"));
             if draft.realtime.transcribes {

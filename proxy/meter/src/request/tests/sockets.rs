@@ -1,6 +1,16 @@
 use super::*;
 use realtime::{RealtimeCap, RealtimeKind, TurnTaking};
 
+/// A message to OpenAI's Responses.
+const SOCKET: RequestHead<'_> = RequestHead {
+    format: OpenaiResponses,
+    host: "api.openai.com",
+    path: "/v1/responses",
+    query: None,
+    content_type: None,
+    socket: true,
+};
+
 fn message(text: &str) -> realtime::RealtimeMessage {
     realtime::read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
@@ -139,6 +149,8 @@ fn a_message_that_could_be_read_differently_is_an_error() {
         r#"{"type":"response.create","type":"response.cancel"}"#,
         r#"{"Type":"response.create"}"#,
         r#"{"type":["response.create"]}"#,
+        r#"{"type":"response.create","event_id":null}"#,
+        r#"{"type":"response.create","event_id":7}"#,
         r#"{"type":"response.create","response":[]}"#,
         r#"{"type":"response.create","response":7}"#,
         r#"{"type":"response.create","response":{"max_output_tokens":"5"}}"#,
@@ -156,44 +168,33 @@ fn a_message_that_could_be_read_differently_is_an_error() {
 #[test]
 fn a_response_over_a_websocket_is_the_same_body_with_a_type() {
     let text = r#"{"type":"response.create","model":"gpt-5-codex","input":[],"stream_id":"s1","max_output_tokens":900,"store":false}"#;
-    let found = facts(OpenaiResponses, text);
+    let found = read(&SOCKET, text.as_bytes()).unwrap();
     assert_eq!(
         (found.model.as_deref(), found.output_cap, found.stream),
         (Some("gpt-5-codex"), Some(900), true)
     );
-    assert_eq!(
-        change(OpenaiResponses, "api.openai.com", text, Some(7), false),
-        text.replace("900", "7"),
-        "only the cap changes"
-    );
-    let wrapped = r#"{"type":"response.create","response":{"model":"gpt-5","input":[],"tools":[{"type":"web_search"}],"background":true}}"#;
-    let found = facts(OpenaiResponses, wrapped);
-    assert_eq!((found.model.as_deref(), found.output_cap, found.background), (Some("gpt-5"), None, true));
-    assert_eq!(found.server_tools, ["web_search"]);
-    assert_eq!(
-        change(OpenaiResponses, "api.openai.com", wrapped, Some(7), false),
-        wrapped.replace(r#""response":{"#, r#""response":{"max_output_tokens":7,"#)
-    );
-    for twice in [
-        r#"{"type":"response.create","response":{"max_output_tokens":1},"max_output_tokens":9}"#,
-        r#"{"type":"response.create","model":"m","response":{}}"#,
-        r#"{"input":[],"response":{"input":[]}}"#,
-    ] {
-        assert!(matches!(error(OpenaiResponses, twice), RequestError::WrongType { .. }), "{twice}");
+    let lower = Rewrite { output_cap: Some(7), include_usage: false };
+    let lowered = rewrite(&SOCKET, &found, text.as_bytes(), &lower).unwrap();
+    assert_eq!(String::from_utf8(lowered).unwrap(), text.replace("900", "7"), "only the cap changes");
+}
+
+#[test]
+fn a_body_does_not_become_a_message_by_saying_so() {
+    for host in ["api.openai.com", "chatgpt.com", "mine.openai.azure.com"] {
+        let body = r#"{"type":"response.create","model":"gpt-5","input":[],"generate":false}"#;
+        let posted = RequestHead { host, socket: false, ..SOCKET };
+        let found = read(&posted, body.as_bytes()).unwrap();
+        assert_eq!((found.output_cap, found.stream), (None, false), "{host}");
     }
 }
 
 #[test]
 fn a_prewarming_generates_nothing_where_that_is_known() {
-    let at = |host: &str, text: &str| {
-        read(&RequestHead { host, ..head(OpenaiResponses, "/v1/responses", None) }, text.as_bytes())
-            .unwrap()
-            .output_cap
-    };
+    let at =
+        |host: &str, text: &str| read(&RequestHead { host, ..SOCKET }, text.as_bytes()).unwrap().output_cap;
     let warm = r#"{"type":"response.create","model":"gpt-5","input":[],"generate":false}"#;
     assert_eq!(at("api.openai.com", warm), Some(0));
     assert_eq!(at("chatgpt.com", warm), Some(0));
     assert_eq!(at("api.example.com", warm), None, "another server may not know the field");
-    assert_eq!(at("api.openai.com", r#"{"model":"gpt-5","generate":false}"#), None, "no message of a socket");
     assert_eq!(at("api.openai.com", r#"{"type":"response.create","generate":true}"#), None);
 }

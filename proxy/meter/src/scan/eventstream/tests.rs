@@ -1,5 +1,5 @@
 use super::*;
-use crate::formats::testing::{frame, frame_of};
+use crate::formats::tests::bodies::{frame, frame_of};
 use proptest::prelude::*;
 
 #[derive(Debug, Default, Eq, PartialEq)]

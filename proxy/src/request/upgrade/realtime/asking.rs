@@ -8,13 +8,10 @@ use super::{Call, Cause, MOST_CALLS, Stage, is_asked};
 use hudson_meter::request::realtime::{self, RealtimeCap, RealtimeKind, RealtimeMessage};
 use hudson_meter::{RequestError, RequestFacts, RequestHead, Rewrite, request};
 use hudson_schema::{Refusal, RefusalCode};
-use serde::Deserialize;
 use std::time::{Duration, Instant};
 
 /// How long audio is dropped without a word after some was refused: it comes in many small messages.
 const DEAF: Duration = Duration::from_secs(1);
-/// Longest `event_id` that is read, in bytes.
-const MAX_EVENT: usize = 512;
 
 impl Turns {
     /// Judges a client's message; what goes on in its place, or nothing without a word.
@@ -24,9 +21,10 @@ impl Turns {
         message: Vec<u8>,
     ) -> Result<Option<Vec<u8>>, Refusal> {
         let heard = realtime::read(&message).map_err(malformed)?;
+        let own = heard.event_id.as_deref().is_some_and(|name| self.is_own(name));
         match heard.kind {
             // Of the client's side; openai-python `realtime_client_event.py`.
-            RealtimeKind::Response => return self.respond(head, &heard, message).await.map(Some),
+            RealtimeKind::Response => return self.respond(head, &heard, own, message).await.map(Some),
             RealtimeKind::SessionUpdate => {
                 self.state().live.session.change(&heard);
                 // What was heard before may be answered now.
@@ -64,12 +62,10 @@ impl Turns {
         &self,
         head: &RequestHead<'_>,
         heard: &RealtimeMessage,
+        own: bool,
         message: Vec<u8>,
     ) -> Result<Vec<u8>, Refusal> {
         let mut facts = request::read(head, &message).map_err(malformed)?;
-        let told: Named = serde_json::from_slice(&message).map_err(|error| {
-            Refusal::new(RefusalCode::MalformedRequest, format!("The message is refused: {error}."))
-        })?;
         {
             let mut state = self.state();
             let live = &mut state.live;
@@ -93,17 +89,14 @@ impl Turns {
             }
         };
         let mut state = self.state();
-        let event = match told.event_id {
-            Some(event) => event,
+        let event = match &heard.event_id {
+            Some(event) => own.then(|| event.clone()),
             // By which an error is known as the answer to this message, and to no other.
-            None => {
-                state.live.asked += 1;
-                let event = format!("hudson_{}", state.live.asked);
-                if let Some(at) = payload.iter().position(|byte| *byte == b'{') {
-                    payload.splice(at..=at, format!("{{\"event_id\":\"{event}\",").into_bytes());
-                }
+            None => payload.iter().position(|byte| *byte == b'{').map(|at| {
+                let event = state.live.names.make();
+                payload.splice(at..=at, format!("{{\"event_id\":\"{event}\",").into_bytes());
                 event
-            }
+            }),
         };
         state.live.calls.push(Call::new(admitted, Cause::Message(event)));
         Ok(payload)
@@ -149,6 +142,19 @@ impl Turns {
         Ok(Call::new(admitted, Cause::Server { input, output }))
     }
 
+    /// Takes down what a message is called; whether no other was. A call whose name is taken again is told by it no more.
+    fn is_own(&self, name: &str) -> bool {
+        let live = &mut self.state().live;
+        let own = live.names.note(name);
+        for call in live.calls.iter_mut().filter(|_| !own) {
+            match &mut call.cause {
+                Cause::Message(event) if event.as_deref() == Some(name) => *event = None,
+                _ => {}
+            }
+        }
+        own
+    }
+
     /// Whether audio is dropped that would be refused.
     fn is_deaf(&self) -> bool {
         self.state().live.deaf_since.is_some_and(|since| since.elapsed() < DEAF)
@@ -157,24 +163,10 @@ impl Turns {
     /// An error of the server: where it answers a message that asked for a response, none was begun.
     pub(super) fn answered(&self, event: &str) -> Option<Call> {
         let calls = &mut self.state().live.calls;
-        let answered = |call: &Call| is_asked(call) && call.cause == Cause::Message(event.to_owned());
+        let named = Cause::Message(Some(event.to_owned()));
+        let answered = |call: &Call| is_asked(call) && call.cause == named;
         let place = calls.iter().position(answered)?;
         Some(calls.remove(place))
-    }
-}
-
-/// What a `response.create` is called.
-#[derive(Deserialize)]
-struct Named {
-    #[serde(default, deserialize_with = "short")]
-    event_id: Option<String>,
-}
-
-fn short<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let event = String::deserialize(from)?;
-    match event.len() <= MAX_EVENT {
-        true => Ok(Some(event)),
-        false => Err(serde::de::Error::custom("its `event_id` is longer than 512 bytes")),
     }
 }
 

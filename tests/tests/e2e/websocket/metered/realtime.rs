@@ -190,6 +190,21 @@ fn a_second_create_that_the_server_refuses_is_given_back_and_told() {
 }
 
 #[test]
+fn an_error_that_may_answer_another_message_gives_nothing_back() {
+    let talk = Talk::slow(1_000_000, Duration::from_millis(20));
+    let mut socket = quiet(&talk, "sim-120-40");
+    let mut named = create();
+    named["event_id"] = json!("both");
+    say(&mut socket, &named);
+    until(&mut socket, "response.created");
+    say(&mut socket, &named);
+    assert_eq!(until(&mut socket, "error")["error"]["event_id"], "both");
+    done(&mut socket);
+    assert_eq!(talk.exact().len(), 1);
+    assert!(held(&talk) > 0, "a hold was given back by a name that two messages had");
+}
+
+#[test]
 fn the_cap_that_fits_is_what_goes_over_the_wire() {
     let talk = Talk::new(2500);
     let mut socket = quiet(&talk, "sim-10-100000");

@@ -5,7 +5,7 @@ use base64::Engine;
 use hudson_schema::Format;
 
 /// The report of a body that is fed in pieces of 11 bytes, which is also that of the body as a whole.
-pub(super) fn meter(format: Format, body: impl AsRef<[u8]>, end: End) -> Report {
+pub(crate) fn meter(format: Format, body: impl AsRef<[u8]>, end: End) -> Report {
     let reports = [11, usize::MAX].map(|size| {
         let mut meter = Meter::new(format, &ResponseHead { status: 200, ..ResponseHead::default() });
         body.as_ref().chunks(size).for_each(|piece| meter.feed(piece));
@@ -17,13 +17,13 @@ pub(super) fn meter(format: Format, body: impl AsRef<[u8]>, end: End) -> Report 
 }
 
 /// Input, output, cache read, cache write, reasoning and total.
-pub(super) fn numbers(report: &Report) -> [u64; 6] {
+pub(crate) fn numbers(report: &Report) -> [u64; 6] {
     let usage = report.usage.expect("usage is stated");
     [usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning, usage.total]
 }
 
 /// Events with these data.
-pub(super) fn events(data: &[&str]) -> String {
+pub(crate) fn events(data: &[&str]) -> String {
     data.iter().map(|data| format!("data: {data}\n\n")).collect()
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn frame_of(headers: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 /// A chunk of `InvokeModelWithResponseStream` around a model's JSON.
-pub(super) fn chunk(json: &str) -> Vec<u8> {
+pub(crate) fn chunk(json: &str) -> Vec<u8> {
     let blob = base64::engine::general_purpose::STANDARD.encode(json);
     frame("event", "chunk", format!(r#"{{"bytes":"{blob}","p":"abc"}}"#).as_bytes())
 }
