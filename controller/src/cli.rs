@@ -153,6 +153,29 @@ pub enum BottleCommand {
         /// Its name
         name: BottleName,
     },
+    /// Let nothing out of a bottle, and end what it has in flight, until it is resumed
+    ///
+    /// What runs in it goes on. Every proxy of this home sees the order within 50 ms.
+    Cutoff(StopArgs),
+    /// Kill what runs in a bottle, and let nothing out of it
+    Kill(StopArgs),
+    /// Lift what operators have ordered for a bottle
+    ///
+    /// A bottle that a spent budget stopped goes on when its limit is raised: see `hudson budget set`.
+    Resume {
+        /// Its name
+        name: BottleName,
+    },
+}
+
+/// Arguments of `hudson bottle cutoff` and `kill`.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// The bottle's name
+    pub name: BottleName,
+    /// Why: it is told to the agent, and stands in the audit
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 /// Arguments of `hudson bottle add`.

@@ -32,7 +32,7 @@ async fn pass(ledger: &SharedLedger, runs: &Runs) -> Result<(), LedgerError> {
     for run in runs.live() {
         // A budget that another run spent stops this one too, where it governs it.
         let governing = run.policy().governing(now());
-        if ledger.block_fetch(&run.id, &governing, now()).await?.is_some() {
+        if !ledger.block_fetch(&run.id, &governing, now()).await?.is_empty() {
             ledger.block_plan(&run.id, &governing, now()).await?;
         }
     }

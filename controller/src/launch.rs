@@ -84,6 +84,7 @@ pub fn resolve(
         precedence: settings.precedence,
         mode: settings.mode,
         on_exhausted: settings.policy(launch.on_exhausted, agent, &bottle),
+        cutoff: settings.cutoff,
         min_output: settings.min_output,
         weights: settings.weights,
         warn_at: settings.warn_at.clone(),

@@ -119,7 +119,7 @@ async fn enforce(
 ) -> bool {
     // A budget that another run spent stops this one too, where it governs it.
     let governing = policy().governing(now());
-    if let Ok(Some(_)) = ledger.block_fetch(run, &governing, now()).await {
+    if ledger.block_fetch(run, &governing, now()).await.is_ok_and(|blocks| !blocks.is_empty()) {
         let _ = ledger.block_plan(run, &governing, now()).await;
     }
     let Ok(planned) = ledger.enforcement_list(Some(run)).await else { return false };

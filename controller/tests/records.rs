@@ -52,6 +52,7 @@ async fn place(ledger: &SqliteLedger, now: i64) -> Hold {
         mode: Mode::Hard,
         limits: Vec::new(),
         governing: Vec::new(),
+        cutoff: hudson_schema::budget::Cutoff::default(),
         now,
     };
     match ledger.hold_place(request).await.unwrap() {

@@ -109,7 +109,8 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
     };
     let guard = shared.tunnels.register(tunnel).map_err(|fault| too_many(&fault))?;
     // Without a route, or cut off, nothing is dialled: the refusal is given to the request inside.
-    let blocked = request::block(shared, run).await;
+    let provider = |policy: &RunPolicy| request::provider_at(shared, policy, Scheme::Https, &authority);
+    let blocked = request::block(shared, run, provider).await;
     if shared.limits.refuse_connect {
         blocked.clone()?;
         if !routed {

@@ -77,8 +77,8 @@ async fn budget(shared: &Shared, run: &Run) -> Result<Value, LedgerError> {
             }));
         }
     }
-    let block = run.block(&shared.ledger, now).await?;
-    Ok(json!({"run": run.id, "bottle": run.bottle, "budgets": budgets, "blocked": block}))
+    let blocks = run.blocks(&shared.ledger, now).await?;
+    Ok(json!({"run": run.id, "bottle": run.bottle, "budgets": budgets, "blocked": blocks.first()}))
 }
 
 fn json_response(status: StatusCode, value: &Value) -> Response<Body> {

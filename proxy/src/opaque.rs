@@ -31,7 +31,7 @@ where
 {
     let hello = tls::read_hello(&mut client, &tunnel.host, shared.limits.tls).await?;
     // Much may have happened since CONNECT: a client has seconds for its hello.
-    if request::block(shared, run).await.is_err() {
+    if request::block(shared, run, |_| None).await.is_err() {
         return Ok(());
     }
     if upstream.write_all(&hello).await.is_err() {
@@ -40,7 +40,7 @@ where
     }
     let carried = tokio::select! {
         carried = copy_bidirectional(&mut client, &mut upstream) => carried,
-        refusal = request::until_blocked(shared, run) => Err(io::Error::other(refusal.message)),
+        refusal = request::until_blocked(shared, run, |_| None) => Err(io::Error::other(refusal.message)),
         () = until_rerouted(run, policy, tunnel) => Err(io::Error::other("its route was changed")),
     };
     if run.policy().routes.log == LogLevel::Full {

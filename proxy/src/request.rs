@@ -26,11 +26,11 @@ use crate::shared::{Shared, now};
 use crate::tunnel::TunnelGuard;
 use crate::upstream::UpstreamClient;
 use crate::websocket::Offer;
-pub(crate) use block::{block, until_blocked};
+pub(crate) use block::{block, provider_at, until_blocked};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hudson_meter::Endpoint;
 use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme};
-use hudson_schema::{Format, Refusal, RefusalCode};
+use hudson_schema::{Format, Provider, Refusal, RefusalCode};
 use hyper::body::Incoming;
 use std::sync::{Arc, Weak};
 pub(crate) use target::Target;
@@ -53,6 +53,13 @@ pub(crate) struct Origin {
     pub(crate) fixed: Option<Refusal>,
     /// Its place in the registry.
     pub(crate) place: Place,
+}
+
+impl Origin {
+    /// Whose host it is.
+    fn provider(&self, policy: &RunPolicy) -> Option<Provider> {
+        provider_at(&self.shared, policy, self.scheme, &self.authority)
+    }
 }
 
 /// Who keeps the place in the registry of tunnels.
@@ -93,12 +100,13 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
     if let Some(refusal) = &origin.fixed {
         return Err(refusal.clone());
     }
+    block::watch(&origin.shared, &origin.run);
     let target = target::read(origin, &request)?;
     let policy = origin.run.policy();
     let Judged { route, offer, endpoint } = judged(origin, &policy, &target, request.headers())?;
     if offer.is_some() || !matches!(endpoint, Endpoint::Metered { .. }) {
         // A metered request asks in the transaction of its hold.
-        block(&origin.shared, &origin.run).await?;
+        block(&origin.shared, &origin.run, |policy| origin.provider(policy)).await?;
     }
     let Authority { host, port } = &origin.authority;
     let dialled = first_route(&policy.routes, origin.scheme, host, *port);

@@ -7,15 +7,16 @@ use crate::identity::Presented;
 use crate::upstream::UpstreamClient;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
-use hudson_schema::budget::{Mode, Precedence, ScopeBudget, Weights, WindowClock, asked};
+use hudson_schema::budget::{Cutoff, Mode, Precedence, ScopeBudget, Weights, WindowClock, asked};
 use hudson_schema::config::Routes;
 use hudson_schema::ledger::{AskedLimit, Block, LedgerError, SharedLedger};
 use hudson_schema::{BottleName, Policy, Provider, RunId};
 use secrecy::SecretString;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Finds runs; handed to the proxy by the control plane.
@@ -38,6 +39,8 @@ pub struct RunPolicy {
     pub mode: Mode,
     /// What a crossing does.
     pub on_exhausted: Policy,
+    /// What a cutoff drops, and what becomes of requests in flight.
+    pub cutoff: Cutoff,
     /// The least output worth sending a request for, in tokens.
     pub min_output: u64,
     /// How a budget counts the kinds of tokens.
@@ -80,16 +83,20 @@ pub struct Run {
     /// Wakes who waits for another policy.
     policy_changed: Notify,
     upstream: ArcSwapOption<UpstreamClient>,
-    block: Mutex<Option<SeenBlock>>,
+    blocks: Mutex<Option<SeenBlocks>>,
+    /// Whether blocks stand that end what is in flight; said anew at every change of them.
+    ending: watch::Sender<bool>,
+    /// Whether somebody looks for those.
+    watched: AtomicBool,
 }
 
-/// A block as of one state of the ledger.
-struct SeenBlock {
+/// Blocks as of one state of the ledger.
+struct SeenBlocks {
     change: u64,
     /// By which policy it was looked up.
     policy: Arc<RunPolicy>,
     until: Option<i64>,
-    block: Option<Block>,
+    blocks: Arc<[Block]>,
 }
 
 impl Run {
@@ -110,7 +117,9 @@ impl Run {
             policy: ArcSwap::from_pointee(policy),
             policy_changed: Notify::new(),
             upstream: ArcSwapOption::empty(),
-            block: Mutex::new(None),
+            blocks: Mutex::new(None),
+            ending: watch::Sender::new(false),
+            watched: AtomicBool::new(false),
         }
     }
 
@@ -154,28 +163,44 @@ impl Run {
         client
     }
 
-    /// The block that stands against it. The ledger is asked only when it changed since the last time.
-    pub(crate) async fn block(&self, ledger: &SharedLedger, now: i64) -> Result<Option<Block>, LedgerError> {
+    /// Whether somebody looks for the blocks that end what is in flight; who asks first is who has to.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed) || self.watched.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether there may be blocks that end what is in flight, now and later.
+    pub(crate) fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
+    pub(crate) fn set_ending(&self, ending: bool) {
+        // Also where it is still so: there may be others now.
+        self.ending.send_if_modified(|before| std::mem::replace(before, ending) || ending);
+    }
+
+    /// The blocks that stand against it, the most severe first. The ledger is asked only when it changed since the last
+    /// time.
+    pub(crate) async fn blocks(&self, ledger: &SharedLedger, now: i64) -> Result<Arc<[Block]>, LedgerError> {
         let change = *ledger.changes().borrow();
         let policy = self.policy();
         {
-            let seen = self.block.lock().unwrap_or_else(PoisonError::into_inner);
-            let current = |seen: &&SeenBlock| {
+            let seen = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+            let current = |seen: &&SeenBlocks| {
                 seen.change == change
                     && Arc::ptr_eq(&seen.policy, &policy)
                     && seen.until.is_none_or(|until| now < until)
             };
             if let Some(seen) = seen.as_ref().filter(current) {
-                return Ok(seen.block.clone());
+                return Ok(seen.blocks.clone());
             }
         }
         let governing = policy.governing(now);
-        let block = ledger.block_fetch(&self.id, &governing, now).await?;
+        let blocks: Arc<[Block]> = ledger.block_fetch(&self.id, &governing, now).await?.into();
         // A block of a window ends with it, and so does the window it was looked up by.
         let until = governing.iter().filter_map(|limit| limit.window_end).min();
-        *self.block.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(SeenBlock { change, policy, until, block: block.clone() });
-        Ok(block)
+        *self.blocks.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(SeenBlocks { change, policy, until, blocks: blocks.clone() });
+        Ok(blocks)
     }
 }
 

@@ -24,7 +24,7 @@ use hudson_proxy::{
     Event, EventSink, Listener, OwnListeners, PlaceLimits, Proxy, ProxyLimits, ProxyParts, Run, RunPolicy,
     RunSource,
 };
-use hudson_schema::budget::{Mode, Precedence, Weights, WindowClock};
+use hudson_schema::budget::{Cutoff, Mode, Precedence, Weights, WindowClock};
 use hudson_schema::config::{LogLevel, Routes};
 use hudson_schema::home::Home;
 use hudson_schema::ledger::LedgerError;
@@ -127,6 +127,7 @@ async fn scene() -> Scene {
         precedence: Precedence::default(),
         mode: Mode::default(),
         on_exhausted: Policy::Cutoff,
+        cutoff: Cutoff::default(),
         min_output: 1,
         warn_at: Vec::new(),
         budget_header: false,

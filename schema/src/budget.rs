@@ -2,6 +2,7 @@
 //! window. Pure: a limit, a usage and a clock value in, a number out.
 
 mod amount;
+mod cutoff;
 mod limit;
 mod overrides;
 mod weights;
@@ -9,6 +10,7 @@ mod weights;
 mod window;
 
 pub use amount::{Amount, InvalidAmount};
+pub use cutoff::{Cutoff, CutoffScope, InFlight};
 pub use limit::{BudgetMap, Limit, Mode, Precedence, ScopeBudget, asked};
 pub use overrides::{BudgetOverride, with_overrides};
 use serde::{Deserialize, Serialize};

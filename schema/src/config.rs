@@ -45,9 +45,8 @@ pub use route::{
 pub use rules::{ApprovalMode, Bind, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{
-    ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings, Cutoff, CutoffScope,
-    Estimate, Fatigue, FatigueAction, InFlight, LedgerSetting, ListenAddress, ListenSetting, NotifySetting,
-    OnTimeout, ProviderSettings, ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous,
-    TelegramSetting, Tier, WebhookSetting,
+    ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings, Estimate, Fatigue,
+    FatigueAction, LedgerSetting, ListenAddress, ListenSetting, NotifySetting, OnTimeout, ProviderSettings,
+    ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous, TelegramSetting, Tier, WebhookSetting,
 };
 pub use values::{EnvName, Period, RateLimit};

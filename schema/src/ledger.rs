@@ -5,11 +5,13 @@
 //! transaction that found it. Names are resource first, verb last.
 
 pub mod audit;
+mod block;
 mod error;
 mod record;
 pub mod sqlite;
 
 pub use audit::AuditRecord;
+pub use block::{Block, BlockBudget, BlockOrder};
 pub use error::LedgerError;
 pub use record::*;
 
@@ -79,7 +81,7 @@ pub trait Ledger: Send + Sync + 'static {
         window_start: i64,
     ) -> Result<Balance, LedgerError>;
 
-    /// The block that stands against a run at `now`, if any: the most severe of all its scopes.
+    /// The blocks that stand against a run at `now`, of all its scopes: the most severe first, of those the nearest.
     ///
     /// `governing` is as in [`HoldRequest::governing`]. A block that a budget made stands only against runs which that
     /// budget governs: until its window ends, and while a governing limit of its scope, provider and window allows no
@@ -89,9 +91,9 @@ pub trait Ledger: Send + Sync + 'static {
         run: &RunId,
         governing: &[AskedLimit],
         now: i64,
-    ) -> Result<Option<Block>, LedgerError>;
+    ) -> Result<Vec<Block>, LedgerError>;
 
-    /// The same, and makes sure in one transaction that an enforcement of it is planned for the run, once.
+    /// The first of these, after making sure in one transaction that an enforcement of it is planned for the run, once.
     ///
     /// A crossing plans for the run that found it only; every other run's supervisor asks this when the ledger changes.
     /// Nothing is planned for a run that has ended. Nothing is written, and no change is seen, when nothing is to plan.
@@ -101,6 +103,13 @@ pub trait Ledger: Send + Sync + 'static {
         governing: &[AskedLimit],
         now: i64,
     ) -> Result<Option<Block>, LedgerError>;
+
+    /// Stops a scope by an operator's order, which takes the place of an earlier one for that scope; `false` when that
+    /// stands already. Enforcement is planned for every live run of the scope.
+    async fn block_order(&self, order: BlockOrder) -> Result<bool, LedgerError>;
+
+    /// Lifts what operators have ordered for a scope; what that was. A budget's block ends with its budget alone.
+    async fn block_resume(&self, scope: &Scope, actor: &str, now: i64) -> Result<Vec<Block>, LedgerError>;
 
     /// Every block on record.
     async fn block_list(&self) -> Result<Vec<Block>, LedgerError>;

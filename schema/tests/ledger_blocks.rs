@@ -119,7 +119,7 @@ async fn a_run_is_stopped_only_by_what_governs_it(open: Open<'_>) {
         (vec![], false),
     ];
     for (governing, stopped) in &cases {
-        let found = ledger.block_fetch(&id("r2"), governing, NOW).await.unwrap();
+        let found = ledger.block_fetch(&id("r2"), governing, NOW).await.unwrap().into_iter().next();
         assert_eq!(found, stopped.then(|| block.clone()), "{governing:?}");
     }
     // Its own budget alone governs: neither stopped, nor planned for, nor is the block lifted for the others.
@@ -174,7 +174,7 @@ async fn a_crossing_is_journalled_once(open: Open<'_>) {
     // The other run, and one launched into a blocked scope, are enforced as well, once, and stopped meanwhile.
     ledger.run_insert(run("r3", "ci", None, &[])).await.unwrap();
     for name in ["r1", "r2", "r3"] {
-        assert!(ledger.block_fetch(&id(name), &limits, NOW).await.unwrap().is_some());
+        assert!(ledger.block_fetch(&id(name), &limits, NOW).await.unwrap().into_iter().next().is_some());
         for _ in 0..2 {
             blocked(ledger.hold_place(ask(name, 1, 1, &limits)).await.unwrap());
         }
@@ -197,7 +197,7 @@ async fn the_foremost_block_is_named(open: Open<'_>) {
         asked.limit.policy = policy;
     }
     assert_eq!(spend(&*ledger, "r1", 10, 10, &limits).await.len(), 4);
-    let block = ledger.block_fetch(&id("r1"), &limits, NOW).await.unwrap().unwrap();
+    let block = ledger.block_fetch(&id("r1"), &limits, NOW).await.unwrap().into_iter().next().unwrap();
     assert_eq!((block.policy, block.scope.kind), (Policy::Kill, ScopeKind::Bottle));
     assert_eq!(blocked(ledger.hold_place(ask("r1", 1, 1, &limits)).await.unwrap()), block);
     assert_eq!(ledger.block_plan(&id("r1"), &limits, NOW).await.unwrap(), Some(block));
@@ -228,7 +228,7 @@ async fn every_scope_stops_its_runs(open: Open<'_>) {
         assert_eq!(crossings.len(), 1, "{asked:?}");
         for (name, stopped) in ["r1", "r2", "r3", "r4"].iter().zip(stopped) {
             let governing = [crossed.clone()];
-            let block = ledger.block_fetch(&id(name), &governing, NOW).await.unwrap();
+            let block = ledger.block_fetch(&id(name), &governing, NOW).await.unwrap().into_iter().next();
             assert_eq!(block.is_some(), stopped, "{name} under {}", asked.limit.scope);
             assert_eq!(ledger.block_plan(&id(name), &governing, NOW).await.unwrap(), block);
             let planned = ledger.enforcement_list(Some(&id(name))).await.unwrap();
@@ -248,7 +248,7 @@ async fn a_block_ends_with_its_window_or_a_higher_limit(open: Open<'_>) {
     let tomorrow = daily(limit(ScopeKind::Bottle, "ci", "claude", 100), NOW + DAY);
     spend(&*ledger, "r1", 100, 1, std::slice::from_ref(&today)).await;
     let fetch = async |asked: &AskedLimit, now| {
-        ledger.block_fetch(&id("r1"), std::slice::from_ref(asked), now).await.unwrap()
+        ledger.block_fetch(&id("r1"), std::slice::from_ref(asked), now).await.unwrap().into_iter().next()
     };
     assert!(fetch(&today, NOW).await.is_some());
     assert!(fetch(&today, NOW + DAY).await.is_none(), "it lapses whatever is said to govern");
@@ -294,7 +294,10 @@ async fn a_settle_crosses_a_raised_limit_again(open: Open<'_>) {
         let asked = [limit(ScopeKind::Bottle, "ci", "claude", tokens)];
         let done = settlement(&hold.id, Some(usage(50, 50)), &asked);
         assert_eq!(!ledger.usage_settle(done).await.unwrap().crossings.is_empty(), crossed, "{tokens}");
-        assert!(ledger.block_fetch(&id("r1"), &asked, NOW).await.unwrap().is_some(), "{tokens}");
+        assert!(
+            ledger.block_fetch(&id("r1"), &asked, NOW).await.unwrap().into_iter().next().is_some(),
+            "{tokens}"
+        );
     }
     let blocks = ledger.block_list().await.unwrap();
     let budgets: Vec<_> =
@@ -312,7 +315,9 @@ async fn a_settle_crosses_a_raised_limit_again(open: Open<'_>) {
     let done = settlement(&late.id, Some(usage(50, 50)), &[month.clone()]);
     let crossings = ledger.usage_settle(Settlement { now: NOW + 2 * DAY, ..done }).await.unwrap().crossings;
     assert_eq!(crossings, [Crossing { limit: month.clone(), spent: 400 }]);
-    assert!(ledger.block_fetch(&id("r2"), &[month], NOW + 2 * DAY).await.unwrap().is_some());
+    assert!(
+        ledger.block_fetch(&id("r2"), &[month], NOW + 2 * DAY).await.unwrap().into_iter().next().is_some()
+    );
 }
 
 async fn the_other_runs_are_planned_for_once(open: Open<'_>) {
@@ -370,27 +375,4 @@ async fn enforcement_steps_are_taken_once(open: Open<'_>) {
     assert_eq!((row.state, row.detail.as_str(), row.finished_at), (Done, "cut off", Some(NOW + 2)));
     let unknown = ledger.enforcement_advance(999, Planned, Started, "", NOW).await;
     assert!(matches!(unknown, Err(LedgerError::Missing { .. })));
-}
-
-#[tokio::test]
-async fn an_operators_block_stands_whatever_governs() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
-    for (name, bottle) in [("r1", "ci"), ("r2", "web")] {
-        ledger.run_insert(run(name, bottle, None, &[])).await.unwrap();
-    }
-    // No method makes one yet.
-    let connection = rusqlite::Connection::open(dir.path().join("bot-bottle.db")).unwrap();
-    let operator = "INSERT INTO blocks (scope, scope_key, provider, window_start, policy, cause, since)
-                    VALUES ('bottle', 'ci', '', 0, 'freeze', 'by hand', ?1)";
-    connection.execute(operator, [NOW]).unwrap();
-    let limits = [limit(ScopeKind::Bottle, "ci", "any", 1_000_000)];
-    for governing in [&limits[..], &[]] {
-        let block = ledger.block_fetch(&id("r1"), governing, NOW + 400 * DAY).await.unwrap().unwrap();
-        assert_eq!((block.policy, block.cause.as_str(), &block.budget), (Policy::Freeze, "by hand", &None));
-        assert_eq!(ledger.block_plan(&id("r1"), governing, NOW).await.unwrap(), Some(block.clone()));
-        assert_eq!(blocked(ledger.hold_place(ask("r1", 1, 1, governing)).await.unwrap()), block);
-        assert_eq!(ledger.block_plan(&id("r2"), governing, NOW).await.unwrap(), None);
-    }
-    assert_eq!(ledger.enforcement_list(None).await.unwrap().len(), 1);
 }

@@ -100,7 +100,7 @@ async fn lowering_stops_at_once_and_raising_frees_each_time(open: Open<'_>) {
         let now = [at(&bottle, tokens)];
         let found = changed(&*ledger, "r1", &now, NOW).await;
         assert_eq!(found.crossings.len(), crossings, "{tokens}");
-        let block = ledger.block_fetch(&id("r1"), &now, NOW).await.unwrap();
+        let block = ledger.block_fetch(&id("r1"), &now, NOW).await.unwrap().into_iter().next();
         assert_eq!(block.is_some(), stopped, "{tokens}");
         assert_eq!(ledger.block_list().await.unwrap().len(), usize::from(stopped), "{tokens}");
         assert_eq!(balance(&*ledger, ScopeKind::Bottle, "ci", "claude").await, (150, 0));
@@ -120,7 +120,11 @@ async fn what_was_short_of_room_is_not_freed_by_the_limit_that_it_met(open: Open
     for (tokens, stopped) in [(100, true), (98, true), (100, true), (101, false)] {
         let now = [at(&own, tokens)];
         assert_eq!(changed(&*ledger, "r1", &now, NOW).await.crossings, []);
-        assert_eq!(ledger.block_fetch(&id("r1"), &now, NOW).await.unwrap().is_some(), stopped, "{tokens}");
+        assert_eq!(
+            ledger.block_fetch(&id("r1"), &now, NOW).await.unwrap().into_iter().next().is_some(),
+            stopped,
+            "{tokens}"
+        );
     }
     assert_eq!(ledger.enforcement_list(None).await.unwrap().len(), 1);
 }
@@ -407,7 +411,7 @@ impl Story {
     }
 
     async fn check(&self, asked: &[AskedLimit]) {
-        let block = self.ledger.block_fetch(&id("r1"), asked, self.now).await.unwrap();
+        let block = self.ledger.block_fetch(&id("r1"), asked, self.now).await.unwrap().into_iter().next();
         assert_eq!(block.is_some(), self.models.iter().any(|model| model.blocked.is_some()), "{block:?}");
         let planned = self.ledger.enforcement_list(None).await.unwrap().len();
         assert_eq!(planned, self.models.iter().map(|model| model.crossings).sum::<usize>(), "each once");

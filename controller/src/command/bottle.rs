@@ -1,8 +1,10 @@
-//! `hudson bottle`: the bottles there are, one of them in full, and credentials for one that is started elsewhere.
+//! `hudson bottle`: the bottles there are, one of them in full, credentials for one that is started elsewhere, and an
+//! operator's orders.
 
 mod add;
 mod list;
 mod show;
+mod stop;
 
 use super::{Context, ledger};
 use crate::cli::BottleCommand;
@@ -20,6 +22,9 @@ pub(super) async fn execute(context: &Context, command: BottleCommand) -> Result
         BottleCommand::Add(arguments) => add::execute(context, arguments).await,
         BottleCommand::List => list::execute(context).await,
         BottleCommand::Show { name } => show::execute(context, &name).await,
+        BottleCommand::Cutoff(arguments) => stop::cutoff(context, arguments).await,
+        BottleCommand::Kill(arguments) => stop::kill(context, arguments).await,
+        BottleCommand::Resume { name } => stop::resume(context, &name).await,
     }
 }
 

@@ -1,6 +1,7 @@
-//! The ledger as commands that only read see it: there or not yet, never made, never written.
+//! The ledger as commands see it: those that only read find it there or not yet, and never make it; an order makes it.
 
 use super::Context;
+use crate::instance;
 use anyhow::Result;
 use hudson_schema::ledger::SharedLedger;
 use hudson_schema::ledger::sqlite::SqliteLedger;
@@ -16,6 +17,17 @@ pub(super) fn open(context: &Context) -> Result<Option<SharedLedger>> {
         Ok(found) if found.is_file() && found.len() == 0 => Ok(None),
         _ => Ok(Some(Arc::new(SqliteLedger::open_read_only(&path)?))),
     }
+}
+
+/// Opens the ledger for an order, made if it is missing.
+pub(super) fn open_to_write(context: &Context) -> Result<SharedLedger> {
+    instance::make_home(&context.home)?;
+    Ok(Arc::new(SqliteLedger::open(&context.home.ledger(), &context.home.owners())?))
+}
+
+/// Who gives an order, for the audit.
+pub(super) fn actor() -> String {
+    format!("operator:{}", rustix::process::getuid().as_raw())
 }
 
 /// The words for a home without a ledger.

@@ -19,7 +19,7 @@ use hudson_proxy::RunPolicy;
 use hudson_schema::RunId;
 use hudson_schema::config::ListenAddress;
 use hudson_schema::ledger::sqlite::SqliteLedger;
-use hudson_schema::ledger::{SharedLedger, UsageColumn, UsageQuery, UsageSum};
+use hudson_schema::ledger::{Block, SharedLedger, UsageColumn, UsageQuery, UsageSum};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -56,11 +56,16 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
     // However it ended, its credentials end with it, and what it left in flight is settled.
     proxy.stop().await;
     let policy = proxy.policy(&prepared, run)();
-    let block = proxy.ledger().block_fetch(run, &policy.governing(now()), now()).await?;
+    let blocks = proxy.ledger().block_fetch(run, &policy.governing(now()), now()).await?;
     let code = outcome.as_ref().map_or(None, |ended| Some(i32::from(ended.code)));
     proxy.ledger().run_finish(run, now(), code).await?;
     let ended = outcome?;
-    let stopped = ended.killed || block.is_some() || proxy.budget_stopped(run, &ended).await?;
+    let ordered = blocks.iter().any(|block| block.budget.is_none());
+    let spent =
+        |block: &Block| block.budget.is_some() && (ended.code != 0 || block.stops(policy.cutoff, None));
+    let stopped = (ended.killed && !ordered)
+        || blocks.iter().any(spent)
+        || (!ordered && proxy.budget_stopped(run, &ended).await?);
     let report = report(proxy.ledger(), &prepared, &policy, run, &ended, stopped).await?;
     finish(context, &arguments, &report)?;
     Ok(if stopped { exit::BUDGET } else { ended.code })
@@ -77,9 +82,19 @@ async fn supervised(
     let address = proxy.serve(context, prepared, registered).await?;
     let run = &registered.record.id;
     let policy = proxy.policy(prepared, run);
-    if let Some(block) = proxy.ledger().block_fetch(run, &policy().governing(now()), now()).await? {
-        eprintln!("hudson: not started, the budget is spent already: {}", block.cause);
-        return Ok(Ended { code: exit::BUDGET, killed: true });
+    for block in proxy.ledger().block_fetch(run, &policy().governing(now()), now()).await? {
+        if block.budget.is_none() {
+            let (bottle, cause) = (&prepared.bottle, &block.cause);
+            let why = format!(
+                "not started, bottle {bottle} is stopped: {cause}; `hudson bottle resume {bottle}` lifts that"
+            );
+            return Err(Exit::conflict(why).into());
+        }
+        if block.stops(policy().cutoff, None) {
+            eprintln!("hudson: not started, the budget is spent already: {}", block.cause);
+            return Ok(Ended { code: exit::BUDGET, killed: true });
+        }
+        eprintln!("hudson: {}", block.cause);
     }
     announce(prepared, run);
     if let Some(path) = &arguments.network.ready_file {

@@ -117,6 +117,7 @@ async fn place(
         mode: policy.mode,
         limits: limits.to_vec(),
         governing: policy.governing(clock()),
+        cutoff: policy.cutoff,
         now: clock(),
     };
     let needed = request.input.saturating_add(request.min_output);

@@ -1,5 +1,6 @@
 //! Sending a request on and relaying what comes back, untouched but for hygiene and credentials.
 
+use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::{self, RedactHeaders, Redacted};
 use super::{Origin, Target, dial_refusal, head, upstream, whole};
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// How long a request is waited for without looking for anything that might end it.
 const PROMPT: Duration = Duration::from_millis(50);
@@ -177,6 +177,7 @@ pub(super) async fn send(
         () = origin.token.cancelled() => {
             unsent(Refusal::new(RefusalCode::BottleCutOff, "This tunnel was ended."))
         }
+        refusal = until_ended(origin) => unsent(refusal),
         () = origin.shared.abort.cancelled() => unsent(stopping()),
     }
 }
@@ -249,11 +250,11 @@ impl http_body::Body for Upload {
     }
 }
 
-/// A body that ends, with an error, when its tunnel is ended.
+/// A body that ends, with an error, when its tunnel is ended or a block ends what is in flight.
 struct Ended {
     inner: Incoming,
-    /// Made when there is something to wait for: most bodies are there at once.
-    ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Why it ends. Made when there is something to wait for: most bodies are there at once.
+    ended: Option<Pin<Box<dyn Future<Output = String> + Send>>>,
     /// Frames that came without waiting.
     ready: u32,
     /// Keeps what counts the request in the registry, too.
@@ -268,10 +269,18 @@ impl Ended {
         Self { inner, ended: None, ready: 0, origin }
     }
 
-    fn is_ended(&mut self, cx: &mut Context<'_>) -> bool {
+    fn ended(&mut self, cx: &mut Context<'_>) -> Poll<String> {
         let Self { ended, origin, .. } = self;
-        let ended = ended.get_or_insert_with(|| Box::pin(origin.token.clone().cancelled_owned()));
-        ended.as_mut().poll(cx).is_ready()
+        let ended = ended.get_or_insert_with(|| {
+            let origin = origin.clone();
+            Box::pin(async move {
+                tokio::select! {
+                    () = origin.token.cancelled() => "the tunnel was ended".to_owned(),
+                    refusal = until_ended(&origin) => refusal.message,
+                }
+            })
+        });
+        ended.as_mut().poll(cx)
     }
 }
 
@@ -287,8 +296,8 @@ impl http_body::Body for Ended {
         self.ready = if polled.is_ready() { self.ready + 1 } else { LOOK_EVERY };
         if self.ready >= LOOK_EVERY {
             self.ready = 0;
-            if self.is_ended(cx) {
-                return Poll::Ready(Some(Err("the tunnel was ended".into())));
+            if let Poll::Ready(why) = self.ended(cx) {
+                return Poll::Ready(Some(Err(why.into())));
             }
         }
         polled.map_ok(|frame| head::trailers(frame, &[])).map_err(Into::into)

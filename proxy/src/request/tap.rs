@@ -6,6 +6,7 @@
 
 mod boundary;
 
+use super::block::until_ended;
 use super::retrieval::Read;
 use super::settle::Settler;
 use super::{Origin, head};
@@ -25,7 +26,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// So many frames may come without waiting before it is looked at whether the response is to end.
+const LOOK_EVERY: u32 = 16;
+/// How long the event under way may take to its end, behind which the client is told why the stream ends.
+const EVENT_ENDS_WITHIN: Duration = Duration::from_millis(250);
 
 /// The meter for a response.
 pub(super) fn meter(format: Format, parts: &response::Parts) -> Meter {
@@ -78,10 +85,12 @@ pub(super) struct Tap {
     settling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Where settling goes on when the client leaves in the midst of it.
     tasks: Tasks,
-    /// The tunnel's end is the response's end.
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// The proxy's end is too, but the client is told.
-    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// What ends the response before its time: the tunnel's end, or a refusal, which the client is told.
+    over: Pin<Box<dyn Future<Output = Option<Refusal>> + Send>>,
+    /// Frames that came without waiting since that was looked at.
+    ready: u32,
+    /// The refusal, and how long the event under way may take to its end.
+    ending: Option<(Refusal, Pin<Box<Sleep>>)>,
     /// What the client gets after the settlement.
     last: VecDeque<Result<Frame<Bytes>, BodyError>>,
 }
@@ -91,11 +100,22 @@ struct Open {
     meter: Meter,
     account: Account,
     status: StatusCode,
-    /// The live count at which the stream is ended, and the format of the event that says so.
-    cut: Option<(u64, Format)>,
+    /// The live count at which the stream is ended.
+    cut_at: Option<u64>,
+    /// The format of the event that says why it was ended.
+    format: Option<Format>,
     stripper: Option<Stripper>,
     /// Where events begin and end, if such an event can be put in at all.
     boundary: Option<Boundary>,
+}
+
+/// Waits for what ends a response before its time; the refusal where the client is told one.
+async fn over(origin: Arc<Origin>) -> Option<Refusal> {
+    tokio::select! {
+        () = origin.token.cancelled() => None,
+        refusal = until_ended(&origin) => Some(refusal),
+        () = origin.shared.abort.cancelled() => Some(stopping()),
+    }
 }
 
 /// Takes the forced usage chunk out again, decoding first where the upstream encoded against what it was asked.
@@ -109,16 +129,26 @@ impl Tap {
     pub(super) fn new(inner: Incoming, meter: Meter, account: Account, status: StatusCode) -> Self {
         let shared = &account.origin().shared;
         let tasks = shared.tasks.clone();
-        let stopping = Box::pin(shared.abort.clone().cancelled_owned());
-        let ended = Box::pin(account.origin().token.clone().cancelled_owned());
-        let open = Open { inner, meter, account, status, cut: None, stripper: None, boundary: None };
-        Self { open: Some(open), settling: None, tasks, ended, stopping, last: VecDeque::new() }
+        let over = Box::pin(over(account.origin().clone()));
+        let open = Open {
+            inner,
+            meter,
+            account,
+            status,
+            cut_at: None,
+            format: None,
+            stripper: None,
+            boundary: None,
+        };
+        let (settling, last) = (None, VecDeque::new());
+        Self { open: Some(open), settling, tasks, over, ready: 0, ending: None, last }
     }
 
     /// Ends the stream at this live count, with the format's own error event where it has one and the body is in clear.
     pub(super) fn cut(mut self, at: Option<u64>, format: Format, headers: &HeaderMap) -> Self {
         if let Some(open) = &mut self.open {
-            open.cut = at.map(|at| (at, format));
+            open.cut_at = at;
+            open.format = Some(format);
             open.boundary = Boundary::of(headers);
         }
         self
@@ -188,7 +218,7 @@ impl Tap {
             Some(stripper) => stripper.feed(&rest),
             None => Ok(rest),
         });
-        let event = open.cut.and_then(|(_, format)| refusal.stream_event(format));
+        let event = open.format.and_then(|format| refusal.stream_event(format));
         match (event, rest) {
             (Some(event), Some(Ok(rest))) => {
                 let held = open.stripper.take().map(Stripper::finish);
@@ -200,6 +230,30 @@ impl Tap {
             _ => self.last.push_back(Err(refusal.message.clone().into())),
         }
         self.settle(End::Interrupted);
+    }
+
+    /// Whether something ends the response before its time; then it does.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        self.ready = 0;
+        if self.ending.is_none() {
+            let Poll::Ready(over) = self.over.as_mut().poll(cx) else { return false };
+            let Some(refusal) = over else {
+                self.last.push_back(Err("the tunnel was ended".into()));
+                self.settle(End::Interrupted);
+                return true;
+            };
+            self.ending = Some((refusal, Box::pin(tokio::time::sleep(EVENT_ENDS_WITHIN))));
+        }
+        let Some((refusal, due)) = &mut self.ending else { return false };
+        let whole = self.open.as_ref().and_then(|open| open.boundary.as_ref()).is_none_or(Boundary::is_at);
+        if !whole && due.as_mut().poll(cx).is_pending() {
+            // From here on each frame may be the last.
+            self.ready = LOOK_EVERY;
+            return false;
+        }
+        let refusal = refusal.clone();
+        self.cut_off(&Bytes::new(), &refusal);
+        true
     }
 
     fn finish(&mut self, out: Bytes) {
@@ -225,17 +279,22 @@ impl Body for Tap {
                 std::task::ready!(settling.as_mut().poll(cx));
                 this.settling = None;
             }
-            let Some(open) = &mut this.open else { return Poll::Ready(this.last.pop_front()) };
-            if this.ended.as_mut().poll(cx).is_ready() {
-                this.last.push_back(Err("the tunnel was ended".into()));
-                this.settle(End::Interrupted);
+            if this.open.is_none() {
+                return Poll::Ready(this.last.pop_front());
+            }
+            if this.ready >= LOOK_EVERY && this.is_over(cx) {
                 continue;
             }
-            if this.stopping.as_mut().poll(cx).is_ready() {
-                this.cut_off(&Bytes::new(), &stopping());
-                continue;
-            }
-            match std::task::ready!(Pin::new(&mut open.inner).poll_frame(cx)) {
+            let Some(open) = &mut this.open else { continue };
+            let polled = Pin::new(&mut open.inner).poll_frame(cx);
+            let Poll::Ready(polled) = polled else {
+                match this.is_over(cx) {
+                    true => continue,
+                    false => return Poll::Pending,
+                }
+            };
+            this.ready += 1;
+            match polled {
                 Some(Ok(frame)) => {
                     if let Some(frame) = this.frame(frame) {
                         return Poll::Ready(Some(frame));
@@ -265,13 +324,14 @@ impl Drop for Tap {
         // The slot is claimed before anything is read, so that the cap holds.
         let slot = shared.detached.clone().try_acquire_owned().ok();
         let limit = shared.limits.detached_time;
-        let abort = shared.abort.clone();
+        let (abort, origin) = (shared.abort.clone(), open.account.origin().clone());
         shared.tasks.spawn(async move {
             let mut open = open;
             let mut end = End::Interrupted;
             if slot.is_some() {
                 tokio::select! {
                     read = tokio::time::timeout(limit, open.drain()) => end = read.unwrap_or(End::Interrupted),
+                    _ = until_ended(&origin) => {}
                     () = abort.cancelled() => {}
                 }
             }
@@ -306,7 +366,7 @@ impl Open {
 
     /// The refusal to end with, once the live count is past the cut.
     fn passed_cut(&self) -> Option<Refusal> {
-        let (at, _) = self.cut?;
+        let at = self.cut_at?;
         let counted = self.meter.live_output();
         if counted <= at {
             return None;

@@ -13,6 +13,7 @@ mod realtime;
 mod relay;
 mod turns;
 
+use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::RedactHeaders;
 use super::{Origin, Place, Target, first_route, forward, head, judged, until_blocked};
@@ -231,11 +232,13 @@ impl Opened {
         Order::going_away("Hudson is shutting down.")
     }
 
-    /// Waits for a block. A metered one stays open: each of its calls asks for itself, and is told why it is refused.
+    /// Waits for a block. A metered one stays open where what is in flight may finish: each of its calls asks for itself,
+    /// and is told why it is refused.
     async fn until_blocked(&self) -> Refusal {
+        let origin = &self.origin;
         match self.turns {
-            None => until_blocked(&self.origin.shared, &self.origin.run).await,
-            Some(_) => std::future::pending().await,
+            None => until_blocked(&origin.shared, &origin.run, |policy| origin.provider(policy)).await,
+            Some(_) => until_ended(origin).await,
         }
     }
 

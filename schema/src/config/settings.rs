@@ -10,7 +10,7 @@ mod scopes;
 use super::HostPattern;
 use super::unsupported::Unsupported;
 use super::values::{NOT_THE_SECRET, Period};
-use crate::budget::{BudgetMap, InvalidTimeZone, Mode, Precedence, Weights, Window, WindowClock};
+use crate::budget::{BudgetMap, Cutoff, InvalidTimeZone, Mode, Precedence, Weights, Window, WindowClock};
 use crate::{AgentName, BottleName, Format, Policy, Provider};
 pub(super) use check::check;
 pub use control::{
@@ -127,38 +127,6 @@ pub struct ScopeSettings {
     pub shutdown: Option<Policy>,
     /// The window its budget counts in.
     pub window: Option<Window>,
-}
-
-/// How a cutoff is done.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cutoff {
-    /// What happens to requests in flight.
-    pub in_flight: InFlight,
-    /// Which routes drop.
-    pub scope: CutoffScope,
-}
-
-/// What a cutoff does to requests in flight.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum InFlight {
-    /// They finish.
-    #[default]
-    Finish,
-    /// They are ended.
-    End,
-}
-
-/// Which routes a cutoff drops.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum CutoffScope {
-    /// Every route.
-    #[default]
-    All,
-    /// Only those of the provider whose budget is spent.
-    Provider,
 }
 
 /// How input is estimated.

@@ -1,6 +1,7 @@
 //! The rows of the ledger and the requests that make them. Times are unix milliseconds, amounts are tokens.
 
-use crate::budget::{Limit, Mode, Weights};
+use super::Block;
+use crate::budget::{Cutoff, Limit, Mode, Weights};
 use crate::{AgentName, BottleName, Policy, Provider, Quality, RunId, Scope, Usage};
 use serde::Serialize;
 use std::fmt;
@@ -96,6 +97,8 @@ pub struct HoldRequest {
     pub limits: Vec<AskedLimit>,
     /// Every limit that governs the run now, for any provider: those asked and more. Blocks are judged by them.
     pub governing: Vec<AskedLimit>,
+    /// Which blocks stop a request to this provider.
+    pub cutoff: Cutoff,
     /// The clock.
     pub now: i64,
 }
@@ -347,36 +350,6 @@ pub struct Balance {
     pub spent: u64,
     /// Charged tokens that are reserved by requests in flight.
     pub held: u64,
-}
-
-/// A scope whose egress is stopped.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Block {
-    /// The scope that is stopped.
-    pub scope: Scope,
-    /// How: cutoff, freeze or kill.
-    pub policy: Policy,
-    /// Why, for people.
-    pub cause: String,
-    /// The budget that was spent; `None` when an operator stopped it.
-    pub budget: Option<BlockBudget>,
-    /// Since when.
-    pub since: i64,
-}
-
-/// The spent budget behind a [`Block`].
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct BlockBudget {
-    /// The provider counted, or `any`.
-    pub provider: Provider,
-    /// The limit that was crossed.
-    pub limit: u64,
-    /// What was committed then.
-    pub spent: u64,
-    /// When the window began.
-    pub window_start: i64,
-    /// When the window ends, and the block with it; `None` for lifetime.
-    pub window_end: Option<i64>,
 }
 
 /// How far an enforcement has got.

@@ -175,7 +175,7 @@ impl Ledger for SqliteLedger {
         run: &RunId,
         governing: &[AskedLimit],
         now: i64,
-    ) -> Result<Option<Block>, LedgerError> {
+    ) -> Result<Vec<Block>, LedgerError> {
         let (run, governing) = (run.clone(), governing.to_vec());
         self.read(move |connection| blocks::fetch(connection, &run, &governing, now)).await
     }
@@ -188,11 +188,20 @@ impl Ledger for SqliteLedger {
     ) -> Result<Option<Block>, LedgerError> {
         let writer = self.writer()?;
         // Every supervisor asks after every change, and mostly nothing stands: that costs the writer nothing.
-        if self.block_fetch(run, governing, now).await?.is_none() {
+        if self.block_fetch(run, governing, now).await?.is_empty() {
             return Ok(None);
         }
         let (run, governing) = (run.clone(), governing.to_vec());
         writer.call(move |connection| blocks::plan(connection, &run, &governing, now), |_| true).await
+    }
+
+    async fn block_order(&self, order: BlockOrder) -> Result<bool, LedgerError> {
+        self.write(move |connection| blocks::order(connection, &order)).await
+    }
+
+    async fn block_resume(&self, scope: &Scope, actor: &str, now: i64) -> Result<Vec<Block>, LedgerError> {
+        let (scope, actor) = (scope.clone(), actor.to_owned());
+        self.write(move |connection| blocks::resume(connection, &scope, &actor, now)).await
     }
 
     async fn block_list(&self) -> Result<Vec<Block>, LedgerError> {

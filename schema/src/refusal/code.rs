@@ -116,7 +116,7 @@ registry! {
     BottleCutOff = "bottle_cut_off", 403,
         when: "The bottle was cut off, by a spent budget or an operator.",
         agent: "Stop here: nothing leaves this bottle until it is resumed. Report what is done so far.",
-        operator: "raise the limit that was crossed, or wait for the window to reset.";
+        operator: "resume the bottle where an operator stopped it, else raise the limit that was crossed or wait for the window to reset.";
     /// The bottle is frozen.
     BottleFrozen = "bottle_frozen", 403,
         when: "The bottle is frozen, by a spent budget or an operator.",

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unused_macros, reason = "each test binary uses some")]
 
-use hudson_schema::budget::{Limit, Mode, Weights, Window};
+use hudson_schema::budget::{Cutoff, Limit, Mode, Weights, Window};
 use hudson_schema::ledger::sqlite::SqliteLedger;
 use hudson_schema::ledger::*;
 use hudson_schema::{Policy, Provider, Quality, RunId, Scope, ScopeKind, Usage};
@@ -97,6 +97,7 @@ pub(crate) fn ask(run: &str, input: u64, output: u64, limits: &[AskedLimit]) -> 
         weights: Weights::default(),
         mode: Mode::Hard,
         limits: limits.to_vec(),
+        cutoff: Cutoff::default(),
         governing: limits.to_vec(),
         now: NOW,
     }

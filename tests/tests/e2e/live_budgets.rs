@@ -31,7 +31,7 @@ fn stage() -> Stage {
 }
 
 /// A `hudson proxy` on the ledger of a stage, and its address.
-fn second(stage: &Stage) -> (Background, std::net::SocketAddr) {
+pub(crate) fn second(stage: &Stage) -> (Background, std::net::SocketAddr) {
     let ready = stage.world.scratch().join("second.json");
     let mut command = clients::clean(&hudson::binary().display().to_string());
     command.env("HOME", stage.world.operator_home()).env("THE_KEY", KEY);
@@ -46,7 +46,7 @@ fn second(stage: &Stage) -> (Background, std::net::SocketAddr) {
     (process, address.expect("the ready file tells an address"))
 }
 
-fn wall_clock() -> u64 {
+pub(crate) fn wall_clock() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set");
     u64::try_from(now.as_millis()).expect("it is not that late")
 }

@@ -40,5 +40,6 @@ mod sdks;
 mod shutdown;
 mod signatures;
 mod simulator;
+mod stops;
 mod websocket;
 mod wire;

@@ -9,6 +9,7 @@ pub(crate) mod corporate;
 pub(crate) mod frames;
 pub(crate) mod hello;
 pub(crate) mod names;
+pub(crate) mod streams;
 pub(crate) mod upstream;
 pub(crate) mod vitals;
 

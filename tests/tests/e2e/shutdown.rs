@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use hudson_tests::simulator::Options;
 use rustix::process::Signal;
 
-use crate::raw::agent::{Tls, until_closed};
+use crate::raw::agent::until_closed;
 use crate::raw::answer::read_answer;
-use crate::raw::{self, Agent, Stage, Upstream, upstream};
+use crate::raw::streams::{HOST as MODEL, body, rest, streaming};
+use crate::raw::{self, Stage, Upstream, upstream};
 
 const HOST: &str = "files.example.com";
-const MODEL: &str = "api.anthropic.com";
 const ROUTES: &str = "routes:\n  - host: files.example.com\n  \
                       - {host: api.anthropic.com, auth_scheme: Bearer, token_env: THE_KEY}\n";
 /// Nothing here may take longer, but for what a test's own grace allows.
@@ -24,38 +24,6 @@ fn stage(gap: u64, grace: &str) -> Stage {
     let setting = raw::stage_with(options).file("bottles/ci/routes.yaml", ROUTES);
     let setting = setting.env("THE_KEY", "tests-only-9fK2mP7qR4tW");
     setting.settings(&format!("proxy: {{shutdown_grace: {grace}}}\n")).start()
-}
-
-/// A stream of so many tokens, ten an event.
-fn body(tokens: usize) -> String {
-    format!(
-        r#"{{"model":"sim-80-{tokens}","max_tokens":{tokens},"stream":true,"messages":[{{"role":"user","content":"x"}}]}}"#
-    )
-}
-
-/// A metered stream of which the first event has come, which says what the input cost.
-fn streaming(agent: &Agent, tokens: usize) -> Tls {
-    let mut tls = agent.tls(MODEL);
-    let request = raw::post(MODEL, "/v1/messages", "", &body(tokens));
-    tls.write_all(request.as_bytes()).and_then(|()| tls.flush()).expect("the proxy reads");
-    let mut seen = Vec::new();
-    while !String::from_utf8_lossy(&seen).contains("message_start") {
-        let mut some = [0; 256];
-        let count = tls.read(&mut some).expect("it is answered");
-        seen.extend_from_slice(&some[..count]);
-    }
-    assert!(seen.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&seen));
-    tls
-}
-
-/// What still comes, and whether it ends as HTTP/1.1 ends a body.
-fn rest(mut tls: Tls) -> (String, bool) {
-    let mut all = Vec::new();
-    // TLS without a farewell is an error that the bytes before it do not show.
-    tls.read_to_end(&mut all).ok();
-    let text = String::from_utf8_lossy(&all).into_owned();
-    let whole = text.ends_with("0\r\n\r\n");
-    (text, whole)
 }
 
 /// Every hold is gone, and one row says what was used.

@@ -7,15 +7,13 @@ use super::show::{self, Row};
 use super::{Context, bottle, ledger};
 use crate::cli::ScopeArgs;
 use crate::exit::{self, Exit};
-use crate::instance::{self, now};
+use crate::instance::now;
 use crate::launch;
 use anyhow::Result;
 use hudson_schema::budget::{BudgetMap, BudgetOverride};
 use hudson_schema::config::Settings;
-use hudson_schema::ledger::sqlite::SqliteLedger;
 use hudson_schema::ledger::{LimitInForce, SharedLedger};
 use hudson_schema::{BottleName, Provider, RunId, Scope, ScopeKind};
-use std::sync::Arc;
 
 /// Sets limits of one scope.
 pub(super) async fn set(context: &Context, scope: ScopeArgs, limits: Vec<BudgetMap>) -> Result<u8> {
@@ -25,14 +23,13 @@ pub(super) async fn set(context: &Context, scope: ScopeArgs, limits: Vec<BudgetM
     let ledger = ledger::open(context)?;
     refuse_unknown(context, ledger.as_ref(), &scope).await?;
     let scope = of(scope);
-    instance::make_home(&context.home)?;
-    let ledger: SharedLedger = Arc::new(SqliteLedger::open(&context.home.ledger(), &context.home.owners())?);
+    let ledger = ledger::open_to_write(context)?;
     let overrides = limits.into_iter().map(|(provider, tokens)| BudgetOverride {
         scope: scope.clone(),
         provider,
         tokens,
         set_at: now(),
-        actor: actor(),
+        actor: ledger::actor(),
     });
     let overrides: Vec<_> = overrides.collect();
     let changed: Vec<_> = overrides.iter().map(|set| set.provider.clone()).collect();
@@ -53,8 +50,8 @@ pub(super) async fn clear(context: &Context, scope: ScopeArgs, providers: Vec<Pr
         refuse_unknown(context, Some(&reading), &scope).await?;
         return told_nothing(context);
     }
-    let ledger: SharedLedger = Arc::new(SqliteLedger::open(&context.home.ledger(), &context.home.owners())?);
-    let cleared = ledger.budget_override_clear(&at, &providers, &actor(), now()).await?;
+    let ledger = ledger::open_to_write(context)?;
+    let cleared = ledger.budget_override_clear(&at, &providers, &ledger::actor(), now()).await?;
     let changed: Vec<_> = cleared.into_iter().map(|set| set.provider).collect();
     told(context, &settings, &ledger, &at, changed).await
 }
@@ -103,11 +100,6 @@ async fn refuse_ended(ledger: Option<&SharedLedger>, run: &RunId) -> Result<()> 
         }
         Some(_) => Ok(()),
     }
-}
-
-/// Who gives the order, for the audit.
-fn actor() -> String {
-    format!("operator:{}", rustix::process::getuid().as_raw())
 }
 
 /// Lifts what no longer blocks, whether or not a process serves runs, and shows the limits that have changed.

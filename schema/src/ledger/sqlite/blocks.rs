@@ -5,8 +5,8 @@
 use super::audit::{self, HUDSON};
 use super::fail::Fail;
 use super::rows::{limit, parsed, policy, scope, tokens};
-use super::{AskedLimit, Block, BlockBudget, LimitInForce, budgets, enforcements};
-use crate::{Policy, RunId};
+use super::{AskedLimit, Block, BlockBudget, BlockOrder, LimitInForce, budgets, enforcements, runs};
+use crate::{Policy, RunId, Scope};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::cmp::Reverse;
 
@@ -18,25 +18,25 @@ pub(super) struct BlockRow {
     pub(super) block: Block,
 }
 
-/// The most severe block against a run, the nearest of those. Blocks that have ended for good are deleted: those
-/// of a past window, and those of a limit that now governs with more tokens.
+/// The blocks against a run, the most severe first, of those the nearest. Blocks that have ended for good are deleted:
+/// those of a past window, and those of a limit that now governs with more tokens.
 pub(super) fn standing(
     connection: &Connection,
     run: &RunId,
     governing: &[AskedLimit],
     now: i64,
-) -> Result<Option<BlockRow>, Fail> {
+) -> Result<Vec<BlockRow>, Fail> {
     let mut standing = Vec::new();
     for row in against(connection, run)? {
         let is_raised =
             |asked: &AskedLimit| is_of(&row.block, asked) && is_below(&row.block, asked.limit.tokens);
         if has_lapsed(&row.block, now) || governing.iter().any(is_raised) {
-            lift(connection, &row, now)?;
+            lift(connection, &row, HUDSON, now)?;
         } else if stands(&row.block, governing) {
             standing.push(row);
         }
     }
-    Ok(foremost(standing))
+    Ok(in_order(standing))
 }
 
 /// See [`super::Ledger::block_fetch`].
@@ -45,8 +45,8 @@ pub(super) fn fetch(
     run: &RunId,
     governing: &[AskedLimit],
     now: i64,
-) -> Result<Option<Block>, Fail> {
-    Ok(found(connection, run, governing, now)?.map(|row| row.block))
+) -> Result<Vec<Block>, Fail> {
+    Ok(found(connection, run, governing, now)?.into_iter().map(|row| row.block).collect())
 }
 
 /// See [`super::Ledger::block_plan`].
@@ -56,7 +56,7 @@ pub(super) fn plan(
     governing: &[AskedLimit],
     now: i64,
 ) -> Result<Option<Block>, Fail> {
-    let row = found(connection, run, governing, now)?;
+    let row = found(connection, run, governing, now)?.into_iter().next();
     if let Some(row) = &row {
         enforcements::plan(connection, run, row, now)?;
     }
@@ -72,7 +72,7 @@ pub(super) fn list(connection: &Connection) -> Result<Vec<Block>, Fail> {
 pub(super) fn reconsider(connection: &Connection, limits: &[LimitInForce], now: i64) -> Result<(), Fail> {
     for row in all(connection)? {
         if ends(&row.block, limits, now) {
-            lift(connection, &row, now)?;
+            lift(connection, &row, HUDSON, now)?;
         }
     }
     Ok(())
@@ -117,28 +117,74 @@ pub(super) fn journal(
         if !has_lapsed(&row.block, now) && !is_below(&row.block, crossed.tokens) {
             return Ok(false);
         }
-        lift(connection, &row, now)?;
+        lift(connection, &row, HUDSON, now)?;
     }
+    let row = insert(connection, block, HUDSON)?;
+    enforcements::plan(connection, run, &row, now)?;
+    Ok(true)
+}
+
+/// See [`super::Ledger::block_order`].
+pub(super) fn order(connection: &Connection, order: &BlockOrder) -> Result<bool, Fail> {
+    let BlockOrder { scope, policy, cause, actor, now } = order;
+    let block =
+        Block { scope: scope.clone(), policy: *policy, cause: cause.clone(), budget: None, since: *now };
+    if let Some(earlier) = ordered(connection, scope)? {
+        if earlier.block.policy == *policy {
+            return Ok(false);
+        }
+        lift(connection, &earlier, actor, *now)?;
+    }
+    let row = insert(connection, block, actor)?;
+    for run in runs::live_of(connection, scope)? {
+        enforcements::plan(connection, &run, &row, *now)?;
+    }
+    Ok(true)
+}
+
+/// See [`super::Ledger::block_resume`].
+pub(super) fn resume(
+    connection: &Connection,
+    scope: &Scope,
+    actor: &str,
+    now: i64,
+) -> Result<Vec<Block>, Fail> {
+    let row = ordered(connection, scope)?;
+    if let Some(row) = &row {
+        lift(connection, row, actor, now)?;
+    }
+    Ok(row.into_iter().map(|row| row.block).collect())
+}
+
+/// What an operator has ordered for a scope.
+fn ordered(connection: &Connection, scope: &Scope) -> Result<Option<BlockRow>, Fail> {
+    let mut statement = connection.prepare_cached(
+        "SELECT *, 0 AS rank FROM blocks WHERE scope = ?1 AND scope_key = ?2 AND limit_tokens IS NULL",
+    )?;
+    Ok(statement.query_row(params![scope.kind.name(), scope.key], block).optional()?)
+}
+
+fn insert(connection: &Connection, block: Block, actor: &str) -> Result<BlockRow, Fail> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO blocks
            (scope, scope_key, provider, window_start, window_end, policy, cause, limit_tokens, spent, since)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
+    let budget = block.budget.as_ref();
     let id = statement.insert(params![
-        crossed.scope.kind.name(),
-        crossed.scope.key,
-        crossed.provider.as_str(),
-        window_start,
-        window_end,
-        crossed.policy.name(),
+        block.scope.kind.name(),
+        block.scope.key,
+        budget.map_or("", |budget| budget.provider.as_str()),
+        budget.map_or(0, |budget| budget.window_start),
+        budget.and_then(|budget| budget.window_end),
+        block.policy.name(),
         block.cause,
-        limit(crossed.tokens),
-        tokens(spent),
-        now,
+        budget.map(|budget| limit(budget.limit)),
+        budget.map(|budget| tokens(budget.spent)),
+        block.since,
     ])?;
-    audit::append(connection, now, "block_place", HUDSON, None, &block)?;
-    enforcements::plan(connection, run, &BlockRow { id, rank: 0, block }, now)?;
-    Ok(true)
+    audit::append(connection, block.since, "block_place", actor, budgets::bottle(&block.scope), &block)?;
+    Ok(BlockRow { id, rank: 0, block })
 }
 
 /// The block on record of the same limit and window.
@@ -193,19 +239,20 @@ fn found(
     run: &RunId,
     governing: &[AskedLimit],
     now: i64,
-) -> Result<Option<BlockRow>, Fail> {
+) -> Result<Vec<BlockRow>, Fail> {
     let mut rows = against(connection, run)?;
     rows.retain(|row| !has_lapsed(&row.block, now) && stands(&row.block, governing));
-    Ok(foremost(rows))
+    Ok(in_order(rows))
 }
 
-fn foremost(rows: Vec<BlockRow>) -> Option<BlockRow> {
+fn in_order(mut rows: Vec<BlockRow>) -> Vec<BlockRow> {
     let severity = |policy| match policy {
         Policy::Cutoff => 0,
         Policy::Freeze => 1,
         Policy::Kill => 2,
     };
-    rows.into_iter().min_by_key(|row| (Reverse(severity(row.block.policy)), row.rank, row.id))
+    rows.sort_by_key(|row| (Reverse(severity(row.block.policy)), row.rank, row.id));
+    rows
 }
 
 fn against(connection: &Connection, run: &RunId) -> Result<Vec<BlockRow>, Fail> {
@@ -223,9 +270,9 @@ fn all(connection: &Connection) -> Result<Vec<BlockRow>, Fail> {
     Ok(rows)
 }
 
-fn lift(connection: &Connection, row: &BlockRow, now: i64) -> Result<(), Fail> {
+fn lift(connection: &Connection, row: &BlockRow, actor: &str, now: i64) -> Result<(), Fail> {
     connection.prepare_cached("DELETE FROM blocks WHERE id = ?1")?.execute([row.id])?;
-    audit::append(connection, now, "block_lift", HUDSON, None, &row.block)
+    audit::append(connection, now, "block_lift", actor, budgets::bottle(&row.block.scope), &row.block)
 }
 
 fn block(row: &Row<'_>) -> rusqlite::Result<BlockRow> {

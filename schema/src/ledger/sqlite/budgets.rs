@@ -97,7 +97,7 @@ pub(super) fn review(
 }
 
 /// The bottle that an audit row about a scope is of.
-fn bottle(scope: &Scope) -> Option<&str> {
+pub(super) fn bottle(scope: &Scope) -> Option<&str> {
     matches!(scope.kind, crate::ScopeKind::Bottle | crate::ScopeKind::Parent).then_some(scope.key.as_str())
 }
 

@@ -34,7 +34,9 @@ pub(super) fn place(
     request: &HoldRequest,
 ) -> Result<HoldOutcome, Fail> {
     runs::require_live(connection, &request.run)?;
-    if let Some(block) = blocks::standing(connection, &request.run, &request.governing, request.now)? {
+    let standing = blocks::standing(connection, &request.run, &request.governing, request.now)?;
+    let provider = Some(&request.provider);
+    if let Some(block) = standing.into_iter().find(|row| row.block.stops(request.cutoff, provider)) {
         // Another run may have found the crossing, or this one was launched after it.
         enforcements::plan(connection, &request.run, &block, request.now)?;
         return Ok(HoldOutcome::Blocked(block.block));

@@ -99,6 +99,17 @@ pub(super) fn is_live(connection: &Connection, id: &RunId) -> Result<bool, Fail>
     Ok(statement.exists([id.as_str()])?)
 }
 
+/// The runs of a scope that have not ended.
+pub(super) fn live_of(connection: &Connection, scope: &Scope) -> Result<Vec<RunId>, Fail> {
+    let mut statement = connection.prepare_cached(
+        "SELECT runs.id FROM run_scopes JOIN runs ON runs.id = run_scopes.run_id
+         WHERE run_scopes.scope = ?1 AND run_scopes.scope_key = ?2 AND runs.finished_at IS NULL",
+    )?;
+    let key = params![scope.kind.name(), scope.key];
+    let runs = statement.query_map(key, |row| parsed(row, "id"))?.collect::<rusqlite::Result<_>>()?;
+    Ok(runs)
+}
+
 fn chain(parents: &[BottleName]) -> Option<String> {
     let names: Vec<_> = parents.iter().map(BottleName::as_str).collect();
     (!names.is_empty()).then(|| names.join("/"))

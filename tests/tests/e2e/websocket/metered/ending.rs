@@ -129,12 +129,26 @@ fn a_shutdown_waits_for_the_turn_and_takes_no_other() {
 
 #[test]
 fn a_change_of_routes_ends_it_and_settles() {
+    is_ended_by(|talk| {
+        talk.stage.world.configure("bottles/ci/routes.yaml", "routes:\n  - host: other.example.com\n");
+        talk.stage.signal(Signal::HUP);
+    });
+}
+
+#[test]
+fn an_operators_order_ends_it_and_settles() {
+    is_ended_by(|talk| {
+        talk.stage.hudson(&["bottle", "cutoff", "ci"]).exited(0);
+    });
+}
+
+/// A turn is under way when this is done.
+fn is_ended_by(what: impl FnOnce(&Talk)) {
     let talk = Talk::slow(1_000_000, GAP);
     let mut socket = talk.open();
     say(&mut socket, &create("sim-70-400"));
     under_way(&mut socket);
-    talk.stage.world.configure("bottles/ci/routes.yaml", "routes:\n  - host: other.example.com\n");
-    talk.stage.signal(Signal::HUP);
+    what(&talk);
     let ended = wait_until(Duration::from_secs(5), || match socket.read() {
         Ok(Message::Close(Some(close))) => Some(u16::from(close.code)),
         Ok(_) => None,

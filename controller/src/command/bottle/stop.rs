@@ -1,0 +1,160 @@
+//! `hudson bottle cutoff`, `kill` and `resume`: an operator's order, which stands in the ledger. Every process that serves
+//! the bottle sees it there, so it does not matter whether one runs, or how many.
+//!
+//! Invariant: an order is told as carried out only where the journal says so.
+
+use super::super::output;
+use super::{Context, ledger, refuse_unknown};
+use crate::cli::StopArgs;
+use crate::exit::{self, Exit};
+use crate::instance::now;
+use anyhow::Result;
+use hudson_schema::ledger::{Block, BlockOrder, Enforcement, EnforcementState, RunRecord, SharedLedger};
+use hudson_schema::{BottleName, Policy, RunId, Scope, ScopeKind};
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long it is waited for those who serve the runs.
+const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What became of an order at one run.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    run: RunId,
+    state: EnforcementState,
+    detail: String,
+}
+
+/// Drops every route of a bottle until it is resumed; what is in flight is ended.
+pub(super) async fn cutoff(context: &Context, arguments: StopArgs) -> Result<u8> {
+    let ledger = known(context, &arguments.name).await?;
+    let live = live(&ledger, &arguments.name).await?;
+    let scope = Scope::new(ScopeKind::Bottle, arguments.name.as_str());
+    let new = ledger.block_order(order(scope, Policy::Cutoff, &arguments)).await?;
+    let outcomes = outcomes(&ledger, &live, Policy::Cutoff).await?;
+    if context.json {
+        output::json(&serde_json::json!({"bottle": arguments.name, "new": new, "runs": outcomes}))?;
+    } else {
+        let state = if new { "is cut off" } else { "was cut off already" };
+        output::text(&format!(
+            "bottle {} {state}, until `hudson bottle resume {}`\n{}",
+            arguments.name,
+            arguments.name,
+            lines(&outcomes)
+        ))?;
+    }
+    Ok(exit::OK)
+}
+
+/// Kills the live runs of a bottle. Runs that are started later are not concerned.
+pub(super) async fn kill(context: &Context, arguments: StopArgs) -> Result<u8> {
+    let ledger = known(context, &arguments.name).await?;
+    let live = live(&ledger, &arguments.name).await?;
+    if live.is_empty() {
+        return Err(Exit::conflict(format!("bottle {} has no live run to kill", arguments.name)).into());
+    }
+    for run in &live {
+        let scope = Scope::new(ScopeKind::Run, run.as_str());
+        ledger.block_order(order(scope, Policy::Kill, &arguments)).await?;
+    }
+    let outcomes = outcomes(&ledger, &live, Policy::Kill).await?;
+    match context.json {
+        true => output::json(&serde_json::json!({"bottle": arguments.name, "runs": outcomes}))?,
+        false => output::text(&lines(&outcomes))?,
+    }
+    let done = outcomes.iter().all(|outcome| outcome.state == EnforcementState::Done);
+    Ok(if done { exit::OK } else { exit::FAILED })
+}
+
+/// Lifts what operators have ordered for a bottle and its runs.
+pub(super) async fn resume(context: &Context, name: &BottleName) -> Result<u8> {
+    let ledger = known(context, name).await?;
+    let mut scopes = vec![Scope::new(ScopeKind::Bottle, name.as_str())];
+    scopes.extend(live(&ledger, name).await?.iter().map(|run| Scope::new(ScopeKind::Run, run.as_str())));
+    let mut lifted = Vec::new();
+    for scope in &scopes {
+        lifted.extend(ledger.block_resume(scope, &ledger::actor(), now()).await?);
+    }
+    let standing: Vec<Block> =
+        ledger.block_list().await?.into_iter().filter(|block| scopes.contains(&block.scope)).collect();
+    if lifted.is_empty() {
+        let why = match standing.first() {
+            Some(block) => format!(
+                "no operator has stopped bottle {name}; {}, and `hudson budget set` raises it",
+                block.cause
+            ),
+            None => format!("bottle {name} is not stopped"),
+        };
+        return Err(Exit::conflict(why).into());
+    }
+    if context.json {
+        output::json(&serde_json::json!({"bottle": name, "lifted": lifted, "standing": standing}))?;
+        return Ok(exit::OK);
+    }
+    let mut text = format!("bottle {name} is resumed\n");
+    for block in standing {
+        text.push_str(&format!("still stopped: {}; `hudson budget set` raises it\n", block.cause));
+    }
+    output::text(&text)?;
+    Ok(exit::OK)
+}
+
+async fn known(context: &Context, name: &BottleName) -> Result<SharedLedger> {
+    refuse_unknown(context, ledger::open(context)?.as_ref(), name).await?;
+    ledger::open_to_write(context)
+}
+
+async fn live(ledger: &SharedLedger, name: &BottleName) -> Result<Vec<RunId>> {
+    let runs = ledger.run_list(true).await?;
+    Ok(runs.into_iter().filter(|run: &RunRecord| run.bottle == *name).map(|run| run.id).collect())
+}
+
+fn order(scope: Scope, policy: Policy, arguments: &StopArgs) -> BlockOrder {
+    let cause = match &arguments.reason {
+        Some(reason) => format!("an operator's order: {reason}"),
+        None => "an operator's order".to_owned(),
+    };
+    BlockOrder { scope, policy, cause, actor: ledger::actor(), now: now() }
+}
+
+/// What those who serve the runs have made of it, as soon as all have answered.
+async fn outcomes(ledger: &SharedLedger, runs: &[RunId], policy: Policy) -> Result<Vec<Outcome>> {
+    let until = Instant::now() + CARRIED_OUT_WITHIN;
+    loop {
+        let mut outcomes = Vec::new();
+        for run in runs {
+            let rows = ledger.enforcement_list(Some(run)).await?;
+            // The last one is this order's, or the same one's of before.
+            outcomes.extend(rows.into_iter().rfind(|row| row.policy == policy).map(Outcome::of));
+        }
+        let open = |outcome: &Outcome| {
+            matches!(outcome.state, EnforcementState::Planned | EnforcementState::Started)
+        };
+        if !outcomes.iter().any(open) || Instant::now() >= until {
+            return Ok(outcomes);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+impl Outcome {
+    fn of(row: Enforcement) -> Self {
+        let detail = match row.state {
+            EnforcementState::Planned | EnforcementState::Started => {
+                "nobody who serves this run has answered yet; its egress is stopped wherever it is served"
+                    .to_owned()
+            }
+            EnforcementState::Done | EnforcementState::Failed => row.detail,
+        };
+        Self { run: row.run_id, state: row.state, detail }
+    }
+}
+
+fn lines(outcomes: &[Outcome]) -> String {
+    outcomes
+        .iter()
+        .map(|outcome| format!("run {}: {}: {}\n", outcome.run, outcome.state.name(), outcome.detail))
+        .collect()
+}
