@@ -5,7 +5,7 @@ use std::time::Duration;
 use hudson_tests::simulator::Options;
 use hudson_tests::{Clients, Invocation, World};
 
-use crate::cases::{ANTHROPIC, CODEX, OPENAI};
+use crate::cases::{ANTHROPIC, CODEX, GEMINI, OPENAI};
 
 /// Far more than any budget here: a live count that errs on the safe side may let several times the grant pass.
 const ENDLESS: &str = "sim-10-300000-nocap";
@@ -69,6 +69,24 @@ fn the_sdk_shows_the_reason_and_does_not_ask_again() {
     was_cut(&world);
     assert!(world.refused_calls().len() <= 1, "{:#?}", world.refused_calls());
     outcome.shows("budget").exited(77);
+}
+
+#[test]
+fn nodes_sdks_show_the_reason_and_do_not_ask_again() {
+    let clients = Clients::installed();
+    for (provider, key, client) in [
+        ("claude", ANTHROPIC, clients.node("anthropic_sdk.mjs", &["stream", ENDLESS])),
+        ("codex", OPENAI, clients.node("openai_sdk.mjs", &["stream", "chat", ENDLESS])),
+        ("codex", OPENAI, clients.node("openai_sdk.mjs", &["stream", "responses", ENDLESS])),
+        ("gemini", GEMINI, clients.node("google_sdk.mjs", &["stream", ENDLESS])),
+    ] {
+        let world = slow();
+        let launch = world.launch().provider(provider).budget(&format!("{provider}=1000"));
+        let outcome = launch.env(key.variable, key.value).run(&client);
+        was_cut(&world);
+        assert!(world.refused_calls().len() <= 1, "{:#?}", world.refused_calls());
+        outcome.shows("budget").exited(77);
+    }
 }
 
 /// Claude Code sends a broken request again: what it sends then must meet a refusal.

@@ -19,6 +19,7 @@ mod audit;
 mod budgets;
 mod bypass;
 mod cases;
+mod clamp;
 mod clients;
 mod concurrency;
 mod conformance;

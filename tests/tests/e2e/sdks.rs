@@ -172,6 +172,23 @@ fn boto3() {
     }
 }
 
+/// The other SDKs are in [`crate::clamp`].
+#[test]
+fn google_genai_takes_what_is_left_for_an_answer() {
+    let world = World::new();
+    let plays = [json!({"model": "sim-10-5000", "cap": 8000})];
+    let launch = world.launch().provider("gemini").budget("gemini=1000").env(GEMINI.variable, GEMINI.value);
+    let outcome = launch.run(&driver(&world, "gemini", &plays));
+    let said = said(outcome.exited(0));
+    let [answer] = said.as_slice() else { panic!("one stream was asked for: {outcome}") };
+    assert!(answer["error"].is_null(), "{outcome}");
+    let sent = world.only_call().request_json();
+    let cap = sent["generationConfig"]["maxOutputTokens"].as_u64();
+    assert!(cap.is_some_and(|tokens| (100..1000).contains(&tokens)), "{sent}");
+    let rows = world.usage();
+    assert!(rows.len() == 1 && rows[0].quality == "exact" && rows[0].charged <= 1000, "{rows:#?}");
+}
+
 /// A stream that fits, one that is cut, and one that is refused, by one process of the SDK.
 #[track_caller]
 fn stops(sdk: &Sdk, http2: bool) {
