@@ -50,12 +50,14 @@ pub(crate) struct Outcome {
     pub(crate) missing: Option<Kind>,
 }
 
-const BARS: [Bar; 16] = [
+const BARS: [Bar; 18] = [
     Bar::new(Case::Keepalive, "GET c=32 CPU per 1,000", Limit::AtMost(1.0, Kind::Hudsucker)),
     Bar::new(Case::Keepalive, "GET c=32 CPU per 1,000", Limit::AtMost(1.5, Kind::Relay)),
     Bar::new(Case::Keepalive, "GET c=32 CPU per 1,000", Limit::TimesLess(25.0, Kind::Mitmdump)),
     Bar::new(Case::Http2, "GET c=32 CPU per 1,000", Limit::AtMost(1.0, Kind::Hudsucker)),
     Bar::new(Case::Http2, "GET c=32 CPU per 1,000", Limit::AtMost(1.5, Kind::Relay)),
+    Bar::new(Case::Metered, "budgeted POST p50", Limit::MicrosMoreThan(100.0, "unbudgeted POST p50")),
+    Bar::new(Case::Metered, "budgeted POST p99", Limit::MicrosMoreThan(1000.0, "unbudgeted POST p99")),
     Bar::new(Case::Tunnels, "c=1", Limit::AtLeast(1.0, Kind::Hudsucker)),
     Bar::new(Case::Tunnels, "c=16", Limit::AtLeast(1.0, Kind::Hudsucker)),
     Bar::new(Case::Paced, "event delay p99", Limit::MicrosMore(400.0, Kind::Direct)),

@@ -55,6 +55,8 @@ pub(crate) struct Peer {
     pub(crate) kind: Kind,
     /// How connections are made.
     pub(crate) way: Way,
+    /// The same under no budget at all.
+    unbudgeted: Option<Way>,
     /// The proxy's process, where there is one.
     pub(crate) process: Option<Process>,
     hudson: Option<hudson::Ledger>,
@@ -112,22 +114,28 @@ impl Kind {
         let (process, way) = match self {
             Self::Direct => {
                 let way = Way::direct(&site.origin.ca_files)?;
-                return Ok(Peer { kind: self, way, process: None, hudson: None });
+                return Ok(Peer { kind: self, way, unbudgeted: None, process: None, hudson: None });
             }
             Self::Relay => own(Role::Relay)?,
             Self::Hudsucker => own(Role::Hudsucker)?,
             Self::Hudson => {
-                let (process, way, ledger) = hudson::start(site, &scratch)?;
-                return Ok(Peer { kind: self, way, process: Some(process), hudson: Some(ledger) });
+                let (process, [way, unbudgeted], ledger) = hudson::start(site, &scratch)?;
+                let (process, hudson, unbudgeted) = (Some(process), Some(ledger), Some(unbudgeted));
+                return Ok(Peer { kind: self, way, unbudgeted, process, hudson });
             }
             Self::Squid => squid::start(site, &scratch)?,
             Self::Mitmdump => mitmdump::start(site, &scratch)?,
         };
-        Ok(Peer { kind: self, way, process: Some(process), hudson: None })
+        Ok(Peer { kind: self, way, unbudgeted: None, process: Some(process), hudson: None })
     }
 }
 
 impl Peer {
+    /// How connections are made under no budget, where there are budgets.
+    pub(crate) fn unbudgeted(&self) -> &Way {
+        self.unbudgeted.as_ref().unwrap_or(&self.way)
+    }
+
     /// An error unless the peer did all of its work: `tokens` went through it.
     pub(crate) fn audit(&self, tokens: u64) -> Result<()> {
         match &self.hudson {

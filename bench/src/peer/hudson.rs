@@ -1,4 +1,5 @@
-//! Hudson as a peer: the built binary, `hudson up` in a home of its own, and one bottle under a hard budget.
+//! Hudson as a peer: the built binary, `hudson up` in a home of its own, one bottle under hard budgets in every scope that
+//! can have one, and one under none.
 
 use crate::client::Way;
 use crate::origin::{PACED, PLAIN, UNMETERED};
@@ -12,8 +13,15 @@ use std::process::{Command, Stdio};
 
 /// Enough for every request of every run, so that a hold is always placed and never refused.
 const BUDGET: &str = "claude=1000000000000";
-/// The defaults are for one person's agents; thousands of idle tunnels are only ever a benchmark.
-const SETTINGS: &str = "mode: hard\nproxy: {max_tunnels: 100000, max_tunnels_per_bottle: 100000}\n";
+/// The defaults are for one person's agents; thousands of idle tunnels are only ever a benchmark. Every budget is asked:
+/// the run's, and of its bottle and that one's parent the provider's and that of all.
+const SETTINGS: &str = "mode: hard
+precedence: all
+bottles:
+  bench: {budget: {claude: 1000000000000, any: 1000000000000}}
+  base: {budget: {claude: 1000000000000, any: 1000000000000}}
+proxy: {max_tunnels: 100000, max_tunnels_per_bottle: 100000}
+";
 
 /// Where a running Hudson keeps what it counted.
 #[derive(Debug)]
@@ -23,7 +31,7 @@ pub(super) struct Ledger {
 }
 
 /// Starts `hudson up` with one bottle.
-pub(super) fn start(site: &Site<'_>, scratch: &Path) -> Result<(Process, Way, Ledger)> {
+pub(super) fn start(site: &Site<'_>, scratch: &Path) -> Result<(Process, [Way; 2], Ledger)> {
     let binary = site.hudson.context("no hudson was built")?.to_owned();
     let home = scratch.join("home");
     write_home(&home)?;
@@ -40,18 +48,27 @@ pub(super) fn start(site: &Site<'_>, scratch: &Path) -> Result<(Process, Way, Le
     let started = Process::start::<Value>("hudson up", &mut command, &ready, &site.cpus.peer);
     let (process, _) = started.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
 
-    let mut add = quiet(&binary, &home);
-    add.args(["bottle", "add", "bench", "--json", "--provider", "claude", "--budget", BUDGET]);
-    let told = json_of(&mut add)?;
-    let text = |key: &str| {
-        // What was told holds a password.
-        told.get(key).and_then(Value::as_str).with_context(|| format!("`hudson bottle add` tells no {key}"))
-    };
-    let way = Way::through(text("proxy_url")?, Path::new(text("ca_file")?))?;
-    Ok((process, way, Ledger { binary, home }))
+    let ledger = Ledger { binary, home };
+    let budgeted = ledger.add(&["bench", "--parent", "base", "--budget", BUDGET])?;
+    let unbudgeted = ledger.add(&["free"])?;
+    Ok((process, [budgeted, unbudgeted], ledger))
 }
 
 impl Ledger {
+    /// The way of a new bottle.
+    fn add(&self, words: &[&str]) -> Result<Way> {
+        let mut add = quiet(&self.binary, &self.home);
+        add.args(["bottle", "add", "--json", "--provider", "claude"]).args(words);
+        let told = json_of(&mut add)?;
+        let text = |key: &str| {
+            // What was told holds a password.
+            told.get(key)
+                .and_then(Value::as_str)
+                .with_context(|| format!("`hudson bottle add` tells no {key}"))
+        };
+        Way::through(text("proxy_url")?, Path::new(text("ca_file")?))
+    }
+
     /// An error unless the ledger holds exactly the tokens that went through: a proxy that skips its work is quick.
     pub(super) fn audit(&self, tokens: u64) -> Result<()> {
         let told = json_of(quiet(&self.binary, &self.home).args(["usage", "--json", "--by", "bottle"]))?;
@@ -81,6 +98,7 @@ fn write_home(home: &Path) -> Result<()> {
          - host: {UNMETERED}\n    meter: off\n"
     );
     std::fs::create_dir_all(&bottle)
+        .and_then(|()| std::fs::create_dir_all(home.join("bottles/base")))
         .and_then(|()| std::fs::write(bottle.join("routes.yaml"), routes))
         .and_then(|()| std::fs::write(home.join("settings.yml"), SETTINGS))
         .with_context(|| format!("writing {}", home.display()))
