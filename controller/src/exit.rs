@@ -53,7 +53,10 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
         cause.is::<ConfigError>()
             || matches!(cause.downcast_ref(), Some(AuthorityError::Invalid { .. }))
             || matches!(cause.downcast_ref(), Some(UpstreamTlsError::CaFile { .. }))
-            || matches!(cause.downcast_ref(), Some(LedgerError::Foreign { .. } | LedgerError::Future { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(LedgerError::Damaged { .. } | LedgerError::Foreign { .. } | LedgerError::Future { .. })
+            )
     });
     if input { USAGE } else { FAILED }
 }

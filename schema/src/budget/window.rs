@@ -1,9 +1,12 @@
 //! Calendar windows, computed from the clock value they are asked for: nothing is reset by a job, so nothing is
 //! missed by one that did not run.
+//!
+//! Invariant: the windows of a zone tile time. Each begins with the first instant of a local day, whatever daylight
+//! saving does to midnight, and ends where the next begins.
 
 use super::Window;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::civil::{Date, Time};
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
 /// A time zone that the host does not know.
@@ -57,15 +60,25 @@ impl WindowClock {
             Window::Month => (today.first_of_month(), 1.month()),
         };
         let next = first.checked_add(span).ok()?;
-        Some((
-            self.instant(first.to_datetime(jiff::civil::Time::midnight()))?,
-            self.instant(next.to_datetime(jiff::civil::Time::midnight()))?,
-        ))
+        let (start, end) = (self.first_instant(first)?, self.first_instant(next)?);
+        if now < end {
+            return Some((start, end));
+        }
+        // The clock went back over a midnight that had struck: the date is yesterday's again, the window is not.
+        Some((end, self.first_instant(next.checked_add(span).ok()?)?))
     }
 
-    /// A midnight that daylight saving skips begins when the clock resumes.
-    fn instant(&self, local: DateTime) -> Option<i64> {
-        Some(self.zone.to_ambiguous_zoned(local).compatible().ok()?.timestamp().as_millisecond())
+    /// When a day begins: at the first of two midnights; where midnight is skipped, when the clock resumes.
+    fn first_instant(&self, day: Date) -> Option<i64> {
+        let midnight = self.zone.to_ambiguous_timestamp(day.to_datetime(Time::midnight()));
+        let skipped = matches!(midnight.offset(), AmbiguousOffset::Gap { .. });
+        let instant = midnight.compatible().ok()?;
+        if !skipped {
+            return Some(instant.as_millisecond());
+        }
+        // What was skipped may have begun before midnight.
+        let resumed = self.zone.preceding(instant.checked_add(1.nanosecond()).ok()?).next()?;
+        Some(resumed.timestamp().as_millisecond())
     }
 }
 

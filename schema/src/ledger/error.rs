@@ -14,6 +14,14 @@ pub enum LedgerError {
         /// What was found instead.
         why: String,
     },
+    /// The file, or the log beside it, is not as it was written.
+    #[error("{}: the ledger is damaged ({why}); put a backup of it and of its -wal in place, or move both away to begin with an empty one", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        why: String,
+    },
     /// The file was written by a newer Hudson.
     #[error("{}: schema version {found} is newer than this hudson knows ({known}); use the newer hudson", path.display())]
     Future {

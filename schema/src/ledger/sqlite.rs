@@ -11,6 +11,7 @@ mod checkpoint;
 mod enforcements;
 mod fail;
 mod holds;
+mod log;
 mod open;
 mod orphans;
 mod owners;

@@ -184,3 +184,10 @@ pub(crate) fn assert_totals(dir: &Path) {
         .unwrap();
     assert_eq!(wrong, [], "totals that differ from their usage");
 }
+
+/// So many cases of a property, unless `PROPTEST_CASES` says how many.
+pub(crate) fn cases(usual: u32) -> proptest::prelude::ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = asked.unwrap_or(usual);
+    proptest::prelude::ProptestConfig { cases, failure_persistence: None, ..<_>::default() }
+}

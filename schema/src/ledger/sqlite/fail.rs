@@ -47,15 +47,15 @@ pub(super) fn failure(words: String) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT), Some(words))
 }
 
-/// An error of SQLite's in words: a damaged file is foreign, everything else names what to look at.
+/// An error of SQLite's in words that say what to look at.
 pub(super) fn sql(path: &Path, error: rusqlite::Error) -> LedgerError {
     let what = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            return LedgerError::Foreign { path: path.to_owned(), why: format!("it is damaged: {error}") };
+            return LedgerError::Damaged { path: path.to_owned(), why: error.to_string() };
         }
         Some(ErrorCode::DiskFull) => "the disk is full; free some space",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            "no permission; make the file and its folder writable for this user"
+            "no permission; make the file, its -wal and -shm, and their folder writable for this user"
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another process has kept the ledger locked; see which with `fuser`"

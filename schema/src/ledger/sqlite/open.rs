@@ -5,9 +5,9 @@
 //! connections to it, and with them the ledger. And one process at a time opens it: while a database is being made it
 //! is in SQLite's older journal mode, in which a second process meets locks and journals that come and go.
 
-use super::LedgerError;
 use super::fail::sql;
 use super::retry::{retry, retry_when};
+use super::{LedgerError, log};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use rustix::fs::{FlockOperation, flock};
@@ -117,11 +117,17 @@ fn is_ours(path: &Path) -> Result<bool, LedgerError> {
     // Immutable: neither the log of another program's database nor its locks are touched.
     let untouched = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let id: i32 = connect(&immutable(path), untouched)
-        .and_then(|connection| connection.query_row("PRAGMA application_id", (), |row| row.get(0)))
+        .and_then(|connection| {
+            // While the log is copied, and after a death over that, the file is shorter than its first page says; and
+            // this is what has SQLite read that page all the same.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
+            connection.query_row("PRAGMA application_id", (), |row| row.get(0))
+        })
         .map_err(error)?;
     if id != APPLICATION_ID {
         return Err(foreign(format!("it is another program's SQLite database, application_id {id:#x}")));
     }
+    log::check(path)?;
     // Read-only, for a connection that can write copies the log into the file when it closes.
     let found =
         connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|connection| retry(|| version(&connection)));
