@@ -97,6 +97,37 @@ fn a_damaged_ledger_is_refused() {
     assert!(matches!(error, LedgerError::Damaged { .. }), "{error:?}");
 }
 
+/// What copies the log begins with the first page, which tells how many there will be.
+#[tokio::test]
+async fn a_ledger_opens_whose_log_was_being_copied_when_its_process_was_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bot-bottle.db");
+    // Closed, it has its tables in the file and no log.
+    drop(SqliteLedger::open(&path, &dir.path().join("owners")).unwrap());
+    let ledger = SqliteLedger::open(&path, &dir.path().join("owners")).unwrap();
+    for number in 0..200 {
+        ledger.run_insert(run(&format!("r{number}"), "ci", None, &[])).await.unwrap();
+    }
+    let killed = dir.path().join("killed/bot-bottle.db");
+    let copied = dir.path().join("copied/bot-bottle.db");
+    for to in [&killed, &copied] {
+        fs::create_dir(to.parent().unwrap()).unwrap();
+        fs::copy(&path, to).unwrap();
+        fs::copy(path.with_extension("db-wal"), to.with_extension("db-wal")).unwrap();
+    }
+    Connection::open(&copied).unwrap().query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(())).unwrap();
+    let (mut torn, whole) = (fs::read(&killed).unwrap(), fs::read(&copied).unwrap());
+    assert!(torn.len() < whole.len(), "the log has no page that is new to the file");
+    torn[..4096].copy_from_slice(&whole[..4096]);
+    fs::write(&killed, torn).unwrap();
+
+    let read = SqliteLedger::open_read_only(&killed).unwrap();
+    assert_eq!(read.run_list(false).await.unwrap().len(), 200);
+    drop(read);
+    let ledger = SqliteLedger::open(&killed, &dir.path().join("killed/owners")).unwrap();
+    assert_eq!(ledger.run_list(false).await.unwrap().len(), 200);
+}
+
 #[test]
 fn a_newer_schema_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();

@@ -12,6 +12,7 @@ pub mod hudson;
 pub mod ledger;
 pub mod process;
 pub mod simulator;
+pub mod soak;
 pub mod world;
 
 pub use clients::{Clients, Invocation};

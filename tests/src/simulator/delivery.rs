@@ -36,6 +36,7 @@ pub(super) struct Reply {
     pub(super) usage: Option<Usage>,
     pub(super) model: Option<String>,
     pub(super) text: Option<String>,
+    pub(super) id: Option<String>,
 }
 
 impl Reply {
@@ -51,6 +52,7 @@ impl Reply {
             usage: None,
             model: None,
             text: None,
+            id: None,
         }
     }
 
@@ -77,6 +79,7 @@ impl Reply {
         self.usage = Some(script.usage);
         self.model = Some(script.model.clone());
         self.text = Some(script.text());
+        self.id = Some(script.id.clone());
         self.fault = script.fault;
         self
     }
@@ -118,6 +121,7 @@ pub(super) fn deliver(
         entry.usage = reply.usage;
         entry.model.clone_from(&reply.model);
         entry.text.clone_from(&reply.text);
+        entry.answer_id.clone_from(&reply.id);
     });
     let body = if reply.stream || matches!(reply.fault, Some(Fault::Drop(_))) {
         let (sender, body) = Channel::new(16);
@@ -177,6 +181,8 @@ async fn stream(
         if !shared.options.gap.is_zero() {
             tokio::time::sleep(shared.options.gap).await;
         }
+        // Counted before it is sent: what a client has read was never more.
+        shared.journal.update(entry, |entry| entry.sent_events = count + 1);
         if !send(coder.code(frame)).await {
             return;
         }

@@ -39,6 +39,10 @@ pub struct Entry {
     pub usage: Option<Usage>,
     /// The model's text in the answer.
     pub text: Option<String>,
+    /// What tells this answer from every other: the last part of the id that it states.
+    pub answer_id: Option<String>,
+    /// Events of a stream handed to the connection.
+    pub sent_events: usize,
     /// Bytes of the answer's body handed to the connection.
     pub sent_bytes: usize,
     /// Was the whole answer handed over?

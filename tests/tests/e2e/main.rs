@@ -41,6 +41,7 @@ mod sdks;
 mod shutdown;
 mod signatures;
 mod simulator;
+mod soak;
 mod stops;
 mod websocket;
 mod wire;

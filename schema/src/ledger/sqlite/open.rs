@@ -114,16 +114,7 @@ fn is_ours(path: &Path) -> Result<bool, LedgerError> {
         Some(ErrorCode::NotADatabase) => foreign("it is not an SQLite database, or a damaged one".to_owned()),
         _ => sql(path, error),
     };
-    // Immutable: neither the log of another program's database nor its locks are touched.
-    let untouched = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let id: i32 = connect(&immutable(path), untouched)
-        .and_then(|connection| {
-            // While the log is copied, and after a death over that, the file is shorter than its first page says; and
-            // this is what has SQLite read that page all the same.
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
-            connection.query_row("PRAGMA application_id", (), |row| row.get(0))
-        })
-        .map_err(error)?;
+    let id = application_id(path).map_err(error)?;
     if id != APPLICATION_ID {
         return Err(foreign(format!("it is another program's SQLite database, application_id {id:#x}")));
     }
@@ -141,6 +132,17 @@ fn is_ours(path: &Path) -> Result<bool, LedgerError> {
         }
         Ok(_) => Ok(true),
     }
+}
+
+/// What the file's header says whose it is. Immutable: neither the log of another program's database nor its locks are
+/// touched.
+fn application_id(path: &Path) -> rusqlite::Result<i32> {
+    let untouched = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = connect(&immutable(path), untouched)?;
+    // Who copies a log begins with the first page: until the last one is there, and for ever where it was killed, the
+    // header tells of more pages than there are. The log has them; without this a file like that is taken for damaged.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
+    connection.query_row("PRAGMA application_id", (), |row| row.get(0))
 }
 
 /// The path as a URI that has SQLite take the file for one that nobody changes.
