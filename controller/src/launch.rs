@@ -86,6 +86,7 @@ pub fn resolve(
         on_exhausted: settings.policy(launch.on_exhausted, agent, &bottle),
         cutoff: settings.cutoff,
         min_output: settings.min_output,
+        count_tokens: settings.estimate.count_tokens.then_some(settings.estimate.timeout.0),
         weights: settings.weights,
         warn_at: settings.warn_at.clone(),
         budget_header: settings.budget_header,

@@ -94,6 +94,15 @@ pub enum Event {
         /// The upstream's status.
         response_status: u16,
     },
+    /// A provider did not say in time what a request's input is (`estimate: {count_tokens: true}`): its estimate was held.
+    CountFailed {
+        /// The run.
+        run: RunId,
+        /// The host.
+        host: String,
+        /// What happened instead of an answer.
+        reason: String,
+    },
     /// A stream was ended because it had used what was reserved for it.
     StreamCut {
         /// The run.

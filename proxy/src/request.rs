@@ -5,6 +5,7 @@
 
 mod admission;
 mod block;
+mod count;
 mod credential;
 mod echo;
 mod forward;
@@ -27,6 +28,7 @@ use crate::tunnel::TunnelGuard;
 use crate::upstream::UpstreamClient;
 use crate::websocket::Offer;
 pub(crate) use block::{block, provider_at, until_blocked};
+pub(crate) use count::Counts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hudson_meter::Endpoint;
 use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme};

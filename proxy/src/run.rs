@@ -16,6 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,9 @@ pub struct RunPolicy {
     pub cutoff: Cutoff,
     /// The least output worth sending a request for, in tokens.
     pub min_output: u64,
+    /// How long the provider's count of a request's input is waited for where a hard limit stands over it; `None` where
+    /// it is not asked for.
+    pub count_tokens: Option<Duration>,
     /// How a budget counts the kinds of tokens.
     pub weights: Weights,
     /// At which percentages of a limit a warning is given.

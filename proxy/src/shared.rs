@@ -4,6 +4,7 @@
 use crate::dial::Dialer;
 use crate::event::EventSink;
 use crate::places::{PlaceLimits, Places};
+use crate::request::Counts;
 use crate::run::RunSource;
 pub(crate) use crate::tasks::Tasks;
 use crate::tls::LeafCache;
@@ -85,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) limits: ProxyLimits,
     pub(crate) tunnels: Arc<Tunnels>,
+    /// What providers said a request's input is.
+    pub(crate) counts: Counts,
     /// Responses being read on without a client.
     pub(crate) detached: Arc<Semaphore>,
     /// KiB of bodies that are being read whole, over all bottles.
@@ -115,6 +118,7 @@ impl Shared {
             dialer: Arc::new(parts.dialer),
             limits,
             tunnels: Tunnels::new(limits.tunnels),
+            counts: Counts::new(),
             detached: Arc::new(Semaphore::new(limits.detached)),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             shutdown: CancellationToken::new(),

@@ -129,6 +129,7 @@ async fn scene() -> Scene {
         on_exhausted: Policy::Cutoff,
         cutoff: Cutoff::default(),
         min_output: 1,
+        count_tokens: None,
         warn_at: Vec::new(),
         budget_header: false,
         weights: Weights::default(),

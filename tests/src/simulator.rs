@@ -8,6 +8,7 @@ mod authority;
 mod bedrock;
 mod chat;
 mod cohere;
+mod count;
 mod delivery;
 mod gemini;
 mod git;

@@ -58,6 +58,7 @@ impl Key {
             Event::EgressBlock { host, method, path, .. } => {
                 Self { method: method.clone(), path: path.clone(), ..key("egress_block", None, None, host) }
             }
+            Event::CountFailed { run, host, .. } => key("count_failed", Some(run), None, host),
             Event::TunnelFailed { run, host, code, .. } => key("tunnel_failed", Some(run), Some(*code), host),
             Event::TaskPanicked { run, host } => {
                 key("task_panicked", run.as_ref(), None, host.as_deref().unwrap_or_default())

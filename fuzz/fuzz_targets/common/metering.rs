@@ -79,14 +79,13 @@ pub fn decode(which: u8, body: &[u8]) {
 
 /// Reads, rewrites and reads again, on every endpoint of the format and as a form; and as a message of a socket.
 pub fn rewrite(format: Format, body: &[u8]) {
-    let head = RequestHead {
-        format,
-        host: "api.openai.com",
-        path: "/v1/m",
-        query: None,
-        content_type: None,
-        socket: false,
+    // Where each is counted, too.
+    let host = match format {
+        Format::Anthropic => "api.anthropic.com",
+        Format::Gemini => "generativelanguage.googleapis.com",
+        _ => "api.openai.com",
     };
+    let head = RequestHead { format, host, path: "/v1/m", query: None, content_type: None, socket: false };
     for path in paths(format) {
         rewrite_at(RequestHead { path, ..head }, body);
     }
@@ -105,7 +104,14 @@ pub fn rewrite(format: Format, body: &[u8]) {
 }
 
 fn rewrite_at(head: RequestHead<'_>, body: &[u8]) {
+    let _ = request::count::answer(head.format, body);
     let Ok(facts) = request::read(&head, body) else { return };
+    // Gemini's stands in an object of its own.
+    let asked = request::count::question(&head, body).filter(|_| head.format != Format::Gemini);
+    if let Some(question) = asked {
+        let asked = request::read(&head, &question.body).expect("what is asked reads as the request does");
+        assert_eq!((&asked.model, &asked.unseen_input), (&facts.model, &facts.unseen_input));
+    }
     let change = Rewrite { output_cap: facts.cap_supported.then_some(9), include_usage: true };
     let changed = request::rewrite(&head, &facts, body, &change).expect("what reads can be rewritten");
     let again = request::read(&head, &changed).expect("a rewrite keeps a body readable");

@@ -6,6 +6,7 @@
 //! bytes of the values it names and no other byte.
 
 mod cap;
+pub mod count;
 mod dialect;
 mod estimate;
 mod facts;
@@ -136,7 +137,8 @@ pub struct RequestHead<'a> {
 ///
 /// # Estimate
 /// Every byte of the body counts a third of a token, rounded up, JSON and white space included; base64 media counts by
-/// what it is instead (see the module `estimate`); a constant stands for the system text that the format adds.
+/// what it is instead (see the module `estimate`); a constant stands for the system text that the format adds. Some
+/// providers can be asked for the exact number: see [`count`].
 ///
 /// # Forms
 /// Images and audio may come as `multipart/form-data`, which `head.content_type` says; on every other endpoint such a

@@ -127,6 +127,45 @@ fn recorded_endpoints_are_known() {
     assert!(known > 1000);
 }
 
+/// The providers that count are asked for nearly every recorded request, and a question holds the request's own values.
+#[test]
+fn recorded_requests_are_counted_where_a_provider_counts() {
+    let Some(folder) = corpus() else { return };
+    let mut by_format: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
+    let mut left = BTreeMap::new();
+    for recorded in recorded(&folder).into_iter().filter(|recorded| recorded.family != "no-usage") {
+        let (host, path) = match recorded.format {
+            Format::Anthropic => ("api.anthropic.com", "/v1/messages"),
+            Format::OpenaiResponses => ("api.openai.com", "/v1/responses"),
+            Format::Gemini => ("generativelanguage.googleapis.com", "/v1beta/models/g:streamGenerateContent"),
+            _ => continue,
+        };
+        let head = RequestHead { host, path, ..recorded.head() };
+        let question = request::count::question(&head, &recorded.body);
+        let (asked, all) = by_format.entry(recorded.format.name()).or_default();
+        *all += 1;
+        let request: Value = serde_json::from_slice(&recorded.body).unwrap();
+        let Some(question) = question else {
+            left.entry(recorded.format.name()).or_insert_with(Vec::new).push(recorded.id);
+            continue;
+        };
+        *asked += 1;
+        let question: Value = serde_json::from_slice(&question.body).unwrap();
+        let question = question.get("generateContentRequest").unwrap_or(&question);
+        for name in ["messages", "system", "input", "instructions", "contents", "tools"] {
+            assert_eq!(question.get(name), request.get(name), "{}", recorded.id);
+        }
+    }
+    for (format, (asked, all)) in &by_format {
+        report!(
+            "{format}: {asked} of {all} recorded requests can be counted; not {:?}",
+            left.get(format).unwrap_or(&Vec::new())
+        );
+        assert!(f64::from(*asked) > 0.9 * f64::from(*all), "{format}");
+    }
+    assert_eq!(by_format.len(), 3);
+}
+
 /// Lowering the cap and asking for usage must hold when read again, and change nothing else.
 fn check_rewrite(recorded: &Recorded, facts: &RequestFacts) {
     let change = Rewrite { output_cap: facts.cap_supported.then_some(7), include_usage: true };

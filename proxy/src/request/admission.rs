@@ -42,7 +42,7 @@ pub(super) async fn admit(
 ) -> Result<Admitted, Refusal> {
     let policy = origin.run.policy();
     let limits = policy.limits(&provider, clock());
-    let hard = policy.mode == Mode::Hard && !limits.is_empty();
+    let hard = is_hard(&policy, &limits);
     let allowance = if hard { allowance(route, facts)? } else { 0 };
     let (hold, wanted) = place(origin, &policy, &provider, &limits, facts, format, allowance).await?;
     let output_cap = if hard { cap(facts, format, &hold, wanted) } else { None };
@@ -59,8 +59,13 @@ pub(super) async fn admit(
     Ok(Admitted { settler: Settler::new(origin.clone(), placed), hard, output_cap, cut_at, remaining })
 }
 
+/// Whether what is asked for has to be reserved, and not only counted.
+pub(super) fn is_hard(policy: &RunPolicy, limits: &[AskedLimit]) -> bool {
+    policy.mode == Mode::Hard && !limits.is_empty()
+}
+
 /// What is reserved on top for work whose cost no estimate can see; a refusal where the route reserves nothing.
-fn allowance(route: &Route, facts: &RequestFacts) -> Result<u64, Refusal> {
+pub(super) fn allowance(route: &Route, facts: &RequestFacts) -> Result<u64, Refusal> {
     let mut tokens = 0;
     if !facts.server_tools.is_empty() {
         if route.allowance.server_tools == 0 {

@@ -1,10 +1,11 @@
-//! A request to a metered endpoint: read whole, estimated, admitted with a hold, made readable, sent, and its response
-//! tapped.
+//! A request to a metered endpoint: read whole, estimated or counted, admitted with a hold, made readable, sent, and its
+//! response tapped.
 //!
 //! Invariant: the hold is a row in the ledger before the first byte leaves, and from then on every way out of this
 //! module ends in a settlement or, where provably nothing was sent, in a release.
 
 use super::admission::{self, Admitted};
+use super::count::{self, Asked};
 use super::credential::{Credentials, Payload};
 use super::forward::{self, Unsent};
 use super::settle::Settler;
@@ -52,8 +53,21 @@ pub(super) async fn exchange(
         content_type: kind.as_deref(),
         socket: false,
     };
-    let facts = facts::read(&asked, &sent)
+    let mut facts = facts::read(&asked, &sent)
         .map_err(|error| Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")))?;
+    head::outbound(&mut parts.headers);
+    let question = Asked {
+        route,
+        provider: &provider,
+        head: &asked,
+        headers: &parts.headers,
+        body: &sent,
+        facts: &facts,
+        credentials: &credentials,
+    };
+    if let Some(exact) = count::exact(origin, question).await? {
+        facts.input_estimate = exact;
+    }
     let Admitted { settler, hard, output_cap, cut_at, remaining } =
         admission::admit(origin, route, provider, format, &facts).await?;
     let change = Rewrite { output_cap, include_usage: facts.stream };
@@ -67,7 +81,6 @@ pub(super) async fn exchange(
     // Usage that the client did not ask for is taken out of the stream again, which needs it in clear; so does the
     // error event with which a stream under a hard budget may have to be ended.
     let strip = format == Format::OpenaiChat && facts.stream && facts.include_usage != Some(true);
-    head::outbound(&mut parts.headers);
     head::readable_encodings(&mut parts.headers, strip || (hard && facts.stream));
     parts.headers.remove(header::CONTENT_ENCODING);
     // The body that is sent is another, without trailers.

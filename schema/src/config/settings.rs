@@ -130,11 +130,21 @@ pub struct ScopeSettings {
 }
 
 /// How input is estimated.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Estimate {
-    /// Whether the provider's free counting endpoint is asked.
+    /// Whether a request's exact input is asked of the provider's free counting endpoint before it is held under a hard
+    /// budget: one round trip more for each request. Anthropic Messages, OpenAI Responses and Gemini have such an
+    /// endpoint; elsewhere, and without an answer in time, the estimate is held.
     pub count_tokens: bool,
+    /// How long a request waits for that answer, dialling included; its own time-outs begin after it.
+    pub timeout: Period,
+}
+
+impl Default for Estimate {
+    fn default() -> Self {
+        Self { count_tokens: false, timeout: Period::seconds(2) }
+    }
 }
 
 /// Hosts of a provider.

@@ -5,11 +5,23 @@ use std::sync::Arc;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::delivery::{Reply, named_event};
 use super::script::{Ask, Script, prompt_of};
+use super::{Shared, count};
 
 const PROMPT: [&str; 3] = ["system", "messages", "tools"];
+
+/// What the counting endpoint takes.
+const COUNTED: [&str; 8] = [
+    "model",
+    "messages",
+    "system",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "context_management",
+    "output_config",
+];
 
 /// An error as this API shapes it.
 pub(super) fn error(status: u16, kind: &str, message: &str) -> Reply {
@@ -45,9 +57,19 @@ pub(super) fn messages(body: &Value, headers: &HeaderMap, shared: &Arc<Shared>) 
 }
 
 /// `POST /v1/messages/count_tokens`.
-pub(super) fn count_tokens(body: &Value) -> Reply {
-    let prompt = prompt_of(body, &PROMPT);
-    Reply::json(200, &json!({ "input_tokens": 8 + prompt.len().div_ceil(4) }))
+pub(super) fn count_tokens(body: &Value, headers: &HeaderMap, shared: &Arc<Shared>) -> Reply {
+    let Some(model) = body.get("model").and_then(Value::as_str) else {
+        return error(400, "invalid_request_error", "model: Field required");
+    };
+    if let Some(name) = count::foreign(body, &COUNTED) {
+        return error(400, "invalid_request_error", &format!("{name}: Extra inputs are not permitted"));
+    }
+    if headers.get("x-api-key").is_none() && headers.get("authorization").is_none() {
+        return error(401, "authentication_error", "x-api-key header is required");
+    }
+    let ask = Ask { shared, headers, model, prompt: prompt_of(body, &PROMPT), cap: None };
+    let told = |tokens| json!({ "input_tokens": tokens });
+    count::answer(&ask, told, |status, why| error(status, "api_error", why))
 }
 
 fn stop_reason(script: &Script) -> &'static str {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::delivery::Reply;
 use super::script::{Ask, Script, prompt_of};
+use super::{Shared, count};
 
 const PROMPT: [&str; 3] = ["systemInstruction", "contents", "tools"];
 
@@ -25,14 +25,14 @@ pub(super) fn call(
     headers: &HeaderMap,
     shared: &Arc<Shared>,
 ) -> Reply {
-    let prompt = prompt_of(body, &PROMPT);
-    if verb == "countTokens" {
-        return Reply::json(200, &json!({ "totalTokens": 8 + prompt.len().div_ceil(4) }));
-    }
     let credential = ["x-goog-api-key", "authorization"].iter().any(|name| headers.contains_key(*name));
     if !credential && !query.contains("key=") {
         return error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.");
     }
+    if verb == "countTokens" {
+        return count_tokens(model, body, headers, shared);
+    }
+    let prompt = prompt_of(body, &PROMPT);
     let cap =
         body.get("generationConfig").and_then(|config| config.get("maxOutputTokens")).and_then(Value::as_u64);
     let script = Script::write(&Ask { shared, headers, model, prompt, cap });
@@ -45,6 +45,24 @@ pub(super) fn call(
         "streamGenerateContent" => streamed(&script, query.split('&').any(|pair| pair == "alt=sse")),
         _ => error(404, "NOT_FOUND", "Unknown method."),
     }
+}
+
+/// `:countTokens`, of contents alone or of a whole request, which names its model again.
+fn count_tokens(model: &str, body: &Value, headers: &HeaderMap, shared: &Arc<Shared>) -> Reply {
+    if let Some(name) = count::foreign(body, &["contents", "generateContentRequest"]) {
+        return error(400, "INVALID_ARGUMENT", &format!("Unknown name \"{name}\": Cannot find field."));
+    }
+    let request = body.get("generateContentRequest");
+    let named = request.map(|request| request["model"] == format!("models/{model}"));
+    if named == Some(false) {
+        return error(400, "INVALID_ARGUMENT", "The model of the request is not that of the path.");
+    }
+    let ask = Ask { shared, headers, model, prompt: prompt_of(request.unwrap_or(body), &PROMPT), cap: None };
+    count::answer(
+        &ask,
+        |tokens| json!({ "totalTokens": tokens }),
+        |status, why| error(status, "INTERNAL", why),
+    )
 }
 
 /// One snapshot; usage is on every one and the last counts. Thoughts stand beside the candidates, not inside.

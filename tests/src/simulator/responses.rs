@@ -5,12 +5,27 @@ use std::sync::Arc;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::chat::{error, unauthorized};
 use super::delivery::{Reply, named_event};
 use super::script::{Ask, Script, prompt_of};
+use super::{Shared, count};
 
 const PROMPT: [&str; 3] = ["instructions", "input", "tools"];
+
+/// What the counting endpoint takes.
+const COUNTED: [&str; 11] = [
+    "model",
+    "input",
+    "instructions",
+    "tools",
+    "tool_choice",
+    "text",
+    "reasoning",
+    "truncation",
+    "previous_response_id",
+    "conversation",
+    "parallel_tool_calls",
+];
 
 /// Retrieval knows this many answers; a simulator that serves benchmarks must not grow for ever.
 const MOST_STORED: usize = 4096;
@@ -98,10 +113,17 @@ pub(super) fn retrieve(id: &str, shared: &Arc<Shared>) -> Reply {
 }
 
 /// `POST /v1/responses/input_tokens`.
-pub(super) fn input_tokens(body: &Value) -> Reply {
-    let prompt = prompt_of(body, &PROMPT);
-    let counted = 8 + prompt.len().div_ceil(4);
-    Reply::json(200, &json!({ "object": "response.input_tokens", "input_tokens": counted }))
+pub(super) fn input_tokens(body: &Value, headers: &HeaderMap, shared: &Arc<Shared>) -> Reply {
+    if let Some(refused) = unauthorized(headers) {
+        return refused;
+    }
+    if let Some(name) = count::foreign(body, &COUNTED) {
+        return error(400, "unknown_parameter", &format!("Unknown parameter: '{name}'."));
+    }
+    let model = body.get("model").and_then(Value::as_str).unwrap_or_default();
+    let ask = Ask { shared, headers, model, prompt: prompt_of(body, &PROMPT), cap: None };
+    let told = |tokens| json!({ "object": "response.input_tokens", "input_tokens": tokens });
+    count::answer(&ask, told, |status, why| error(status, "server_error", why))
 }
 
 /// Builds the events of one answer in the order the API sends them.

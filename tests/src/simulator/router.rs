@@ -112,13 +112,13 @@ fn model_call(host: &str, parts: &http::request::Parts, body: &[u8], shared: &Ar
     let json = || serde_json::from_slice::<Value>(body).unwrap_or_default();
     match path {
         "/v1/messages" => Some(anthropic::messages(&json(), headers, shared)),
-        "/v1/messages/count_tokens" => Some(anthropic::count_tokens(&json())),
+        "/v1/messages/count_tokens" => Some(anthropic::count_tokens(&json(), headers, shared)),
         "/v1/chat/completions" | "/openai/v1/chat/completions" => {
             Some(chat::completions(Endpoint::Chat, host, &json(), headers, shared))
         }
         "/v1/completions" => Some(chat::completions(Endpoint::Plain, host, &json(), headers, shared)),
         "/v1/responses" => Some(responses::create(&json(), headers, shared)),
-        "/v1/responses/input_tokens" => Some(responses::input_tokens(&json())),
+        "/v1/responses/input_tokens" => Some(responses::input_tokens(&json(), headers, shared)),
         "/backend-api/codex/responses" if host == "chatgpt.com" => {
             Some(responses::create(&json(), headers, shared))
         }

@@ -2,9 +2,10 @@
 //!
 //! A model name can fix the numbers and the faults: `sim-500-200` is 500 tokens in and 200 out; further parts are
 //! `r300` (cache read), `w40` (cache written), `t50` (reasoning), `drop3`, `stall3`, `error3` (after three events)
-//! `s429` (that status) and `nocap` (the request's own cap is ignored); a vendor may stand before it, as in
-//! `anthropic.sim-500-200`. The header `x-sim-usage: 500,200,300,40,50` and `x-sim-fault: drop3` do the same for a model name
-//! that must stay as it is.
+//! `s429` (that status) and `nocap` (the request's own cap is ignored); of the counting endpoint, `c10` (it says 10),
+//! `cs500` (it answers with that status), `cslow` (it is silent for as long as `stall` is) and `cbig` (it says so in
+//! 100 KiB). A vendor may stand before it, as in `anthropic.sim-500-200`. The header `x-sim-usage: 500,200,300,40,50` and
+//! `x-sim-fault: drop3` do the same for a model name that must stay as it is.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Options, Shared};
+use super::{Options, Shared, count};
 
 /// Token numbers as the simulator means them; each format tells them its own way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -88,6 +89,14 @@ pub(super) struct Ask<'a> {
     pub(super) cap: Option<u64>,
 }
 
+/// What a counting endpoint says.
+pub(super) struct Counted {
+    pub(super) tokens: u64,
+    pub(super) fault: Option<Fault>,
+    /// Padding, in bytes.
+    pub(super) padding: usize,
+}
+
 /// One answer, before it takes a format.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
@@ -116,9 +125,8 @@ impl Script {
         };
         let named = Named::read(ask, options);
         let mut dice = Dice(request);
-        let mut usage = named
-            .usage
-            .unwrap_or_else(|| Usage::new(8 + ask.prompt.len().div_ceil(4) as u64, 24 + dice.below(72)));
+        let mut usage =
+            named.usage.unwrap_or_else(|| Usage::new(count::tokens(&ask.prompt), 24 + dice.below(72)));
         let capped = !named.ignores_cap && ask.cap.is_some_and(|cap| cap < usage.output);
         if capped {
             usage.output = ask.cap.unwrap_or_default();
@@ -133,6 +141,17 @@ impl Script {
             fault: named.fault,
             id: identifier(digest(&[&request.to_le_bytes(), &repeat.to_le_bytes()])),
             created: 1_780_000_000 + request % 1_000_000,
+        }
+    }
+
+    /// The input that an answer to this will state, unless the request names another number for those who only ask.
+    pub(super) fn counted(ask: &Ask<'_>) -> Counted {
+        let named = Named::read(ask, &ask.shared.options);
+        let stated = named.usage.map_or_else(|| count::tokens(&ask.prompt), |usage| usage.all_input());
+        Counted {
+            tokens: named.counted.unwrap_or(stated),
+            fault: named.count_fault,
+            padding: if named.count_is_big { 100 << 10 } else { 0 },
         }
     }
 
@@ -203,6 +222,9 @@ struct Named {
     usage: Option<Usage>,
     fault: Option<Fault>,
     ignores_cap: bool,
+    counted: Option<u64>,
+    count_fault: Option<Fault>,
+    count_is_big: bool,
 }
 
 impl Named {
@@ -243,6 +265,14 @@ impl Named {
                 usage.cache_write = n;
             } else if let Some(n) = number("t") {
                 usage.reasoning = n;
+            } else if let Some(n) = number("c") {
+                self.counted = Some(n);
+            } else if part == "cslow" {
+                self.count_fault = Some(Fault::Stall(0));
+            } else if let Some(status) = number("cs").and_then(|status| u16::try_from(status).ok()) {
+                self.count_fault = Some(Fault::Status(status));
+            } else if part == "cbig" {
+                self.count_is_big = true;
             } else if part == "nocap" {
                 self.ignores_cap = true;
             } else {

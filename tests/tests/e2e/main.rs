@@ -24,6 +24,7 @@ mod clients;
 mod concurrency;
 mod conformance;
 mod corporate;
+mod counting;
 mod crash;
 mod credentials;
 mod cut;

@@ -118,7 +118,8 @@ pub(super) fn is_openai(host: &str) -> bool {
     among(host, OPENAI) || among(host, &["chatgpt.com"])
 }
 
-fn among(host: &str, known: &[&str]) -> bool {
+/// Whether a host is one of these, each an exact name or `*` and the end of one.
+pub(super) fn among(host: &str, known: &[&str]) -> bool {
     let host = catalogue::bare(host);
     known.iter().any(|name| match name.strip_prefix('*') {
         Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),

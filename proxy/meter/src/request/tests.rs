@@ -6,6 +6,7 @@ mod batches;
 mod bedrock;
 mod caps;
 mod cohere;
+mod count;
 mod estimate;
 mod forms;
 mod gemini;

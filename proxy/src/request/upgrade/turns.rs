@@ -6,14 +6,16 @@
 //! settlement. A response that nobody was admitted for does not pass.
 
 use super::super::admission::{Admitted, admit};
+use super::super::head::outbound;
 use super::super::settle::Settler;
-use super::super::{Origin, Target, emit, judged};
+use super::super::{Origin, Target, count, credential, emit, first_route, judged};
 use super::meaning::{self, Asked, Meaning, Refused};
 use super::realtime::Live;
 use crate::connect::stopping;
 use crate::websocket::{Message, MessageKind, Passage};
 use http::{HeaderMap, Method, StatusCode};
 use hudson_meter::{Meter, RequestFacts, RequestHead, ResponseHead, Rewrite, request};
+use hudson_schema::config::Authority;
 use hudson_schema::{Format, Provider, Refusal, RefusalCode};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -144,7 +146,7 @@ impl Turns {
             (Meaning::Turn(asked), lane) => {
                 self.none().await;
                 let facts = self.with_context(*asked);
-                let begun = self.begin(&head, &facts, &message.payload, lane.clone()).await;
+                let begun = self.begin(&head, facts, &message.payload, lane.clone()).await;
                 begun.map(Some).map_err(|refusal| Refused { refusal, lane })
             }
         }
@@ -169,13 +171,16 @@ impl Turns {
     async fn begin(
         &self,
         head: &RequestHead<'_>,
-        facts: &RequestFacts,
+        mut facts: RequestFacts,
         message: &[u8],
         lane: Option<String>,
     ) -> Result<Vec<u8>, Refusal> {
-        let Admitted { settler, output_cap, cut_at, .. } = self.admitted(facts).await?;
+        if let Some(exact) = self.counted(head, &facts, message).await? {
+            facts.input_estimate = exact;
+        }
+        let Admitted { settler, output_cap, cut_at, .. } = self.admitted(&facts).await?;
         let change = Rewrite { output_cap, include_usage: false };
-        let payload = match request::rewrite(head, facts, message, &change) {
+        let payload = match request::rewrite(head, &facts, message, &change) {
             Ok(payload) => payload,
             Err(error) => {
                 settler.release().await;
@@ -185,6 +190,32 @@ impl Turns {
         let meter = Meter::new(self.metered.format, &RESPONSE);
         self.state().turn = Some(Turn { meter, settler, cut_at, lane, aside: false });
         Ok(payload)
+    }
+
+    /// The provider's own count of a turn's input, where it is asked for: over HTTP, with the credentials of this moment.
+    async fn counted(
+        &self,
+        head: &RequestHead<'_>,
+        facts: &RequestFacts,
+        message: &[u8],
+    ) -> Result<Option<u64>, Refusal> {
+        let Self { origin, target, asked, metered, .. } = self;
+        let policy = origin.run.policy();
+        if policy.count_tokens.is_none() {
+            return Ok(None);
+        }
+        let route = judged(origin, &policy, target, asked)?.route;
+        let Authority { host, port } = &origin.authority;
+        let dialled = first_route(&policy.routes, origin.scheme, host, *port);
+        let credentials = &credential::read(origin, route, dialled).await?;
+        let mut headers = asked.clone();
+        outbound(&mut headers);
+        let (provider, headers) = (&metered.provider, &headers);
+        count::exact(
+            origin,
+            count::Asked { route, provider, head, headers, body: message, facts, credentials },
+        )
+        .await
     }
 
     /// Judges and admits a model call by the routes and the budget of this moment.

@@ -82,7 +82,6 @@ fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Setting
         (on(settings.control.confirm), control.key("confirm"), "control.confirm"),
         (on(settings.control.admin), control.key("admin"), "control.admin"),
         (on(settings.control.metrics), control.key("metrics"), "control.metrics"),
-        (settings.estimate.count_tokens, top.key("estimate").key("count_tokens"), "estimate.count_tokens"),
         (
             settings.ledger == LedgerSetting::Sqlite { synchronous: Synchronous::Full },
             top.key("ledger"),
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
     use crate::Policy;
     use crate::budget::{Amount, CutoffScope, InFlight, Mode, Precedence, Window};
-    use crate::config::{Period, RefuseAt, Synchronous, parse_settings};
+    use crate::config::{Estimate, Period, RefuseAt, Synchronous, parse_settings};
     use std::path::Path;
 
     fn parse(text: &str) -> Result<Settings, String> {
@@ -125,7 +124,7 @@ mod tests {
             "budget: {claude: 5M, any: 6_000_000}\n",
             "shutdown: kill\nprecedence: all\nmode: soft\nmin_output: 128\n",
             "cutoff: {in_flight: end, scope: provider}\n",
-            "estimate: {count_tokens: false}\nwindow: week\ntimezone: Europe/Berlin\nwarn_at: [95, 50]\nbudget_header: true\n",
+            "estimate: {count_tokens: true, timeout: 5s}\nwindow: week\ntimezone: Europe/Berlin\nwarn_at: [95, 50]\nbudget_header: true\n",
             "weights: {cache_read: 0.1, cache_write: 1.25, input: 1, output: 4}\n",
             "agents: {claude-reviewer: {budget: {claude: 200000}, shutdown: kill}}\n",
             "bottles: {ci: {budget: {claude: 1000000}, window: day}}\n",
@@ -145,6 +144,8 @@ mod tests {
             (InFlight::End, CutoffScope::Provider)
         );
         assert_eq!((settings.warn_at.as_slice(), settings.budget_header), ([50, 95].as_slice(), true));
+        assert_eq!(settings.estimate, Estimate { count_tokens: true, timeout: Period::seconds(5) });
+        assert_eq!(Settings::default().estimate.timeout, Period::seconds(2));
         assert_eq!(settings.weights.cache_write, 1250);
         assert_eq!(settings.proxy.connect_timeout, Period::seconds(5));
         assert_eq!(settings.proxy.max_tunnels_per_bottle.get(), 16);
@@ -172,6 +173,9 @@ mod tests {
             ("warn_at: [0]\n", "1:10: 0 is not a percentage from 1 to 100"),
             ("min_output: 1.5\n", "1:13: expected a whole number, 0 or more"),
             ("weights: {input: -1}\n", "1:18: weight -1 is not between 0 and 1000"),
+            ("estimate: {count_tokens: maybe}\n", "1:26: expected true or false"),
+            ("estimate: {timeout: soon}\n", "1:21: \"soon\" is not a period of time"),
+            ("estimate: {count_token: true}\n", "1:12: "),
             ("window: year\n", "1:9: unknown value \"year\"; expected one of lifetime, day, week, month"),
             ("ledger: mysql\n", "1:9: expected sqlite or postgres://host/database"),
             ("ledger: {sqlite: {synchronous: ful}}\n", "1:32: unknown value \"ful\""),

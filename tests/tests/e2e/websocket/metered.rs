@@ -161,6 +161,24 @@ fn each_of_many_turns_is_counted_by_itself() {
 }
 
 #[test]
+fn the_input_of_a_turn_is_counted_before_it_is_held() {
+    let talk = Talk::with(10_000, Options::default(), "estimate: {count_tokens: true, timeout: 60s}\n");
+    let mut socket = talk.open();
+    // An estimate that does not fit, and one that does and should not.
+    let mut high = create("sim-50-30");
+    high["input"] = json!(" ".repeat(40_000));
+    say(&mut socket, &high);
+    assert_eq!(last(&mut socket)["type"], "response.completed");
+    say(&mut socket, &create("sim-20000-30"));
+    assert_eq!(last(&mut socket)["type"], "error");
+    let asked: Vec<Entry> = talk.turns().into_iter().filter(|entry| entry.method == "POST").collect();
+    assert_eq!(asked.len(), 2, "{asked:#?}");
+    assert!(asked.iter().all(|entry| entry.path == "/v1/responses/input_tokens" && entry.status == 200));
+    assert!(asked[0].carries("authorization", &format!("Bearer {KEY}")), "{asked:#?}");
+    assert_eq!(talk.exact().iter().map(|row| row.charged).collect::<Vec<_>>(), [80]);
+}
+
+#[test]
 fn turns_that_are_asked_for_at_once_are_admitted_one_after_the_other() {
     let talk = Talk::new(1_000_000);
     let mut socket = talk.open();
