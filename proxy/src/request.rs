@@ -11,6 +11,7 @@ mod echo;
 mod forward;
 mod head;
 mod metered;
+mod persist;
 mod retrieval;
 mod settle;
 mod tap;

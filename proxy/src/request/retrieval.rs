@@ -4,6 +4,7 @@
 //! work by its host and id. What is not final charges nothing; the work's own hold stands.
 
 use super::credential::{Credentials, Payload};
+use super::persist::persist;
 use super::tap::{self, Account, Tap};
 use super::{Origin, Target, clock, forward, head, whole};
 use crate::body::{self, Body};
@@ -11,8 +12,8 @@ use crate::event::Event;
 use crate::tls::Wire;
 use http::{Request, Response, StatusCode, header};
 use hudson_meter::Report;
-use hudson_schema::ledger::{Retrieval, Retrieved};
-use hudson_schema::{Format, Provider, Quality, Refusal};
+use hudson_schema::ledger::{LedgerError, Retrieval, Retrieved};
+use hudson_schema::{Format, Provider, Quality, Refusal, Usage};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
@@ -60,42 +61,62 @@ impl Read {
     pub(super) async fn finish(self, status: StatusCode, report: Report) {
         let Self { origin, provider, work } = self;
         let Some(usage) = report.usage.filter(|_| report.exact && status == StatusCode::OK) else { return };
+        let read = Arc::new(Charge { provider, work, usage, model: report.model, status, read: clock() });
+        let of = origin.clone();
+        persist(&origin, "charging what was read", move || {
+            let (origin, read) = (of.clone(), read.clone());
+            async move { read.charge(&origin).await }
+        })
+        .await;
+    }
+}
+
+/// Work that was read, with its usage.
+struct Charge {
+    provider: Provider,
+    work: String,
+    usage: Usage,
+    model: Option<String>,
+    status: StatusCode,
+    /// When.
+    read: i64,
+}
+
+impl Charge {
+    async fn charge(&self, origin: &Origin) -> Result<(), LedgerError> {
+        let Self { provider, work, usage, model, status, read } = self;
         let policy = origin.run.policy();
+        let host = origin.authority.host.to_string();
         let retrieval = Retrieval {
             run: origin.run.id.clone(),
             provider: provider.clone(),
-            host: origin.authority.host.to_string(),
-            response_id: work,
-            usage,
+            host: host.clone(),
+            response_id: work.clone(),
+            usage: *usage,
             weights: policy.weights,
-            model: report.model.clone(),
+            model: model.clone(),
             status: status.as_u16(),
-            limits: policy.limits(&provider, clock()),
+            limits: policy.limits(provider, clock()),
             warn_at: policy.warn_at.clone(),
-            now: clock(),
+            now: *read,
         };
-        let host = retrieval.host.clone();
+        let Retrieved::Charged(settled) = origin.shared.ledger.usage_retrieve(retrieval).await? else {
+            return Ok(());
+        };
         let events = &origin.shared.events;
-        match origin.shared.ledger.usage_retrieve(retrieval).await {
-            Ok(Retrieved::Known) => {}
-            Ok(Retrieved::Charged(settled)) => {
-                events.emit(Event::UsageSettled {
-                    run: origin.run.id.clone(),
-                    provider,
-                    host,
-                    model: report.model,
-                    usage: Some(usage),
-                    quality: Quality::Exact,
-                    fault: None,
-                });
-                for warning in settled.warnings {
-                    events.emit(Event::budget_warning(warning, &policy.clock));
-                }
-            }
-            Err(error) => {
-                events.emit(Event::LedgerFailed { what: "charging what was read", error: error.to_string() });
-            }
+        events.emit(Event::UsageSettled {
+            run: origin.run.id.clone(),
+            provider: provider.clone(),
+            host,
+            model: model.clone(),
+            usage: Some(*usage),
+            quality: Quality::Exact,
+            fault: None,
+        });
+        for warning in settled.warnings {
+            events.emit(Event::budget_warning(warning, &policy.clock));
         }
+        Ok(())
     }
 }
 

@@ -3,12 +3,13 @@
 //! Invariant: a settler settles or releases exactly once; one that is dropped without either settles at the hold, so
 //! that no way out of a request is free.
 
+use super::persist::persist;
 use super::{Origin, clock};
 use crate::event::Event;
 use http::StatusCode;
 use hudson_meter::Report;
 use hudson_schema::budget::Weights;
-use hudson_schema::ledger::{Hold, Settlement};
+use hudson_schema::ledger::{Hold, LedgerError, Settlement};
 use hudson_schema::{Provider, Quality, Refusal, RefusalCode, Usage};
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ impl Settler {
     /// The response never came: what was reserved may have been spent.
     pub(super) async fn lost(mut self, fault: &str) {
         if let Some(placed) = self.placed.take() {
-            settle(&self.origin, &placed, lost(fault)).await;
+            settle(&self.origin, placed, lost(fault)).await;
         }
     }
 
@@ -104,7 +105,7 @@ impl Settler {
             status: status.as_u16(),
             stream: Some(report.stream),
         };
-        settle(&self.origin, &placed, outcome).await;
+        settle(&self.origin, placed, outcome).await;
     }
 }
 
@@ -115,7 +116,7 @@ impl Drop for Settler {
         let origin = self.origin.clone();
         let shared = origin.shared.clone();
         shared.tasks.spawn(async move {
-            settle(&origin, &placed, lost("the client left before a response came")).await;
+            settle(&origin, placed, lost("the client left before a response came")).await;
         });
     }
 }
@@ -132,14 +133,33 @@ fn lost(fault: &str) -> Outcome {
     }
 }
 
-async fn release(origin: &Origin, placed: &Placed) {
-    if let Err(error) = origin.shared.ledger.hold_release(&placed.hold.id).await {
-        origin.shared.events.emit(Event::LedgerFailed { what: "releasing a hold", error: error.to_string() });
-    }
+async fn release(origin: &Arc<Origin>, placed: &Placed) {
+    let (ledger, hold) = (origin.shared.ledger.clone(), placed.hold.id.clone());
+    persist(origin, "releasing a hold", move || {
+        let (ledger, hold) = (ledger.clone(), hold.clone());
+        async move { ledger.hold_release(&hold).await }
+    })
+    .await;
 }
 
-async fn settle(origin: &Origin, placed: &Placed, outcome: Outcome) {
-    let model = outcome.model.or_else(|| placed.model.clone());
+async fn settle(origin: &Arc<Origin>, placed: Placed, outcome: Outcome) {
+    let (settling, end) = (Arc::new((placed, outcome)), clock());
+    let of = origin.clone();
+    persist(origin, "settling usage", move || {
+        let (origin, settling) = (of.clone(), settling.clone());
+        async move { settle_once(&origin, &settling.0, &settling.1, end).await }
+    })
+    .await;
+}
+
+/// Settles what ended then.
+async fn settle_once(
+    origin: &Origin,
+    placed: &Placed,
+    outcome: &Outcome,
+    end: i64,
+) -> Result<(), LedgerError> {
+    let model = outcome.model.clone().or_else(|| placed.model.clone());
     // By the limits as they are now: one that was raised since must not be crossed, and one that was lowered must be.
     let policy = origin.run.policy();
     let settlement = Settlement {
@@ -148,30 +168,26 @@ async fn settle(origin: &Origin, placed: &Placed, outcome: Outcome) {
         weights: placed.weights,
         quality: outcome.quality,
         model: model.clone(),
-        response_id: outcome.response_id,
+        response_id: outcome.response_id.clone(),
         status: outcome.status,
         stream: outcome.stream.unwrap_or(placed.stream),
         limits: policy.limits(&placed.provider, clock()),
         warn_at: policy.warn_at.clone(),
-        now: clock(),
+        now: end,
     };
+    let settled = origin.shared.ledger.usage_settle(settlement).await?;
     let events = &origin.shared.events;
-    match origin.shared.ledger.usage_settle(settlement).await {
-        Ok(settled) => {
-            events.emit(Event::UsageSettled {
-                run: origin.run.id.clone(),
-                provider: placed.provider.clone(),
-                host: origin.authority.host.to_string(),
-                model,
-                usage: outcome.usage,
-                quality: outcome.quality,
-                fault: outcome.fault,
-            });
-            for warning in settled.warnings {
-                events.emit(Event::budget_warning(warning, &policy.clock));
-            }
-        }
-        // The hold stays in the ledger and goes on counting.
-        Err(error) => events.emit(Event::LedgerFailed { what: "settling usage", error: error.to_string() }),
+    events.emit(Event::UsageSettled {
+        run: origin.run.id.clone(),
+        provider: placed.provider.clone(),
+        host: origin.authority.host.to_string(),
+        model,
+        usage: outcome.usage,
+        quality: outcome.quality,
+        fault: outcome.fault.clone(),
+    });
+    for warning in settled.warnings {
+        events.emit(Event::budget_warning(warning, &policy.clock));
     }
+    Ok(())
 }

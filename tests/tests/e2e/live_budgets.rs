@@ -97,7 +97,9 @@ fn a_change_is_in_force_in_two_processes_at_once() {
             took.extend(seen.into_iter().map(|when| when.saturating_sub(set)));
         }
         for agent in &agents {
-            agent.post("api.anthropic.com", "/v1/messages", &message("1-1")).passed();
+            // The block may be lifted a moment before the limit is known here.
+            let passes = || agent.post("api.anthropic.com", "/v1/messages", &message("1-1"));
+            raw::wait_until(SOON, || (passes().status == 200).then_some(())).expect("it never passes");
         }
     }
     report!("ms from `budget set` to its effect, two processes: lowered {lowered:?}, raised {raised:?}");

@@ -29,6 +29,7 @@ mod crash;
 mod credentials;
 mod cut;
 mod direct;
+mod full_disk;
 mod limits;
 mod listeners;
 mod live_budgets;
