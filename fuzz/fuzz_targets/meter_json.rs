@@ -5,6 +5,9 @@ mod common;
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((which, body)) = data.split_first() else { return };
     let (format, kind) = (common::metering::format(*which), "application/json");
-    assert_eq!(common::metering::meter(format, kind, body, 7), common::metering::meter(format, kind, body, 1400));
+    assert_eq!(
+        common::metering::meter(format, kind, body, 7),
+        common::metering::meter(format, kind, body, 1400)
+    );
     common::metering::decode(*which, body);
 });

@@ -5,5 +5,8 @@ mod common;
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((which, body)) = data.split_first() else { return };
     let format = common::metering::format(*which);
-    assert_eq!(common::metering::meter(format, "text/event-stream", body, 1), common::metering::meter(format, "", body, usize::MAX));
+    assert_eq!(
+        common::metering::meter(format, "text/event-stream", body, 1),
+        common::metering::meter(format, "", body, usize::MAX)
+    );
 });

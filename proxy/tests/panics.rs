@@ -5,199 +5,27 @@
 // A scene that cannot be set up ends its test.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
-use std::collections::HashMap;
+mod scene;
+
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use base64::Engine as _;
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hudson_meter::Catalogue;
-use hudson_proxy::dial::{DialLimits, Dialer};
-use hudson_proxy::identity::{Password, Presented};
-use hudson_proxy::tls::{CertificateAuthority, LeafCache, UpstreamTls};
-use hudson_proxy::tunnel::TunnelLimits;
-use hudson_proxy::{
-    Event, EventSink, Listener, OwnListeners, PlaceLimits, Proxy, ProxyLimits, ProxyParts, Run, RunPolicy,
-    RunSource,
-};
-use hudson_schema::budget::{Cutoff, Mode, Precedence, Weights, WindowClock};
+use http::StatusCode;
+use http_body_util::BodyExt;
 use hudson_schema::config::{LogLevel, Routes};
-use hudson_schema::home::Home;
-use hudson_schema::ledger::LedgerError;
-use hudson_schema::ledger::sqlite::SqliteLedger;
-use hudson_schema::{Policy, RunId};
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use secrecy::ExposeSecret as _;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use hyper_util::rt::TokioExecutor;
+use scene::{HOST, SECRET, Scene, get};
+use tokio::io::AsyncReadExt;
 
-const HOST: &str = "a.example.com";
-/// What no log may have.
-const SECRET: &str = "hunter2-in-a-payload";
-
-/// Reports everything, and fails at one path.
-#[derive(Default)]
-struct Sink(Mutex<Vec<String>>);
-
-impl EventSink for Sink {
-    fn emit(&self, event: Event) {
-        if matches!(&event, Event::Refusal { path, .. } if path == "/fault") {
-            panic!("{SECRET}");
-        }
-        self.0.lock().unwrap().push(serde_json::to_string(&event).unwrap());
-    }
-}
-
-impl Sink {
-    async fn panicked(&self) -> serde_json::Value {
-        for _ in 0..500 {
-            let seen = self.0.lock().unwrap().clone();
-            if let Some(event) = seen.iter().find(|event| event.contains("task_panicked")) {
-                assert!(!seen.iter().any(|event| event.contains(SECRET)));
-                return serde_json::from_str(event).unwrap();
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("no panic is reported: {:?}", self.0.lock().unwrap());
-    }
-}
-
-/// Knows one run, and fails at a name.
-struct OneRun(Arc<Run>);
-
-#[async_trait]
-impl RunSource for OneRun {
-    async fn run(&self, presented: &Presented) -> Result<Option<Arc<Run>>, LedgerError> {
-        assert_ne!(presented.run.as_str(), "fault", "{SECRET}");
-        Ok((presented.run == self.0.id && presented.matches(&self.0.credential_hash)).then(|| self.0.clone()))
-    }
-}
-
-struct Scene {
-    sink: Arc<Sink>,
-    address: std::net::SocketAddr,
-    credentials: String,
-    tls: Arc<ClientConfig>,
-    proxy: Proxy,
-    _home: tempfile::TempDir,
-}
-
-fn limits() -> ProxyLimits {
-    let time = Duration::from_secs(10);
-    ProxyLimits {
-        tunnels: TunnelLimits { total: 9, per_bottle: 9 },
-        places: PlaceLimits { total: 9, per_address: 9, per_bottle: 9 },
-        header: time,
-        body: time,
-        tls: time,
-        response: time,
-        idle: time,
-        header_bytes: 1 << 16,
-        headers: 100,
-        streams: 9,
-        pending_resets: 9,
-        body_bytes: 1 << 20,
-        detached: 9,
-        detached_time: time,
-        refuse_connect: false,
-    }
-}
-
-/// A proxy with one run that has no routes: every request inside a tunnel is refused, and reported.
-async fn scene() -> Scene {
-    let folder = tempfile::tempdir().unwrap();
-    let home = Home::new(folder.path());
-    let authority = CertificateAuthority::open(&home).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let policy = RunPolicy {
-        routes: Routes::new(LogLevel::Off, Vec::new()),
-        budgets: Vec::new(),
-        precedence: Precedence::default(),
-        mode: Mode::default(),
-        on_exhausted: Policy::Cutoff,
-        cutoff: Cutoff::default(),
-        min_output: 1,
-        count_tokens: None,
-        warn_at: Vec::new(),
-        budget_header: false,
-        weights: Weights::default(),
-        clock: WindowClock::new("UTC").unwrap(),
-    };
-    let password = Password::generate().unwrap();
-    let id: RunId = "r1".parse().unwrap();
-    let run = Run::new(id, "ci".parse().unwrap(), password.hash, HashMap::new(), policy);
-    let (sink, own) = (Arc::<Sink>::default(), OwnListeners::default());
-    let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), &own).await.unwrap();
-    let address = listener.address().tcp().unwrap();
-    let time = Duration::from_secs(10);
-    let proxy = Proxy::new(ProxyParts {
-        ledger: Arc::new(SqliteLedger::open(&home.ledger(), &home.owners()).unwrap()),
-        runs: Arc::new(OneRun(Arc::new(run))),
-        catalogue: Catalogue::builtin(),
-        events: sink.clone(),
-        leaves: LeafCache::new(authority).unwrap(),
-        dialer: Dialer {
-            connect_to: Vec::new(),
-            own,
-            resolver: Default::default(),
-            tls: UpstreamTls::new([]).unwrap(),
-            limits: DialLimits { connect: time, tls: time },
-        },
-        limits: limits(),
-    });
-    tokio::spawn({
-        let proxy = proxy.clone();
-        async move { proxy.serve(listener).await }
-    });
-    let credentials = format!("r1:{}", password.secret.expose_secret());
-    let tls = Arc::new(tls.with_root_certificates(roots).with_no_client_auth());
-    Scene { sink, address, credentials, tls, proxy, _home: folder }
-}
-
-impl Scene {
-    #[allow(clippy::disallowed_methods, reason = "the test is the client, and dials the proxy")]
-    async fn connect(&self, credentials: &str) -> TcpStream {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
-        let identity = base64::engine::general_purpose::STANDARD.encode(credentials);
-        let head = format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n");
-        let head = format!("{head}Proxy-Authorization: Basic {identity}\r\n\r\n");
-        socket.write_all(head.as_bytes()).await.unwrap();
-        socket
-    }
-
-    async fn tunnel(&self, alpn: &[u8]) -> TokioIo<TlsStream<TcpStream>> {
-        let mut socket = self.connect(&self.credentials).await;
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            answer.push(socket.read_u8().await.unwrap());
-        }
-        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
-        let mut config = (*self.tls).clone();
-        config.alpn_protocols = vec![alpn.to_vec()];
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-        TokioIo::new(connector.connect(ServerName::try_from(HOST).unwrap(), socket).await.unwrap())
-    }
-}
-
-fn get(path: &str) -> Request<Empty<Bytes>> {
-    Request::get(format!("https://{HOST}{path}")).header("host", HOST).body(Empty::new()).unwrap()
+/// Every request inside a tunnel is refused, and reported.
+async fn nowhere() -> Scene {
+    scene::scene(Routes::new(LogLevel::Off, Vec::new()), |ledger| ledger).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tunnel_ends_alone() {
-    let scene = scene().await;
+    let scene = nowhere().await;
     let (mut broken, connection) = http1::handshake(scene.tunnel(b"http/1.1").await).await.unwrap();
     tokio::spawn(connection);
     let (mut other, connection) = http1::handshake(scene.tunnel(b"http/1.1").await).await.unwrap();
@@ -216,7 +44,7 @@ async fn a_tunnel_ends_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_of_http_2_ends_alone() {
-    let scene = scene().await;
+    let scene = nowhere().await;
     let tls = scene.tunnel(b"h2").await;
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), tls).await.unwrap();
     tokio::spawn(connection);
@@ -232,7 +60,7 @@ async fn a_stream_of_http_2_ends_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_ends_alone() {
-    let scene = scene().await;
+    let scene = nowhere().await;
     let mut broken = scene.connect("fault:x").await;
     let mut rest = Vec::new();
     broken.read_to_end(&mut rest).await.unwrap();

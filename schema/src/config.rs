@@ -46,7 +46,8 @@ pub use rules::{ApprovalMode, Bind, Condition, Mcp, Operator, Rule, RuleAction, 
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{
     ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings, Estimate, Fatigue,
-    FatigueAction, LedgerSetting, ListenAddress, ListenSetting, NotifySetting, OnTimeout, ProviderSettings,
-    ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous, TelegramSetting, Tier, WebhookSetting,
+    FatigueAction, LedgerSetting, ListenAddress, ListenSetting, ModelPattern, ModelSettings, NotifySetting,
+    OnTimeout, ProviderSettings, ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous,
+    TelegramSetting, Tier, WebhookSetting,
 };
 pub use values::{EnvName, Period, RateLimit};

@@ -96,6 +96,31 @@ impl FromStr for Format {
     }
 }
 
+/// The name under which a model of chat/completions takes its output cap (`output_field:` in settings.yml). Every other
+/// format has one name only.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(feature = "config", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OutputField {
+    /// The first name, which nearly every compatible server knows.
+    MaxTokens,
+    /// OpenAI's newer name, which counts thinking as well.
+    MaxCompletionTokens,
+    /// The name of the Responses API, where a server takes it for chat, too.
+    MaxOutputTokens,
+}
+
+impl OutputField {
+    /// The name, as in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::MaxOutputTokens => "max_output_tokens",
+        }
+    }
+}
+
 /// What is done to a bottle when its budget is spent (`shutdown:` in settings.yml and bottle.yml).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "config", derive(schemars::JsonSchema))]

@@ -135,7 +135,7 @@ async fn a_block_ends_with_its_window_and_not_by_a_clock_that_steps_back(open: O
     let (yesterday, now) = (today(1000, before), today(1000, after));
     let in_force = [in_force(&yesterday[0])];
     let stands = async |limits: &[AskedLimit], at: i64| {
-        ledger.block_fetch(&id("r1"), limits, at).await.unwrap().first().is_some()
+        !ledger.block_fetch(&id("r1"), limits, at).await.unwrap().is_empty()
     };
     used(&*ledger, 1000, before).await;
     assert!(exhausted(place(&*ledger, 1, &yesterday, before).await).crossed);

@@ -85,7 +85,15 @@ pub fn rewrite(format: Format, body: &[u8]) {
         Format::Gemini => "generativelanguage.googleapis.com",
         _ => "api.openai.com",
     };
-    let head = RequestHead { format, host, path: "/v1/m", query: None, content_type: None, socket: false };
+    let head = RequestHead {
+        format,
+        host,
+        path: "/v1/m",
+        query: None,
+        content_type: None,
+        socket: false,
+        models: &[],
+    };
     for path in paths(format) {
         rewrite_at(RequestHead { path, ..head }, body);
     }

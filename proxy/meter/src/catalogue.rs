@@ -5,9 +5,11 @@
 //! `Free` because it is unknown. A path that no list names is [`Endpoint::Unknown`], and the proxy decides.
 
 mod endpoints;
+mod models;
 
 use endpoints::Api;
 use hudson_schema::{Format, Provider};
+pub use models::Model;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -51,6 +53,8 @@ pub struct Catalogue {
     exact: HashMap<String, Entry>,
     /// By pattern. Later ones were added by the operator and win over the built-in ones.
     patterns: Vec<(HostPattern, Entry)>,
+    /// What the operator says of models.
+    models: HashMap<Provider, Vec<Model>>,
 }
 
 #[derive(Clone, Debug)]
@@ -199,6 +203,17 @@ impl Catalogue {
             self.insert(&host, Entry { provider: provider.clone(), api: Api::Own(format) });
         }
         self
+    }
+
+    /// Adds what the operator says of a provider's models, which goes before what Hudson knows of them.
+    pub fn with_models(mut self, provider: Provider, models: Vec<Model>) -> Self {
+        self.models.entry(provider).or_default().extend(models);
+        self
+    }
+
+    /// What the operator says of a provider's models.
+    pub fn models(&self, provider: &Provider) -> &[Model] {
+        self.models.get(provider).map_or(&[], Vec::as_slice)
     }
 
     /// Whose host this is. Case, a trailing dot and a port do not matter.

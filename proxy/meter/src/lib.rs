@@ -16,7 +16,7 @@ pub mod request;
 mod scan;
 pub mod strip;
 
-pub use catalogue::{Catalogue, Endpoint, masks_usage};
+pub use catalogue::{Catalogue, Endpoint, Model, masks_usage};
 pub use decode::{DecodeError, StreamDecoder, decode_body};
 pub use meter::{End, Meter, Report, ResponseHead, header_usage};
 pub use request::{RequestError, RequestFacts, RequestHead, Rewrite};

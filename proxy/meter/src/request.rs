@@ -18,6 +18,8 @@ pub mod realtime;
 mod splice;
 mod walk;
 
+use crate::catalogue::Model;
+pub(crate) use dialect::bare_model;
 use hudson_schema::Format;
 pub use models::{known_output_maximum, output_maximum, realtime_context};
 
@@ -131,14 +133,17 @@ pub struct RequestHead<'a> {
     /// The body is a message of a WebSocket. Only there a Responses request may say `generate: false`, and streams
     /// unasked; what a body says of itself proves neither.
     pub socket: bool,
+    /// What the operator says of the provider's models ([`Catalogue::models`](crate::Catalogue::models)).
+    pub models: &'a [Model],
 }
 
 /// Reads a request's body.
 ///
 /// # Estimate
-/// Every byte of the body counts a third of a token, rounded up, JSON and white space included; base64 media counts by
-/// what it is instead (see the module `estimate`); a constant stands for the system text that the format adds. Some
-/// providers can be asked for the exact number: see [`count`].
+/// Texts are weighed by their script, definitions of tools and JSON as the provider writes them out, media by what they
+/// are, each at the rates of the model's vendor; what providers add by themselves is in it (see the module `estimate`).
+/// It leans high. What a request only names counts what is stated for it. Some providers can be asked for the exact
+/// number: see [`count`].
 ///
 /// # Forms
 /// Images and audio may come as `multipart/form-data`, which `head.content_type` says; on every other endpoint such a

@@ -45,7 +45,12 @@ pub(super) async fn admit(
     let hard = is_hard(&policy, &limits);
     let allowance = if hard { allowance(route, facts)? } else { 0 };
     let (hold, wanted) = place(origin, &policy, &provider, &limits, facts, format, allowance).await?;
-    let output_cap = if hard { cap(facts, format, &hold, wanted) } else { None };
+    let catalogue = origin.shared.catalogue.load();
+    let known = facts
+        .model
+        .as_deref()
+        .and_then(|model| known_output_maximum(catalogue.models(&provider), format, model));
+    let output_cap = if hard { cap(facts, known, &hold, wanted) } else { None };
     let cut_at = hard.then(|| cut_at(&policy, facts, &hold, wanted));
     let remaining = hold.left.filter(|_| policy.budget_header);
     let placed = Placed {
@@ -102,7 +107,10 @@ async fn place(
     allowance: u64,
 ) -> Result<(Hold, u64), Refusal> {
     let choices = facts.choices.max(1);
-    let cap = facts.output_cap.unwrap_or_else(|| output_maximum(format, facts.model.as_deref()));
+    let catalogue = origin.shared.catalogue.load();
+    let most = || output_maximum(catalogue.models(provider), format, facts.model.as_deref());
+    let cap = facts.output_cap.unwrap_or_else(most);
+    drop(catalogue);
     let least =
         policy.min_output.max(facts.thinking_budget.map_or(0, |budget| budget.saturating_add(1))).min(cap);
     // Without a cap a stream takes all that is left, and the cut guards it (docs/decisions/0006); a whole answer cannot
@@ -170,10 +178,9 @@ fn exhausted_refusal(policy: &RunPolicy, exhausted: &Exhausted, needed: u64) -> 
 
 /// The cap to write into the request, per choice: what was granted where that is less than was wanted, and where the
 /// request carries none of its own. The maximum of a model that is not known is no cap to send: its host may refuse it.
-fn cap(facts: &RequestFacts, format: Format, hold: &Hold, wanted: u64) -> Option<u64> {
+fn cap(facts: &RequestFacts, known: Option<u64>, hold: &Hold, wanted: u64) -> Option<u64> {
     let lowered = hold.output < wanted;
-    let known = || facts.model.as_deref().and_then(|model| known_output_maximum(format, model)).is_some();
-    let needed = facts.cap_supported && (lowered || (facts.output_cap.is_none() && known()));
+    let needed = facts.cap_supported && (lowered || (facts.output_cap.is_none() && known.is_some()));
     needed.then(|| hold.output / facts.choices.max(1))
 }
 

@@ -45,6 +45,7 @@ pub(super) async fn exchange(
     let host = origin.authority.host.to_string();
     let kind =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let catalogue = origin.shared.catalogue.load_full();
     let asked = RequestHead {
         format,
         host: &host,
@@ -52,6 +53,7 @@ pub(super) async fn exchange(
         query: target.query.as_deref(),
         content_type: kind.as_deref(),
         socket: false,
+        models: catalogue.models(&provider),
     };
     let mut facts = facts::read(&asked, &sent)
         .map_err(|error| Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")))?;
@@ -69,7 +71,7 @@ pub(super) async fn exchange(
         facts.input_estimate = exact;
     }
     let Admitted { settler, hard, output_cap, cut_at, remaining } =
-        admission::admit(origin, route, provider, format, &facts).await?;
+        admission::admit(origin, route, provider.clone(), format, &facts).await?;
     let change = Rewrite { output_cap, include_usage: facts.stream };
     let body = match facts::rewrite(&asked, &facts, &sent, &change) {
         Ok(body) => Bytes::from(body),

@@ -28,8 +28,8 @@ pub fn with_overrides(scopes: &[ScopeBudget], overrides: &[BudgetOverride]) -> V
     let mut merged = Vec::with_capacity(scopes.len());
     for scope in scopes {
         merged.push(with(scope.clone(), overrides));
-        if scope.scope.kind == ScopeKind::Bottle {
-            let parent = Scope::new(ScopeKind::Parent, scope.scope.key.as_str());
+        let parent = Scope::new(ScopeKind::Parent, scope.scope.key.as_str());
+        if scope.scope.kind == ScopeKind::Bottle && !scopes.iter().any(|scope| scope.scope == parent) {
             let own = with(ScopeBudget { scope: parent, budget: <_>::default(), ..scope.clone() }, overrides);
             merged.extend((!own.budget.is_empty()).then_some(own));
         }

@@ -336,6 +336,21 @@ mod tests {
     }
 
     #[test]
+    fn where_every_limit_must_have_room_a_parents_own_runs_count_with_those_below_it() {
+        let fixture = Fixture::new(&[("base/bottle.yml", "budget: {claude: 3}\n")]);
+        let base = fixture.load("base", None).unwrap();
+        for (precedence, expected) in [
+            ("nearest", vec!["bottle base", "global"]),
+            ("all", vec!["bottle base", "parent base", "global"]),
+        ] {
+            let settings = parse_settings(Path::new("s"), &format!("precedence: {precedence}\n")).unwrap();
+            let scopes = settings.scope_budgets(None, None, &base);
+            let shown: Vec<_> = scopes.iter().map(|scope| scope.scope.to_string()).collect();
+            assert_eq!(shown, expected, "{precedence}");
+        }
+    }
+
+    #[test]
     fn budgets_and_policies_come_nearest_first_and_the_hosts_settings_win() {
         let fixture = Fixture::new(&[
             ("base/bottle.yml", "budget: {claude: 3}\nshutdown: freeze\n"),

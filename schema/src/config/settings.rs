@@ -4,6 +4,7 @@
 mod check;
 mod control;
 mod listen;
+mod models;
 mod proxy;
 mod scopes;
 
@@ -18,6 +19,7 @@ pub use control::{
     NotifySetting, OnTimeout, TelegramSetting, Tier, WebhookSetting,
 };
 pub use listen::{BottleAddress, ListenAddress};
+pub use models::{ModelPattern, ModelSettings};
 pub use proxy::ProxySettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
@@ -62,7 +64,7 @@ pub struct Settings {
     pub agents: BTreeMap<AgentName, ScopeSettings>,
     /// Budgets of bottles; what is set here wins over the bottle's own file.
     pub bottles: BTreeMap<BottleName, ScopeSettings>,
-    /// Hosts of providers that the catalogue does not know.
+    /// Hosts of providers that the catalogue does not know, and models of any provider.
     pub providers: BTreeMap<Provider, ProviderSettings>,
     /// The data plane's listeners and limits.
     pub proxy: ProxySettings,
@@ -147,14 +149,16 @@ impl Default for Estimate {
     }
 }
 
-/// Hosts of a provider.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Hosts and models of a provider. One that Hudson knows may have models alone.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct ProviderSettings {
     /// The hosts that are this provider's.
     pub hosts: Vec<HostPattern>,
     /// The format they speak.
-    pub format: Format,
+    pub format: Option<Format>,
+    /// What holds for its models, by their names: an exact one before a beginning, a longer beginning before a shorter.
+    pub models: BTreeMap<ModelPattern, ModelSettings>,
 }
 
 /// Where a CONNECT to a host that is not allowed is refused.

@@ -211,7 +211,7 @@ fn described(name: &str) -> String {
         "u16" => "a whole number from 0 to 65535".to_owned(),
         "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
         "i8" | "i16" | "i32" | "i64" => "a whole number".to_owned(),
-        "a nonzero u32" => "a whole number above 0".to_owned(),
+        "a nonzero u32" | "a nonzero u64" => "a whole number above 0".to_owned(),
         "f32" | "f64" | "floating point" => "a number".to_owned(),
         "sequence start" => "a list".to_owned(),
         "mapping start" => "a mapping of keys to values".to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hudson_tests::{Invocation, Outcome, World};
 
-use crate::cases::ANTHROPIC;
+use crate::cases::{ANTHROPIC, OPENAI};
 
 /// One whole message; prints the status and the refusal's code, if any.
 fn message(model: &str, cap: u64) -> String {
@@ -89,4 +89,44 @@ fn a_kill_ends_the_process() {
     // The kill comes with the settlement, before the client sees the end of the answer: it may not have said it yet.
     assert!(!outcome.exited(77).text().contains("survived"), "{outcome}");
     assert!(outcome.elapsed < Duration::from_secs(15), "{outcome}");
+}
+
+/// Two models that Hudson does not know, on a host where its own choice would be `max_completion_tokens`.
+#[test]
+fn a_model_of_the_settings_gets_its_cap_under_the_named_field() {
+    let world = World::new();
+    world.configure(
+        "settings.yml",
+        "providers:\n  codex:\n    models:\n      sim-*: {max_output: 700, output_field: max_tokens}\n      \
+         sim-10-20: {max_output: 900}\n",
+    );
+    let chat = |model: &str| {
+        format!(
+            "curl -sS -o answer.json -w '%{{http_code}}\\n' https://api.openai.com/v1/chat/completions \
+             -H 'content-type: application/json' \
+             -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}]}}'"
+        )
+    };
+    let script = format!("{}\n{}", chat("sim-10-10"), chat("sim-10-20"));
+    let launch = world.launch().provider("codex").budget("codex=100000");
+    let outcome = launch.env(OPENAI.variable, OPENAI.value).run(&Invocation::shell(script));
+    assert_eq!(outcome.exited(0).text(), "200\n200\n");
+    let caps: Vec<_> = world
+        .simulator
+        .journal()
+        .entries()
+        .iter()
+        .map(|call| call.request_json())
+        .map(|sent| (sent["max_tokens"].as_u64(), sent["max_completion_tokens"].as_u64()))
+        .collect();
+    assert_eq!(caps, [(Some(700), None), (None, Some(900))]);
+}
+
+#[test]
+fn models_of_a_provider_that_does_not_exist_are_refused_at_the_start() {
+    let world = World::new();
+    world.configure("settings.yml", "providers:\n  clade:\n    models:\n      x: {max_output: 5}\n");
+    let outcome = run(&world, &[("--budget", "claude=1000")], "echo ran");
+    assert!(outcome.exited(2).to_string().contains("there is no provider clade"), "{outcome}");
+    assert_eq!(outcome.text(), "");
 }

@@ -117,14 +117,14 @@ fn storm(provider: &Provider, settings: &str, limit: u64, text: &str) -> Storm {
 #[test]
 fn the_overshoot_is_nothing_where_estimates_are_far_too_low() {
     const LIMIT: u64 = 20_000;
-    // About 3,020 tokens where the estimate sees 1,050 at most.
-    let digits = "1234567890".repeat(300);
+    // About 3,010 tokens where the estimate sees 1,000 at most.
+    let letters = "ж".repeat(1500);
     for provider in &PROVIDERS {
-        let counted = storm(provider, PATIENT, LIMIT, &digits);
-        let estimated = storm(provider, "", LIMIT, &digits);
+        let counted = storm(provider, PATIENT, LIMIT, &letters);
+        let estimated = storm(provider, "", LIMIT, &letters);
         let overshoot = |storm: &Storm| storm.charged.saturating_sub(LIMIT);
         report!(
-            "64 at once to {}, inputs of 3,020 tokens: counted {} of {LIMIT} charged ({} answered, {} questions, overshoot {}); \
+            "64 at once to {}, inputs of 3,010 tokens: counted {} of {LIMIT} charged ({} answered, {} questions, overshoot {}); \
              estimated {} charged ({} answered, overshoot {})",
             provider.name,
             counted.charged,
@@ -145,8 +145,8 @@ fn the_overshoot_is_nothing_where_estimates_are_far_too_low() {
 #[test]
 fn nothing_is_refused_for_estimates_that_are_far_too_high() {
     const LIMIT: u64 = 9_000;
-    // About 20 tokens where the estimate sees 10,000.
-    let blanks = " ".repeat(30_000);
+    // About 20 tokens where the estimate sees more than the limit.
+    let blanks = " ".repeat(900_000);
     for provider in &PROVIDERS {
         let counted = storm(provider, PATIENT, LIMIT, &blanks);
         let estimated = storm(provider, "", LIMIT, &blanks);
@@ -252,10 +252,10 @@ fn an_endpoint_that_is_slow_or_fails_leaves_the_estimate() {
         let told = format!("{log}{}", outcome.stderr);
         assert!(told.contains(r#""event":"count_failed""#), "{told}");
     }
-    // And the estimate is what is held: 10,000 tokens do not fit.
+    // And the estimate is what is held: thousands of tokens do not fit.
     let world = scene(ON);
-    let blanks = format!("\"{}\"", " ".repeat(30_000));
-    let outcome = run(&world, BUDGET, &message("sim-50-20-cs500", &blanks));
+    let letters = format!("\"{}\"", "q".repeat(12_000));
+    let outcome = run(&world, BUDGET, &message("sim-50-20-cs500", &letters));
     assert_eq!(outcome.exited(77).text(), "403 budget_exhausted\n");
 }
 

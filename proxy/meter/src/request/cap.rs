@@ -5,7 +5,8 @@
 
 use super::dialect::{Dialect, bare_model};
 use super::facts::{Cap, Draft};
-use crate::catalogue;
+use crate::catalogue::{self, Model};
+use hudson_schema::OutputField;
 
 /// Serve OpenAI's own API: the cap of chat is `max_completion_tokens`, and `max_tokens` still counts.
 const OPENAI: &[&str] = &[
@@ -46,9 +47,25 @@ impl Home {
     }
 }
 
+/// Who a request is for: what decides where a cap counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) model: Option<&'a str>,
+    pub(super) host: &'a str,
+    /// What the operator says of models.
+    pub(super) models: &'a [Model],
+}
+
+impl Target<'_> {
+    /// The operator's word on the cap's name.
+    fn field(&self) -> Option<OutputField> {
+        Model::find(self.models, self.model?)?.output_field
+    }
+}
+
 /// The largest cap that the host may heed; `None` when it may heed none. An unknown host heeds its own name only.
-pub(super) fn stated(draft: &Draft, model: Option<&str>, host: &str) -> Option<u64> {
-    let home = home(draft, model, host)?;
+pub(super) fn stated(draft: &Draft, target: Target<'_>) -> Option<u64> {
+    let home = home(draft, target)?;
     let caps = &draft.places.caps;
     let heeded = caps.iter().any(|cap| home.holds(cap) && cap.tokens.is_some());
     // Where two caps stand, which one counts is the host's secret.
@@ -56,7 +73,8 @@ pub(super) fn stated(draft: &Draft, model: Option<&str>, host: &str) -> Option<u
 }
 
 /// Where this host takes this model's cap; `None` when it takes none.
-pub(super) fn home(draft: &Draft, model: Option<&str>, host: &str) -> Option<Home> {
+pub(super) fn home(draft: &Draft, target: Target<'_>) -> Option<Home> {
+    let Target { model, host, .. } = target;
     Some(match draft.dialect {
         Dialect::Anthropic if draft.has_completion_prompt => {
             Home::root(&["max_tokens_to_sample"], "max_tokens_to_sample")
@@ -80,7 +98,9 @@ pub(super) fn home(draft: &Draft, model: Option<&str>, host: &str) -> Option<Hom
             let parent = draft.realtime.capped_object()?;
             Home::inside(parent, NAMES, "max_output_tokens")
         }
-        Dialect::Chat => match own_name(draft, model, host) {
+        Dialect::Chat => match target.field().map_or_else(|| own_name(draft, model, host), OutputField::name)
+        {
+            "max_output_tokens" => Home::root(&["max_output_tokens"], "max_output_tokens"),
             name if takes_either(draft, host) => Home::root(&["max_tokens", "max_completion_tokens"], name),
             "max_tokens" => Home::root(&["max_tokens"], "max_tokens"),
             _ => Home::root(&["max_completion_tokens"], "max_completion_tokens"),

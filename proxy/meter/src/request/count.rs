@@ -249,6 +249,9 @@ impl Visitor for Members<'_> {
         value: Scalar<'_>,
         span: Range<usize>,
     ) -> Result<(), RequestError> {
+        if path.is_empty() {
+            return Err(RequestError::NotObject);
+        }
         // It works in several passes, each with input of its own.
         if let ([reasoning, mode], Scalar::Text(raw)) = (path, value)
             && reasoning == "reasoning"

@@ -133,7 +133,7 @@ pub(super) fn is_stored_prompt(model: &str) -> bool {
 }
 
 /// A Bedrock id without what says where it runs: an ARN's head, a region's prefix (`us.`, `eu.`, `global.`).
-pub(super) fn bare_model(model: &str) -> &str {
+pub(crate) fn bare_model(model: &str) -> &str {
     let name = model.rsplit('/').next().unwrap_or(model);
     let (first, rest) = name.split_once('.').unwrap_or((name, ""));
     let is_region = matches!(first, "us" | "eu" | "apac" | "jp" | "au" | "ca" | "us-gov" | "global");

@@ -10,6 +10,7 @@ use super::fields::{self, Batch, Picture, Session, Speech, Tool};
 use super::form;
 use super::walk::{self, Scalar, Visitor, unescaped};
 use super::{RequestError, RequestFacts, RequestHead};
+use crate::catalogue::Model;
 use hudson_schema::Format;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -76,9 +77,9 @@ pub(super) fn read(head: &RequestHead<'_>, body: &[u8]) -> Result<RequestFacts, 
     if form::is_form(head) {
         return form::read(head, body);
     }
-    let RequestHead { format, host, path, query, .. } = *head;
+    let RequestHead { format, host, path, query, socket, models, .. } = *head;
     let dialect = Dialect::of(head);
-    let mut draft = collect(dialect, body)?;
+    let mut draft = collect(Estimate::new(dialect), body)?;
     let model = fields::model_in_path(head).or(draft.facts.model.take());
     if let Some(model) = model.as_deref().filter(|model| fields::works_by_itself(format, model)) {
         draft.server_tool(model);
@@ -89,10 +90,18 @@ pub(super) fn read(head: &RequestHead<'_>, body: &[u8]) -> Result<RequestFacts, 
     }
     let generates = dialect.generates(path);
     let chat = format == Format::OpenaiChat && generates && draft.has_prompt;
-    let stated = fields::stated(&draft, head, model.as_deref(), body.len());
-    let estimate = draft.estimate.total(body.len(), model.as_deref(), draft.tools);
-    let cap_supported =
-        generates && dialect.takes_cap(path) && cap::home(&draft, model.as_deref(), host).is_some();
+    let target = cap::Target { model: model.as_deref(), host, models };
+    let stated = fields::stated(&draft, head, target, body.len());
+    // What a message on a socket goes on from was said there, and is known.
+    if !socket {
+        draft.estimate.named(&draft.facts.unseen_input);
+    }
+    let estimate = draft.estimate.total(model.as_deref(), host, draft.tools);
+    // A batch has many requests.
+    let known = model.as_deref().filter(|_| dialect != Dialect::AnthropicBatch);
+    let most = known.and_then(|model| Model::find(models, model)?.input_maximum);
+    let estimate = most.map_or(estimate, |most| estimate.min(most));
+    let cap_supported = generates && dialect.takes_cap(path) && cap::home(&draft, target).is_some();
     let stream = fields::streams(&draft, head);
     let mut facts = draft.facts;
     facts.background |= matches!(dialect, Dialect::AnthropicBatch | Dialect::BatchFile);
@@ -172,12 +181,12 @@ pub(super) struct Slot {
 }
 
 /// Walks the body.
-pub(super) fn collect(dialect: Dialect, body: &[u8]) -> Result<Draft, RequestError> {
+pub(super) fn collect(estimate: Estimate, body: &[u8]) -> Result<Draft, RequestError> {
     let mut draft = Draft {
-        dialect,
+        dialect: estimate.dialect(),
         facts: RequestFacts::default(),
         places: Places::default(),
-        estimate: Estimate::new(dialect),
+        estimate,
         choices: 1,
         prompts: 0,
         tools: false,
@@ -284,7 +293,7 @@ impl Visitor for Draft {
             return Err(RequestError::NotObject);
         }
         spelled(path)?;
-        self.estimate.open();
+        self.estimate.open(path);
         let mut names = [""; MAX_PATH];
         match short(path, &mut names) {
             Some(names) => fields::open(self, names, array),

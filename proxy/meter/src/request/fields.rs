@@ -198,15 +198,21 @@ pub(super) fn model(draft: &mut Draft, path: &[&str], model: Option<String>) {
 }
 
 /// What the request caps its output to, or what bounds it where no cap is taken.
-pub(super) fn stated(draft: &Draft, head: &RequestHead<'_>, model: Option<&str>, body: usize) -> Option<u64> {
+pub(super) fn stated(
+    draft: &Draft,
+    head: &RequestHead<'_>,
+    target: cap::Target<'_>,
+    body: usize,
+) -> Option<u64> {
     let RequestHead { host, path, socket, .. } = *head;
+    let model = target.model;
     match draft.dialect {
         Dialect::AnthropicBatch => Some(draft.batch.total),
         Dialect::Images => Some(draft.picture.bound(model)),
         Dialect::Audio => Some(draft.speech.bound(path, body)),
         // Only OpenAI is known to generate nothing for it; another server may not know the field.
         Dialect::Responses if socket && draft.prewarms && cap::is_openai(host) => Some(0),
-        _ => cap::stated(draft, model, host),
+        _ => cap::stated(draft, target),
     }
 }
 

@@ -4,15 +4,14 @@
 //! rewritten; these endpoints take no cap.
 
 use super::dialect::Dialect;
+use super::estimate;
 use super::fields::{self, Picture};
 use super::multipart::{self, Part};
 use super::{RequestError, RequestFacts, RequestHead};
 
-/// Bytes of text that count as one token, as in the estimate of a JSON body.
+/// Bytes of text that count as one token: a form's prompts are short, and leaning high costs little.
 const BYTES_PER_TOKEN: u64 = 3;
-/// Bytes of audio that count as one, as there.
-const BYTES_PER_AUDIO_TOKEN: u64 = 8;
-/// What a provider adds to a request, as there.
+/// What a provider may add to a request.
 const FRAME: u64 = 320;
 /// Longest text of a field that decides.
 const MAX_TEXT: usize = 256;
@@ -47,14 +46,17 @@ pub(super) fn read(head: &RequestHead<'_>, body: &[u8]) -> Result<RequestFacts, 
             "partial_images" => picture.partial(count("partial_images", part)?),
             "file_id" => facts.unseen_input.push("file_id"),
             "url" | "file_url" if !facts.unseen_input.contains(&"url") => facts.unseen_input.push("url"),
-            _ if part.is_file => files.push(part.content.len() as u64),
+            _ if part.is_file => files.push(part.content),
             _ => {}
         }
     }
-    let sent = files.iter().fold(0, |sum: u64, file| sum.saturating_add(*file));
+    let sent = files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.len() as u64));
     let media = match dialect {
         Dialect::Images => (files.len() as u64).saturating_mul(fields::INPUT_IMAGE),
-        _ => sent.div_ceil(BYTES_PER_AUDIO_TOKEN),
+        _ => files
+            .iter()
+            .map(|file| estimate::audio_tokens(file, file.len() as u64))
+            .fold(0, u64::saturating_add),
     };
     let words = (body.len() as u64).saturating_sub(sent).div_ceil(BYTES_PER_TOKEN);
     facts.input_estimate = [media, words, FRAME].into_iter().fold(0, u64::saturating_add);

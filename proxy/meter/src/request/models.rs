@@ -7,6 +7,7 @@
 //! Invariant: an unknown model gets the format's largest known value.
 
 use super::dialect::bare_model;
+use crate::catalogue::Model;
 use hudson_schema::Format;
 
 /// Model name prefix and its most output tokens. The longest matching prefix wins.
@@ -133,9 +134,12 @@ const REALTIME_CONTEXTS: &[(&str, u64)] = &[
     ("gpt-4o-mini-realtime-preview", 131_072),
 ];
 
-/// The most input tokens one answer on a Realtime socket can have: its model's context; `None` for one that is not
-/// known.
-pub fn realtime_context(model: &str) -> Option<u64> {
+/// The most input tokens one answer on a Realtime socket can have: its model's context, by the operator's word in
+/// `models` or else by the table; `None` for one that is not known.
+pub fn realtime_context(models: &[Model], model: &str) -> Option<u64> {
+    if let Some(most) = Model::find(models, model).and_then(|model| model.input_maximum) {
+        return Some(most);
+    }
     // A date is four digits and what follows them.
     let dated = |rest: &str| {
         rest.strip_prefix('-').is_some_and(|rest| {
@@ -146,11 +150,12 @@ pub fn realtime_context(model: &str) -> Option<u64> {
     REALTIME_CONTEXTS.iter().find(|(name, _)| known(name)).map(|(_, context)| *context)
 }
 
-/// The most output tokens one answer of `model` can have, thinking included. Unknown models and `None` give the
+/// The most output tokens one answer of `model` can have, thinking included, by the operator's word in `models` or else
+/// by the tables. Unknown models and `None` give the
 /// largest value of the format: 128,000 for Anthropic and Bedrock, 64,000 for Cohere, 65,536 for Gemini, 32,000 for
 /// Realtime, 393,216 for the OpenAI formats. Ollama generates until the context is full where nothing else is asked
 /// for; 262,144 is the largest in common use.
-pub fn output_maximum(format: Format, model: Option<&str>) -> u64 {
+pub fn output_maximum(models: &[Model], format: Format, model: Option<&str>) -> u64 {
     let largest = match format {
         Format::Anthropic | Format::BedrockConverse | Format::BedrockInvoke => 128_000,
         Format::Gemini | Format::GeminiInteractions => 65_536,
@@ -159,11 +164,14 @@ pub fn output_maximum(format: Format, model: Option<&str>) -> u64 {
         Format::OpenaiRealtime => 32_000,
         _ => 393_216,
     };
-    model.and_then(|model| known_output_maximum(format, model)).unwrap_or(largest)
+    model.and_then(|model| known_output_maximum(models, format, model)).unwrap_or(largest)
 }
 
-/// The same for a model of the table; `None` for one that is not known.
-pub fn known_output_maximum(format: Format, model: &str) -> Option<u64> {
+/// The same for a model that the operator or a table names; `None` for one that is not known.
+pub fn known_output_maximum(models: &[Model], format: Format, model: &str) -> Option<u64> {
+    if let Some(most) = Model::find(models, model).and_then(|model| model.output_maximum) {
+        return Some(most);
+    }
     let tables: &[&[(&str, u64)]] = match format {
         Format::Anthropic => &[ANTHROPIC],
         Format::Gemini | Format::GeminiInteractions => &[GEMINI],
@@ -207,7 +215,7 @@ mod tests {
             ("gpt-4o-realtime-preview-2024-10-01", Some(131_072)),
             ("grok-voice", None),
         ] {
-            assert_eq!(realtime_context(model), context, "{model}");
+            assert_eq!(realtime_context(&[], model), context, "{model}");
         }
     }
 
@@ -243,8 +251,8 @@ mod tests {
             (Format::OpenaiRealtime, "gpt-realtime-2025-08-28", 4_096),
             (Format::OpenaiRealtime, "gpt-future", 32_000),
         ] {
-            assert_eq!(output_maximum(format, Some(model)), most, "{model}");
+            assert_eq!(output_maximum(&[], format, Some(model)), most, "{model}");
         }
-        assert_eq!(output_maximum(Format::OpenaiChat, None), 393_216);
+        assert_eq!(output_maximum(&[], Format::OpenaiChat, None), 393_216);
     }
 }

@@ -9,6 +9,7 @@
 //! reads as well.
 
 use super::dialect::Dialect;
+use super::estimate::Estimate;
 use super::facts;
 use super::{RequestError, RequestHead, Rewrite, splice};
 use hudson_schema::Format;
@@ -85,7 +86,7 @@ pub struct RealtimeMessage {
 
 /// Reads one text message, of the client or of the server.
 pub fn read(message: &[u8]) -> Result<RealtimeMessage, RequestError> {
-    let draft = facts::collect(Dialect::Realtime, message)?;
+    let draft = facts::collect(Estimate::new(Dialect::Realtime), message)?;
     let kind = match draft.realtime.kind() {
         Some("session.update" | "transcription_session.update") => RealtimeKind::SessionUpdate,
         Some("session.created" | "session.updated") => RealtimeKind::Session,
@@ -117,7 +118,7 @@ pub fn read(message: &[u8]) -> Result<RealtimeMessage, RequestError> {
         turns: draft.realtime.turns,
         transcribes: draft.realtime.transcription,
         begins_answer: draft.realtime.answers || matches!(kind, RealtimeKind::Response | RealtimeKind::Other),
-        input_estimate: draft.estimate.total(message.len(), None, draft.tools),
+        input_estimate: draft.estimate.total(None, "", draft.tools),
         model: draft.facts.model,
         server_tools: draft.facts.server_tools,
         unseen_input: draft.facts.unseen_input,
@@ -135,6 +136,7 @@ pub fn cap(message: &[u8], cap: u64) -> Result<Vec<u8>, RequestError> {
         query: None,
         content_type: None,
         socket: true,
+        models: &[],
     };
     let facts = facts::read(&head, message)?;
     splice::rewrite(&head, &facts, message, &Rewrite { output_cap: Some(cap), include_usage: false })

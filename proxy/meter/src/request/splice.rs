@@ -6,6 +6,7 @@
 
 use super::cap;
 use super::dialect::Dialect;
+use super::estimate::Estimate;
 use super::facts::{self, Cap, Draft, Slot};
 use super::form;
 use super::{RequestError, RequestFacts, RequestHead, Rewrite};
@@ -34,10 +35,11 @@ pub(super) fn rewrite(
     if form::is_form(head) {
         return Ok(body.to_vec());
     }
-    let draft = facts::collect(Dialect::of(head), body)?;
+    let draft = facts::collect(Estimate::none(Dialect::of(head)), body)?;
     let mut edits = Vec::new();
     if let Some(cap) = change.output_cap {
-        set_cap(&draft, facts, host, cap, &mut edits);
+        let target = cap::Target { model: facts.model.as_deref(), host, models: head.models };
+        set_cap(&draft, target, cap, &mut edits);
     }
     if change.include_usage && facts.stream && facts.include_usage_supported && !tells_unasked(host) {
         set_include_usage(&draft, &mut edits);
@@ -45,9 +47,9 @@ pub(super) fn rewrite(
     Ok(apply(body, edits))
 }
 
-fn set_cap(draft: &Draft, facts: &RequestFacts, host: &str, cap: u64, edits: &mut Vec<Edit>) {
+fn set_cap(draft: &Draft, target: cap::Target<'_>, cap: u64, edits: &mut Vec<Edit>) {
     let places = &draft.places;
-    let Some(home) = cap::home(draft, facts.model.as_deref(), host) else { return };
+    let Some(home) = cap::home(draft, target) else { return };
     // Elsewhere a cap of 0 is none at all.
     let cap = match draft.dialect {
         // A larger one is refused.

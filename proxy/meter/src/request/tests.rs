@@ -43,7 +43,8 @@ fn path_of(format: Format) -> &'static str {
 
 /// A request to a host that is no known one.
 fn head<'a>(format: Format, path: &'a str, query: Option<&'a str>) -> RequestHead<'a> {
-    RequestHead { format, host: "", path, query, content_type: Some("application/json"), socket: false }
+    let content_type = Some("application/json");
+    RequestHead { format, host: "", path, query, content_type, socket: false, models: &[] }
 }
 
 fn facts(format: Format, body: &str) -> RequestFacts {

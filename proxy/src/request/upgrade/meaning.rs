@@ -154,6 +154,7 @@ mod tests {
         query: None,
         content_type: None,
         socket: true,
+        models: &[],
     };
 
     fn refused(message: &str) -> RefusalCode {

@@ -14,7 +14,7 @@ use super::realtime::Live;
 use crate::connect::stopping;
 use crate::websocket::{Message, MessageKind, Passage};
 use http::{HeaderMap, Method, StatusCode};
-use hudson_meter::{Meter, RequestFacts, RequestHead, ResponseHead, Rewrite, request};
+use hudson_meter::{Catalogue, Meter, RequestFacts, RequestHead, ResponseHead, Rewrite, request};
 use hudson_schema::config::Authority;
 use hudson_schema::{Format, Provider, Refusal, RefusalCode};
 use std::collections::VecDeque;
@@ -92,7 +92,8 @@ impl Turns {
         if turns.metered.format == Format::OpenaiRealtime {
             // The address says the model, until the server does.
             let host = turns.origin.authority.host.to_string();
-            let named = request::read(&turns.head(&host), br#"{"type":"response.create"}"#);
+            let catalogue = turns.origin.shared.catalogue.load_full();
+            let named = request::read(&turns.head(&host, &catalogue), br#"{"type":"response.create"}"#);
             turns.state().live.addressed(named.ok().and_then(|facts| facts.model));
         }
         Arc::new(turns)
@@ -131,7 +132,8 @@ impl Turns {
             return Err(Refused { refusal: Refusal::new(RefusalCode::MalformedRequest, why), lane: None });
         }
         let host = self.origin.authority.host.to_string();
-        let head = self.head(&host);
+        let catalogue = self.origin.shared.catalogue.load_full();
+        let head = self.head(&host, &catalogue);
         if self.metered.format == Format::OpenaiRealtime {
             let heard = self.hear(&head, message.payload).await;
             return heard.map_err(|refusal| Refused { refusal, lane: None });
@@ -152,10 +154,11 @@ impl Turns {
         }
     }
 
-    fn head<'a>(&'a self, host: &'a str) -> RequestHead<'a> {
+    fn head<'a>(&'a self, host: &'a str, catalogue: &'a Catalogue) -> RequestHead<'a> {
         let Target { path, query, .. } = &self.target;
-        let (format, query) = (self.metered.format, query.as_deref());
-        RequestHead { format, host, path, query, content_type: None, socket: true }
+        let Metered { provider, format } = &self.metered;
+        let (format, query, models) = (*format, query.as_deref(), catalogue.models(provider));
+        RequestHead { format, host, path, query, content_type: None, socket: true, models }
     }
 
     /// The facts with what the message only names: the response it goes on from was counted here, and all of it is input

@@ -1,6 +1,8 @@
 //! What takes more than one key of settings.yml to see, and which of its keys this version does not enforce.
 
-use super::{LedgerSetting, ListenSetting, NotifySetting, Settings, Synchronous};
+use super::{
+    LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings, Synchronous,
+};
 use crate::budget::BudgetMap;
 use crate::config::tree::Trail;
 use crate::config::unsupported::not_enforced;
@@ -39,8 +41,20 @@ fn providers(document: &mut Document<'_>, trail: &Trail, settings: &Settings) {
         if name.is_any() {
             document.key(&trail, "\"any\" counts every provider together and is none itself");
         }
-        if provider.hosts.is_empty() {
-            document.value(&trail.key("hosts"), "a provider needs at least one host");
+        hosts(document, &trail, provider);
+        for (pattern, model) in &provider.models {
+            let trail = trail.key("models").key(pattern.as_str());
+            if *model == ModelSettings::default() {
+                document.key(
+                    &trail,
+                    "this says nothing of the model; give max_output, output_field or max_input",
+                );
+            }
+            let sizes = [("max_output", model.max_output), ("max_input", model.max_input)];
+            for (key, _) in sizes.iter().filter(|(_, size)| size.is_some_and(|size| size.get() > MOST_TOKENS))
+            {
+                document.value(&trail.key(key), "this is more than a ledger can count");
+            }
         }
         for (index, host) in provider.hosts.iter().enumerate() {
             let taken = settings
@@ -54,6 +68,16 @@ fn providers(document: &mut Document<'_>, trail: &Trail, settings: &Settings) {
                 );
             }
         }
+    }
+}
+
+/// The hosts of a provider and their format go together; without either it has models.
+fn hosts(document: &mut Document<'_>, trail: &Trail, provider: &ProviderSettings) {
+    match (provider.hosts.is_empty(), provider.format) {
+        (true, None) if !provider.models.is_empty() => {}
+        (true, _) => document.value(&trail.key("hosts"), "a provider needs at least one host"),
+        (false, None) => document.key(trail, "missing key \"format\": what these hosts speak"),
+        (false, Some(_)) => {}
     }
 }
 
@@ -99,9 +123,10 @@ fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Setting
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Policy;
     use crate::budget::{Amount, CutoffScope, InFlight, Mode, Precedence, Window};
     use crate::config::{Estimate, Period, RefuseAt, Synchronous, parse_settings};
+    use crate::{OutputField, Policy};
+    use std::num::NonZeroU64;
     use std::path::Path;
 
     fn parse(text: &str) -> Result<Settings, String> {
@@ -128,7 +153,9 @@ mod tests {
             "weights: {cache_read: 0.1, cache_write: 1.25, input: 1, output: 4}\n",
             "agents: {claude-reviewer: {budget: {claude: 200000}, shutdown: kill}}\n",
             "bottles: {ci: {budget: {claude: 1000000}, window: day}}\n",
-            "providers: {mylab: {hosts: [llm.lab.internal, '*.lab.example.com'], format: openai-chat}}\n",
+            "providers: {mylab: {hosts: [llm.lab.internal, '*.lab.example.com'], format: openai-chat},\n",
+            "  claude: {models: {Claude-Next*: {max_output: 256000, max_input: 1000000},\n",
+            "    lab-7b: {output_field: max_completion_tokens}}}}\n",
             "proxy: {listen: ['127.0.0.1:8899', '[::1]:0'], max_tunnels_per_bottle: 16, connect_timeout: 5s}\n",
             "control: {listen: unix, confirm: off, admin: off, metrics: off}\n",
             "approvals: {decision_ttl: 300s, use_ttl: 15m, rate_limit: 10/hour}\n",
@@ -151,6 +178,15 @@ mod tests {
         assert_eq!(settings.proxy.max_tunnels_per_bottle.get(), 16);
         assert_eq!(settings.ledger, LedgerSetting::Sqlite { synchronous: Synchronous::Full });
         assert_eq!(settings.refuse, RefuseAt::Connect);
+        let claude = &settings.providers[&"claude".parse().unwrap()];
+        let next = &claude.models[&"claude-next*".parse().unwrap()];
+        assert_eq!(
+            (next.max_output, next.max_input, next.output_field),
+            (NonZeroU64::new(256_000), NonZeroU64::new(1_000_000), None)
+        );
+        let lab = &claude.models[&"lab-7b".parse().unwrap()];
+        assert_eq!((lab.max_output, lab.output_field), (None, Some(OutputField::MaxCompletionTokens)));
+        assert_eq!((claude.hosts.len(), claude.format), (0, None));
         let unsupported: Vec<String> =
             settings.unsupported().into_iter().map(|problem| problem.message).collect();
         let [message] = unsupported.as_slice() else { panic!("{unsupported:?}") };
@@ -195,6 +231,26 @@ mod tests {
                 "1:13: \"any\" counts every provider together",
             ),
             ("providers: {x: {hosts: [], format: gemini}}\n", "1:24: a provider needs at least one host"),
+            ("providers: {x: {}}\n", "1:16: a provider needs at least one host"),
+            ("providers: {x: {hosts: [a.b.c]}}\n", "1:13: missing key \"format\""),
+            (
+                "providers: {x: {models: {m: {max_output: 0}}}}\n",
+                "1:30: found integer `0`, expected a whole number above 0",
+            ),
+            (
+                "providers: {x: {models: {m: {max_outputs: 5}}}}\n",
+                "1:30: unknown key \"max_outputs\"; expected one of max_output, output_field, max_input",
+            ),
+            (
+                "providers: {x: {models: {m: {output_field: max}}}}\n",
+                "1:44: unknown value \"max\"; expected one of max_tokens, max_completion_tokens, max_output_tokens",
+            ),
+            ("providers: {x: {models: {m: {}}}}\n", "1:26: this says nothing of the model"),
+            (
+                "providers: {x: {models: {'a*b': {max_input: 5}}}}\n",
+                "1:26: \"a*b\" has a `*` that is not at its end",
+            ),
+            ("providers: {x: {models: {'*': {max_input: 5}}}}\n", "1:26: \"*\" names no model"),
             ("approvals: {on_timeout: allow}\n", "1:25: unknown value \"allow\"; expected \"deny\""),
             ("refuse: never\n", "1:9: unknown value \"never\"; expected one of inside, connect"),
         ] {

@@ -2,13 +2,14 @@
 //! Where both set the same thing, the host's settings win: they are the operator's last word.
 
 use super::{ScopeSettings, Settings};
-use crate::budget::{BudgetMap, ScopeBudget, Window};
+use crate::budget::{BudgetMap, Precedence, ScopeBudget, Window};
 use crate::config::BottleConfig;
 use crate::{AgentName, BottleName, Policy, RunId, Scope, ScopeKind};
 
 impl Settings {
     /// The budget of every scope that a run belongs to, from most to least specific: run, agent, bottle, parents
-    /// nearest first, global. A scope without a budget is there too, because usage is charged to it all the same.
+    /// nearest first, global. With `precedence: all` a bottle is a parent of its own, so that what it and the bottles below
+    /// it use together stays within its budget, whoever comes first. A scope without a budget is there too, because usage is charged to it all the same.
     ///
     /// The host's settings and the bottle's file are merged by provider; the host's settings win.
     pub fn scope_budgets(
@@ -31,6 +32,11 @@ impl Settings {
             });
         }
         scopes.push(self.bottle_budget(ScopeKind::Bottle, &bottle.name, &bottle.own));
+        // As a parent's, its budget counts what the bottles below it use, too. Where the nearest limit governs, that of its
+        // own use is nearer.
+        if self.precedence == Precedence::All {
+            scopes.push(self.bottle_budget(ScopeKind::Parent, &bottle.name, &bottle.own));
+        }
         for ancestor in &bottle.ancestors {
             scopes.push(self.bottle_budget(ScopeKind::Parent, &ancestor.name, &ancestor.own));
         }

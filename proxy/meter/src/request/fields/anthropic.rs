@@ -78,7 +78,7 @@ pub(super) fn open(
 pub(super) fn end_of_request(draft: &mut Draft) {
     let batch = &mut draft.batch;
     let model = batch.model.take();
-    let most = || output_maximum(Format::Anthropic, model.as_deref());
+    let most = || output_maximum(&[], Format::Anthropic, model.as_deref());
     batch.total = batch.total.saturating_add(batch.cap.take().unwrap_or_else(most));
     // The thinking of one request says nothing about the cap of all.
     draft.facts.thinking_budget = None;

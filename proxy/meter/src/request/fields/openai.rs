@@ -36,6 +36,7 @@ pub(super) fn chat(
     match path {
         ["max_tokens"] => draft.cap("max_tokens", value, span)?,
         ["max_completion_tokens"] => draft.cap("max_completion_tokens", value, span)?,
+        ["max_output_tokens"] => draft.cap("max_output_tokens", value, span)?,
         ["n"] => choices(draft, "n", value)?,
         // All of them are generated and paid for, only `n` are returned.
         ["best_of"] => choices(draft, "best_of", value)?,

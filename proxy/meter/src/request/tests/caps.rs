@@ -163,3 +163,74 @@ fn a_cap_of_nothing_is_no_cap_but_for_anthropic() {
         r#"{"messages":[],"max_tokens":9,"max_completion_tokens":9}"#
     );
 }
+
+/// What the operator says of models decides where a cap counts, how large it is, and what an input can be.
+#[test]
+fn the_operators_word_on_a_model_goes_before_what_is_built_in() {
+    use hudson_schema::OutputField::{MaxCompletionTokens, MaxOutputTokens, MaxTokens};
+    let model = |pattern: &str, output_field| Model {
+        pattern: pattern.to_owned(),
+        output_maximum: Some(77),
+        output_field: Some(output_field),
+        input_maximum: Some(500),
+    };
+    let models = [
+        model("lab-new*", MaxCompletionTokens),
+        model("lab-odd", MaxOutputTokens),
+        model("gpt-5-relay", MaxTokens),
+    ];
+    let chat = |host: &'static str, name: &str, members: &str| {
+        let head = RequestHead { host, models: &models, ..head(OpenaiChat, path_of(OpenaiChat), None) };
+        let body = format!(r#"{{{members}"model":"{name}","messages":[]}}"#);
+        let facts = read(&head, body.as_bytes()).unwrap();
+        let change = Rewrite { output_cap: Some(50), include_usage: false };
+        let changed = rewrite(&head, &facts, body.as_bytes(), &change).unwrap();
+        let changed = String::from_utf8(changed).unwrap();
+        let again = read(&head, changed.as_bytes()).unwrap();
+        assert!(again.output_cap.is_some_and(|cap| cap <= 50), "{changed}");
+        (facts.output_cap, changed.split("\"model\"").next().unwrap().to_owned())
+    };
+    for (host, name, members, stated, written) in [
+        ("llm.lab", "lab-new-2", "", None, r#"{"max_completion_tokens":50,"#),
+        ("llm.lab", "lab-old", "", None, r#"{"max_tokens":50,"#),
+        ("llm.lab", "lab-odd", "", None, r#"{"max_output_tokens":50,"#),
+        ("llm.lab", "gpt-5-relay", "", None, r#"{"max_tokens":50,"#),
+        ("llm.lab", "gpt-5", "", None, r#"{"max_completion_tokens":50,"#),
+        // On a host that knows both names either counts, and the named one is put in.
+        ("api.openai.com", "gpt-5-relay", "", None, r#"{"max_tokens":50,"#),
+        (
+            "api.openai.com",
+            "gpt-5-relay",
+            r#""max_completion_tokens":80,"#,
+            Some(80),
+            r#"{"max_completion_tokens":50,"#,
+        ),
+        // Elsewhere only the named one.
+        (
+            "llm.lab",
+            "lab-new-2",
+            r#""max_tokens":40,"#,
+            None,
+            r#"{"max_completion_tokens":40,"max_tokens":40,"#,
+        ),
+        ("llm.lab", "lab-odd", r#""max_output_tokens":40,"#, Some(40), r#"{"max_output_tokens":40,"#),
+        (
+            "llm.lab",
+            "other",
+            r#""max_output_tokens":40,"#,
+            None,
+            r#"{"max_tokens":40,"max_output_tokens":40,"#,
+        ),
+    ] {
+        assert_eq!(chat(host, name, members), (stated, written.to_owned()), "{host} {name} {members}");
+    }
+    assert_eq!(known_output_maximum(&models, OpenaiChat, "vendor/lab-new-3"), Some(77));
+    assert_eq!(known_output_maximum(&models, OpenaiChat, "gpt-5-relay"), Some(77));
+    assert_eq!(known_output_maximum(&models, OpenaiChat, "gpt-5"), Some(128_000));
+    assert_eq!(known_output_maximum(&models, OpenaiChat, "other"), None);
+    assert_eq!(output_maximum(&models, OpenaiChat, Some("other")), 393_216);
+    assert_eq!(realtime_context(&models, "lab-new-voice"), Some(500));
+    let long = json!({"model": "lab-odd", "messages": [{"role": "user", "content": "word ".repeat(4_000)}]});
+    let head = RequestHead { models: &models, ..head(OpenaiChat, path_of(OpenaiChat), None) };
+    assert_eq!(read(&head, long.to_string().as_bytes()).unwrap().input_estimate, 500, "no more than fits");
+}

@@ -37,7 +37,7 @@ fn media_of_interactions_count_by_what_they_are() {
         [format!("[{image}]"), format!(r#"[{{"type":"user_input","content":[{image}]}}]"#), image.clone()]
     {
         let found = facts(GeminiInteractions, &format!(r#"{{"input":{input}}}"#));
-        assert!((4_800..6_000).contains(&found.input_estimate), "{}", found.input_estimate);
+        assert!((1_120..1_200).contains(&found.input_estimate), "{}", found.input_estimate);
     }
     let linked = facts(GeminiInteractions, r#"{"input":[{"type":"video","uri":"https://x/v.mp4"}]}"#);
     assert_eq!(linked.unseen_input, ["uri"]);

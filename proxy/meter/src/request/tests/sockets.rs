@@ -9,6 +9,7 @@ const SOCKET: RequestHead<'_> = RequestHead {
     query: None,
     content_type: None,
     socket: true,
+    models: &[],
 };
 
 fn message(text: &str) -> realtime::RealtimeMessage {

@@ -74,7 +74,7 @@ impl Turns {
                     format!("{MOST_CALLS} responses are under way on this WebSocket; wait for one to end.");
                 return Err(Refusal::new(RefusalCode::MalformedRequest, why));
             }
-            live.session.complete(&mut facts);
+            live.session.complete(&mut facts, head.models);
             if heard.cap == RealtimeCap::Unchanged {
                 facts.output_cap = live.session.cap();
             }
@@ -105,13 +105,15 @@ impl Turns {
     /// Sees to it that a hold stands for what the server may begin by itself, if it may begin anything: always, or by
     /// the session.
     async fn stand(&self, always: bool) -> Result<(), Refusal> {
+        let catalogue = self.origin.shared.catalogue.load_full();
+        let models = catalogue.models(&self.metered.provider);
         let (facts, old) = {
             let mut state = self.state();
             let live = &mut state.live;
             if !always && !live.session.works() {
                 return Ok(());
             }
-            let facts = live.session.unasked();
+            let facts = live.session.unasked(models);
             let most = facts.output_cap.unwrap_or_default();
             let enough = |call: &Call| match call.cause {
                 Cause::Server { input, output } => input >= facts.input_estimate && output >= most,

@@ -318,12 +318,13 @@ impl Turns {
 
     /// Admits what the server began without a hold, before it goes on; the end of it all where that is refused.
     async fn adopt(&self, alone: Report) -> Option<Stop> {
+        let catalogue = self.origin.shared.catalogue.load_full();
         let facts = {
             let state = self.state();
             if state.live.calls.len() >= MOST_CALLS {
                 return Some(Stop::Order(Order::cut_off("too many responses are under way")));
             }
-            state.live.session.unasked()
+            state.live.session.unasked(catalogue.models(&self.metered.provider))
         };
         let mut call = match self.unasked_call(facts).await {
             Ok(call) => call,

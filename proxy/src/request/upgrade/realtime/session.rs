@@ -4,9 +4,9 @@
 //! Invariants: what makes the server work by itself holds from the moment the client asks for it, and ends only when the
 //! server says so; the input is never less than what was sent and what was answered, up to the model's context.
 
-use hudson_meter::RequestFacts;
 use hudson_meter::request::realtime::{RealtimeCap, RealtimeMessage, TurnTaking};
 use hudson_meter::request::{output_maximum, realtime_context};
+use hudson_meter::{Model, RequestFacts};
 use hudson_schema::Format;
 use std::collections::VecDeque;
 
@@ -90,12 +90,12 @@ impl Session {
         self.heard && (self.stated.is_none() || self.terms().any(|terms| terms.speaks || terms.transcribes))
     }
 
-    /// Adds to the facts of a call what the session has.
-    pub(super) fn complete(&self, facts: &mut RequestFacts) {
+    /// Adds to the facts of a call what the session has; `models` is what the operator says of models.
+    pub(super) fn complete(&self, facts: &mut RequestFacts, models: &[Model]) {
         facts.model = self.model.clone().or(facts.model.take());
         let brought = self.terms().fold(self.said, |sum, terms| sum.saturating_add(terms.input));
-        let context = facts.model.as_deref().and_then(realtime_context).unwrap_or(u64::MAX);
-        facts.input_estimate = facts.input_estimate.saturating_add(brought).min(context);
+        let context = facts.model.as_deref().and_then(|model| realtime_context(models, model));
+        facts.input_estimate = facts.input_estimate.saturating_add(brought).min(context.unwrap_or(u64::MAX));
         for terms in self.terms() {
             for tool in &terms.tools {
                 if !facts.server_tools.contains(tool) {
@@ -123,10 +123,10 @@ impl Session {
     }
 
     /// The facts of a response that the server begins by itself; there is no message to write a cap into.
-    pub(super) fn unasked(&self) -> RequestFacts {
+    pub(super) fn unasked(&self, models: &[Model]) -> RequestFacts {
         let mut facts = RequestFacts::default();
-        self.complete(&mut facts);
-        let most = output_maximum(Format::OpenaiRealtime, facts.model.as_deref());
+        self.complete(&mut facts, models);
+        let most = output_maximum(models, Format::OpenaiRealtime, facts.model.as_deref());
         facts.output_cap = Some(self.cap().map_or(most, |cap| cap.min(most)));
         facts
     }

@@ -42,7 +42,7 @@ fn they_have_a_conversation_that_is_counted_exactly() {
 #[test]
 fn a_refused_call_is_an_error_to_them_and_says_why() {
     for (name, client) in clients("sim-900-1024") {
-        let talk = Talk::new(2500);
+        let talk = Talk::new(2100);
         let outcome = run(&talk, &client);
         let told = outcome.exited(1).to_string();
         assert!(told.contains("budget"), "{name}: {told}");

@@ -52,7 +52,7 @@ fn the_cap_is_the_largest_that_may_hold() {
 #[test]
 fn the_input_is_all_that_was_said_up_to_the_context() {
     let mut session = Session::default();
-    let input = |session: &Session| session.unasked().input_estimate;
+    let input = |session: &Session| session.unasked(&[]).input_estimate;
     session.say(20_000);
     assert_eq!(input(&session), 20_000);
     session.say(20_000);

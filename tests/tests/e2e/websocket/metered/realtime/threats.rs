@@ -105,7 +105,7 @@ fn creates_that_come_at_once_have_each_a_hold_or_are_refused() {
     let mut socket = quiet(&talk, "sim-50-30");
     update(&mut socket, json!({"max_output_tokens": 1500}));
     for _ in 0..8 {
-        say(&mut socket, &aside("sim-300-1500"));
+        say(&mut socket, &aside("sim-10-1500"));
     }
     let ends: Vec<String> = (0..8)
         .map(|_| {

@@ -74,7 +74,7 @@ fn a_response_that_nobody_asked_for_is_admitted_before_it_passes_or_ends_it() {
     let found = rows(&scene, 1);
     assert_eq!((found.len(), found[0].total, found[0].quality.as_str()), (1, 100, "exact"));
 
-    let (scene, mut socket) = session(300, &said);
+    let (scene, mut socket) = session(200, &said);
     is_ended(&mut socket);
     assert_eq!(rows(&scene, 0).len(), 0);
 }
@@ -92,7 +92,7 @@ fn one_that_is_only_seen_by_its_words_or_its_end_is_a_response_too() {
         let found = rows(&scene, 1);
         assert_eq!((found.len(), found[0].total, found[0].quality.as_str()), (1, 100, "exact"), "{said:?}");
         drop(socket);
-        let (_scene, mut socket) = session(300, &said);
+        let (_scene, mut socket) = session(200, &said);
         is_ended(&mut socket);
     }
 }
