@@ -10,7 +10,6 @@ use hudson_proxy::{OwnListeners, Proxy, ProxyParts, Run};
 use hudson_schema::config::{BottleAddress, ListenAddress, Settings};
 use hudson_schema::home::Home;
 use hudson_schema::ledger::SharedLedger;
-use hudson_schema::ledger::sqlite::SqliteLedger;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,7 +53,7 @@ impl Instance {
         options: Options<'_>,
     ) -> Result<Self> {
         let authority = CertificateAuthority::open(&home)?;
-        let ledger: SharedLedger = Arc::new(SqliteLedger::open(&home.ledger(), &home.owners())?);
+        let ledger = crate::settings::ledger(&home, &settings)?;
         ledger.holds_reap(now()).await?;
         let own = OwnListeners::default();
         let mut listeners = Vec::new();

@@ -8,11 +8,15 @@ use hudson_proxy::policy::judge;
 use hudson_schema::Provider;
 use hudson_schema::budget::BudgetMap;
 use hudson_schema::config::{
-    Authority, ConfigError, ModelPattern, ModelSettings, Problem, Routes, Settings, load_settings,
+    Authority, ConfigError, LedgerSetting, ModelPattern, ModelSettings, Problem, Routes, Settings,
+    Synchronous, load_settings,
 };
 use hudson_schema::home::Home;
+use hudson_schema::ledger::SharedLedger;
+use hudson_schema::ledger::sqlite::SqliteLedger;
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 /// settings.yml, refused when it asks for what this version does not enforce.
 pub fn read(home: &Home) -> Result<Settings> {
@@ -30,6 +34,18 @@ pub fn read(home: &Home) -> Result<Settings> {
         check_providers(&settings, &scope.budget, &format!("{place}: bottles.{name}.budget"))?;
     }
     Ok(settings)
+}
+
+/// Opens the ledger for writing as the settings want it.
+pub fn ledger(home: &Home, settings: &Settings) -> Result<SharedLedger> {
+    let (path, owners) = (home.ledger(), home.owners());
+    Ok(Arc::new(match settings.ledger {
+        LedgerSetting::Sqlite { synchronous: Synchronous::Full } => {
+            SqliteLedger::open_synchronous(&path, &owners)?
+        }
+        // Any other was refused when the settings were read.
+        _ => SqliteLedger::open(&path, &owners)?,
+    }))
 }
 
 /// The built-in providers and the operator's own.

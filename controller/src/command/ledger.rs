@@ -22,7 +22,7 @@ pub(super) fn open(context: &Context) -> Result<Option<SharedLedger>> {
 /// Opens the ledger for an order, made if it is missing.
 pub(super) fn open_to_write(context: &Context) -> Result<SharedLedger> {
     instance::make_home(&context.home)?;
-    Ok(Arc::new(SqliteLedger::open(&context.home.ledger(), &context.home.owners())?))
+    crate::settings::ledger(&context.home, &crate::settings::read(&context.home)?)
 }
 
 /// Who gives an order, for the audit.

@@ -18,7 +18,6 @@ use anyhow::{Context as _, Result};
 use hudson_proxy::RunPolicy;
 use hudson_schema::RunId;
 use hudson_schema::config::ListenAddress;
-use hudson_schema::ledger::sqlite::SqliteLedger;
 use hudson_schema::ledger::{Block, SharedLedger, UsageColumn, UsageQuery, UsageSum};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -142,8 +141,7 @@ impl Proxy {
         // What changes the dial can only be had from a proxy of one's own.
         let own = arguments.embedded || !network.connect_to.is_empty() || !network.upstream_ca.is_empty();
         if !own && control::status(&context.home).await?.is_some() {
-            let ledger: SharedLedger =
-                Arc::new(SqliteLedger::open(&context.home.ledger(), &context.home.owners())?);
+            let ledger = crate::settings::ledger(&context.home, &prepared.settings)?;
             let runs = Runs::new(context.home.clone(), ledger.clone(), prepared.settings.clone(), true);
             runs.set_overrides(ledger.budget_override_list().await?);
             tokio::spawn(budgets::follow(runs.clone(), ledger.clone(), None));

@@ -57,7 +57,16 @@ impl SqliteLedger {
     ///
     /// Blocks: on the file system, and for up to five seconds on other processes that are writing.
     pub fn open(path: &Path, owners_dir: &Path) -> Result<Self, LedgerError> {
-        let connection = open::for_writing(path)?;
+        Self::open_as(path, owners_dir, "NORMAL")
+    }
+
+    /// The same, where each commit waits until the disk has it: a power cut loses none either. It costs what the disk takes.
+    pub fn open_synchronous(path: &Path, owners_dir: &Path) -> Result<Self, LedgerError> {
+        Self::open_as(path, owners_dir, "FULL")
+    }
+
+    fn open_as(path: &Path, owners_dir: &Path, synchronous: &str) -> Result<Self, LedgerError> {
+        let connection = open::for_writing(path, synchronous)?;
         let changes = Changes::new(path);
         let writer = Writer::start(path, owners_dir, connection, changes.counter())?;
         Ok(Self {

@@ -9,13 +9,10 @@ use crate::exit::{self, Exit};
 use crate::launch::{Prepared, Request};
 use crate::{control, environment, network, register};
 use anyhow::{Result, bail};
-use hudson_schema::ledger::SharedLedger;
-use hudson_schema::ledger::sqlite::SqliteLedger;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 /// Registers a run and prints what its environment needs.
 pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Result<u8> {
@@ -49,7 +46,7 @@ pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Resu
         Some(_) => None,
         None => Some(network::first_tcp(&up.addresses)?),
     };
-    let ledger: SharedLedger = Arc::new(SqliteLedger::open(&home.ledger(), &home.owners())?);
+    let ledger = crate::settings::ledger(home, &prepared.settings)?;
     let registered = register::register(&ledger, &prepared).await?;
     let run = &registered.record.id;
     let served = control::hand_over(home, run, &prepared.secrets(), listen).await;

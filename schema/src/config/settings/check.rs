@@ -1,8 +1,6 @@
 //! What takes more than one key of settings.yml to see, and which of its keys this version does not enforce.
 
-use super::{
-    LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings, Synchronous,
-};
+use super::{LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings};
 use crate::budget::BudgetMap;
 use crate::config::tree::Trail;
 use crate::config::unsupported::not_enforced;
@@ -106,11 +104,6 @@ fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Setting
         (on(settings.control.confirm), control.key("confirm"), "control.confirm"),
         (on(settings.control.admin), control.key("admin"), "control.admin"),
         (on(settings.control.metrics), control.key("metrics"), "control.metrics"),
-        (
-            settings.ledger == LedgerSetting::Sqlite { synchronous: Synchronous::Full },
-            top.key("ledger"),
-            "ledger.sqlite.synchronous: full",
-        ),
         (matches!(settings.ledger, LedgerSetting::Postgres { .. }), top.key("ledger"), "ledger: postgres"),
     ];
     settings.unsupported = keys
@@ -187,10 +180,7 @@ mod tests {
         let lab = &claude.models[&"lab-7b".parse().unwrap()];
         assert_eq!((lab.max_output, lab.output_field), (None, Some(OutputField::MaxCompletionTokens)));
         assert_eq!((claude.hosts.len(), claude.format), (0, None));
-        let unsupported: Vec<String> =
-            settings.unsupported().into_iter().map(|problem| problem.message).collect();
-        let [message] = unsupported.as_slice() else { panic!("{unsupported:?}") };
-        assert!(message.starts_with("ledger.sqlite.synchronous: full is valid, but"), "{message}");
+        assert_eq!(settings.unsupported(), []);
         assert!(settings.clock().is_ok());
     }
 

@@ -31,7 +31,7 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 /// A connection that may write, to a file with the newest schema, in WAL mode.
-pub(super) fn for_writing(path: &Path) -> Result<Connection, LedgerError> {
+pub(super) fn for_writing(path: &Path, synchronous: &str) -> Result<Connection, LedgerError> {
     let _opening = lock_folder(path)?;
     if !is_ours(path)? {
         create(path)?;
@@ -60,8 +60,8 @@ pub(super) fn for_writing(path: &Path) -> Result<Connection, LedgerError> {
         });
     }
     // The log is copied by whoever may wait for a disk (see `checkpoint`), never by who commits.
-    let settings = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0";
-    connection.execute_batch(settings).map_err(|error| sql(path, error))?;
+    let settings = format!("PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = 0");
+    connection.execute_batch(&settings).map_err(|error| sql(path, error))?;
     Ok(connection)
 }
 
@@ -231,4 +231,19 @@ fn apply(connection: &Connection) -> rusqlite::Result<i64> {
 
 fn io(path: &Path, what: &'static str, error: impl Into<std::io::Error>) -> LedgerError {
     LedgerError::Io { path: path.to_owned(), what, error: Box::new(error.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_waits_for_the_disk_where_that_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        for (synchronous, expected) in [("NORMAL", 1), ("FULL", 2)] {
+            let connection = for_writing(&dir.path().join("bot-bottle.db"), synchronous).unwrap();
+            let found: i64 = connection.query_row("PRAGMA synchronous", (), |row| row.get(0)).unwrap();
+            assert_eq!(found, expected);
+        }
+    }
 }
