@@ -208,16 +208,33 @@ impl<'a> Tmux<'a> {
     }
 
     fn sees(&self, what: &str, shows: impl Fn(&str) -> bool) {
-        let mut screen = String::new();
-        let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(20) {
-            screen = self.tell(&["capture-pane", "-p"]).trim_end().to_owned();
-            if shows(&screen) {
+        if let Err(screen) = self.within(Duration::from_secs(20), shows) {
+            panic!("never seen: {what}:\n{screen}");
+        }
+    }
+
+    /// Presses Ctrl-Z, as often as it takes: one that comes while a group is being continued is lost, in every shell.
+    fn stops(&self, what: &str, shows: impl Fn(&str) -> bool) {
+        for _ in 0..10 {
+            self.keys(&["C-z"]);
+            if self.within(Duration::from_secs(2), &shows).is_ok() {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("never seen: {what}:\n{screen}");
+        self.sees(what, shows);
+    }
+
+    /// Whether the screen shows it in time; else the screen.
+    fn within(&self, limit: Duration, shows: impl Fn(&str) -> bool) -> Result<(), String> {
+        let started = Instant::now();
+        loop {
+            let screen = self.tell(&["capture-pane", "-p"]).trim_end().to_owned();
+            match shows(&screen) {
+                true => return Ok(()),
+                false if started.elapsed() > limit => return Err(screen),
+                false => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
     }
 }
 
@@ -250,8 +267,7 @@ fn a_stopped_command_gives_the_shell_back_and_goes_on_in_the_foreground() {
     tmux.keys(&[&command, "Enter"]);
     tmux.sees("the command", |screen| screen.ends_with("asking"));
     for _ in 0..2 {
-        tmux.keys(&["C-z"]);
-        tmux.sees("the prompt", |screen| screen.contains("Stopped") && prompt(screen));
+        tmux.stops("the prompt", |screen| screen.contains("Stopped") && prompt(screen));
         tmux.keys(&["clear; echo my''self", "Enter"]);
         tmux.sees("the shell's answer", |screen| screen.starts_with("myself") && prompt(screen));
         tmux.keys(&["fg", "Enter"]);
