@@ -2,6 +2,7 @@
 
 use crate::cli::NetworkArgs;
 use crate::events::EventLog;
+use crate::notify::{self, Deliverer};
 use crate::runs::Runs;
 use crate::{budgets, network, reload};
 use anyhow::{Context, Result};
@@ -32,6 +33,7 @@ pub struct Instance {
     pub addresses: Vec<ListenAddress>,
     own: OwnListeners,
     proxy: Proxy,
+    deliverer: Arc<Deliverer>,
 }
 
 /// How to start one.
@@ -52,6 +54,7 @@ impl Instance {
         events: EventLog,
         options: Options<'_>,
     ) -> Result<Self> {
+        let channels = notify::channels(&settings)?;
         let authority = CertificateAuthority::open(&home)?;
         let ledger = crate::settings::ledger(&home, &settings)?;
         ledger.holds_reap(now()).await?;
@@ -68,6 +71,8 @@ impl Instance {
         // Before any run is served, so that none is by the files alone.
         runs.set_overrides(ledger.budget_override_list().await?);
         let events = Arc::new(events);
+        let deliverer =
+            Deliverer::new(ledger.clone(), runs.clone(), events.clone(), dialer.share(), channels);
         let proxy = Proxy::new(ProxyParts {
             ledger: ledger.clone(),
             runs: runs.clone(),
@@ -81,18 +86,19 @@ impl Instance {
             let proxy = proxy.clone();
             tokio::spawn(async move { proxy.serve(listener).await });
         }
-        let instance = Self { home, ledger, runs, events, addresses, own, proxy };
+        let instance = Self { home, ledger, runs, events, addresses, own, proxy, deliverer };
         instance.keep_current()?;
         Ok(instance)
     }
 
-    /// The background: reloading, reaping, noticing runs that ended elsewhere.
+    /// The background: reloading, delivering, reaping, noticing runs that ended elsewhere.
     fn keep_current(&self) -> Result<()> {
         let reloading =
             reload::watch(self.runs.clone(), self.ledger.clone(), self.proxy.clone(), self.events.clone());
         tokio::spawn(reloading.context("waiting for SIGHUP")?);
         let following = budgets::follow(self.runs.clone(), self.ledger.clone(), Some(self.events.clone()));
         tokio::spawn(following);
+        tokio::spawn(self.deliverer.clone().run());
         let (ledger, events) = (self.ledger.clone(), self.events.clone());
         tokio::spawn(async move {
             loop {
@@ -135,9 +141,11 @@ impl Instance {
         Ok(bound)
     }
 
-    /// Ends it: streams may finish for this long, then usage is settled and the event log written.
+    /// Ends it: streams may finish for this long, then usage is settled, what that brought is told outside for as long
+    /// again at most, and the event log written.
     pub async fn stop(&self, grace: Duration) {
         self.proxy.shutdown(grace).await;
+        self.deliverer.finish(grace).await;
         let events = self.events.clone();
         // A panic there would be a log that cannot be written, which stops nothing.
         let _ = tokio::task::spawn_blocking(move || events.flush()).await;

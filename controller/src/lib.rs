@@ -15,6 +15,7 @@ mod instance;
 mod launch;
 mod limits;
 mod network;
+mod notify;
 pub mod presets;
 mod register;
 mod reload;

@@ -148,6 +148,8 @@ impl Runs {
     /// All or nothing: no run changes when one of the files is wrong.
     fn try_reload(&self) -> Result<()> {
         let settings = crate::settings::read(&self.home)?;
+        // Settings whose secrets are missing are settings that cannot be read.
+        crate::notify::channels(&settings)?;
         let live: Vec<Live> = self.lock().live.values().cloned().collect();
         let mut resolved = Vec::with_capacity(live.len());
         for live in &live {

@@ -48,6 +48,6 @@ pub use settings::{
     ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings, Estimate, Fatigue,
     FatigueAction, LedgerSetting, ListenAddress, ListenSetting, ModelPattern, ModelSettings, NotifySetting,
     OnTimeout, ProviderSettings, ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous,
-    TelegramSetting, Tier, WebhookSetting,
+    TelegramSetting, Tier, WebhookSetting, WebhookUrl,
 };
 pub use values::{EnvName, Period, RateLimit};

@@ -7,12 +7,14 @@
 pub mod audit;
 mod block;
 mod error;
+mod notification;
 mod record;
 pub mod sqlite;
 
 pub use audit::AuditRecord;
 pub use block::{Block, BlockBudget, BlockOrder};
 pub use error::LedgerError;
+pub use notification::{Notification, NotifyClaim, NotifyEnd, NotifyFailure, NotifyState};
 pub use record::*;
 
 use crate::budget::BudgetOverride;
@@ -164,7 +166,29 @@ pub trait Ledger: Send + Sync + 'static {
     /// The last row's place; 0 when there is none.
     async fn audit_last(&self) -> Result<i64, LedgerError>;
 
+    /// When the next notification is due for one of these channels, or may be given up; `None` when none is to come.
+    ///
+    /// Every warning, block and lifted block is one, from the transaction that made it.
+    async fn notify_next(&self, channels: &[String]) -> Result<Option<i64>, LedgerError>;
+
+    /// Claims notifications that are due, for a time in which nobody else gets them; which channels a notification goes
+    /// to is decided by the first claim that meets it.
+    async fn notify_claim(&self, claim: NotifyClaim) -> Result<Vec<Notification>, LedgerError>;
+
+    /// Says how an attempt ended; `false` when that changed nothing: it is delivered or given up already, or it failed
+    /// and somebody else has claimed it since.
+    async fn notify_finish(
+        &self,
+        claimed: &Notification,
+        end: NotifyEnd,
+        now: i64,
+    ) -> Result<bool, LedgerError>;
+
+    /// What is not delivered.
+    async fn notify_state(&self) -> Result<NotifyState, LedgerError>;
+
     /// A counter that moves within 50 ms of any decision in the ledger, by this process or another: launches and their
-    /// ends, blocks, enforcement, limits. A charge that stops nobody does not move it.
+    /// ends, blocks, enforcement, limits. A charge that stops nobody does not move it; one that has somebody warned moves
+    /// it in the process that made it.
     fn changes(&self) -> watch::Receiver<u64>;
 }

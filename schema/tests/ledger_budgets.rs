@@ -238,6 +238,7 @@ async fn what_an_older_version_has_enforced_is_not_enforced_again() {
     }
     let reading = hudson_schema::ledger::sqlite::SqliteLedger::open_read_only(&path).unwrap();
     assert_eq!(reading.budget_override_list().await.unwrap(), [], "there were none then");
+    assert_eq!(reading.notify_state().await.unwrap(), NotifyState::default());
     drop(reading);
     let ledger = open(dir.path());
     let block = ledger.block_plan(&id("r1"), &limits, NOW).await.unwrap().unwrap();

@@ -7,7 +7,7 @@ use super::{Context, budget, check, ledger};
 use crate::control::{self, Answer};
 use crate::exit;
 use anyhow::Result;
-use hudson_schema::ledger::{Block, Enforcement, RunRecord, UsageQuery};
+use hudson_schema::ledger::{Block, Enforcement, NotifyState, RunRecord, UsageQuery};
 use hudson_schema::{Provider, Scope};
 use serde_json::{Value, json};
 
@@ -33,6 +33,7 @@ struct State {
     enforcements: Vec<Enforcement>,
     /// Limits that are nearly spent, or more.
     warnings: Vec<budget::Row>,
+    notifications: NotifyState,
     /// Tokens reserved by requests in flight.
     held: u64,
     requests: u64,
@@ -52,9 +53,14 @@ impl State {
         state.enforcements = ledger.enforcement_list(None).await?;
         state.enforcements.reverse();
         state.enforcements.truncate(LATEST);
+        state.notifications = ledger.notify_state().await?;
         // With settings that cannot be read nobody knows the limits; the fault is shown instead.
         if let Ok(settings) = crate::settings::read(&context.home) {
             state.warnings = budget::past_threshold(context, &settings, &ledger).await.unwrap_or_default();
+            if settings.notify.is_empty() {
+                // Nobody is to be told.
+                state.notifications.undirected = 0;
+            }
         }
         let every: Provider = Provider::ANY.parse()?;
         state.held = ledger.budget_fetch(&Scope::global(), &every, 0).await?.held;
@@ -82,6 +88,10 @@ impl State {
             "blocks": self.blocks,
             "enforcements": self.enforcements,
             "warnings": self.warnings,
+            "notifications": {
+                "undelivered": self.undelivered(),
+                "last_failure": self.notifications.last_failure,
+            },
             "held": self.held,
             "requests": self.requests,
             "inexact": self.inexact,
@@ -115,6 +125,7 @@ impl State {
             output::text(&format!("\n{fault}\n"))?;
         }
         self.print_runs()?;
+        self.print_notifications()?;
         self.print_warnings()?;
         self.print_blocks()?;
         self.print_enforcements()
@@ -135,6 +146,30 @@ impl State {
             ]
         });
         output::table(&["LIVE RUN", "BOTTLE", "AGENT", "SINCE", "ISOLATION"], rows.collect())
+    }
+
+    /// Deliveries to be made; what has no channel yet is at least one.
+    fn undelivered(&self) -> u64 {
+        self.notifications.undelivered.saturating_add(self.notifications.undirected)
+    }
+
+    fn print_notifications(&self) -> Result<()> {
+        let mut text = String::new();
+        if self.undelivered() > 0 {
+            text += &format!("\nnotifications {} not delivered yet\n", self.undelivered());
+        }
+        if let Some(failure) = &self.notifications.last_failure {
+            let what = match (failure.next_at, failure.failed_at) {
+                (Some(next), _) => format!("is tried again at {}", output::instant(next)),
+                (None, Some(at)) => format!("was given up at {}", output::instant(at)),
+                (None, None) => "was given up".to_owned(),
+            };
+            text += &format!(
+                "\nlast failure  {} to {} {what}, after {} attempts: {}\n",
+                failure.event, failure.channel, failure.attempts, failure.error
+            );
+        }
+        output::text(&text)
     }
 
     fn print_warnings(&self) -> Result<()> {

@@ -5,6 +5,7 @@ mod check;
 mod control;
 mod listen;
 mod models;
+mod notify;
 mod proxy;
 mod scopes;
 
@@ -16,10 +17,11 @@ use crate::{AgentName, BottleName, Format, Policy, Provider};
 pub(super) use check::check;
 pub use control::{
     ApprovalSettings, Approvers, ControlListen, ControlSettings, Fatigue, FatigueAction, ListenSetting,
-    NotifySetting, OnTimeout, TelegramSetting, Tier, WebhookSetting,
+    OnTimeout, Tier,
 };
 pub use listen::{BottleAddress, ListenAddress};
 pub use models::{ModelPattern, ModelSettings};
+pub use notify::{NotifySetting, TelegramSetting, WebhookSetting, WebhookUrl};
 pub use proxy::ProxySettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};

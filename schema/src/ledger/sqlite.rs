@@ -14,6 +14,7 @@ mod holds;
 mod log;
 mod open;
 mod orphans;
+mod outbox;
 mod owners;
 mod readers;
 mod retrieve;
@@ -155,7 +156,9 @@ impl Ledger for SqliteLedger {
 
     async fn usage_settle(&self, settlement: Settlement) -> Result<Settled, LedgerError> {
         let settle = move |connection: &Connection| settle::settle(connection, &settlement);
-        self.writer()?.call(settle, |settled| !settled.crossings.is_empty()).await
+        self.writer()?
+            .call(settle, |settled| !settled.crossings.is_empty() || !settled.warnings.is_empty())
+            .await
     }
 
     async fn usage_retrieve(&self, retrieval: Retrieval) -> Result<Retrieved, LedgerError> {
@@ -291,6 +294,31 @@ impl Ledger for SqliteLedger {
                 writer.call(move |connection| owner.reap(connection, now), |reaped| *reaped > 0).await?;
         }
         Ok(reaped)
+    }
+
+    async fn notify_next(&self, channels: &[String]) -> Result<Option<i64>, LedgerError> {
+        let channels = channels.to_vec();
+        self.read(move |connection| outbox::next(connection, &channels)).await
+    }
+
+    async fn notify_claim(&self, claim: NotifyClaim) -> Result<Vec<Notification>, LedgerError> {
+        self.writer()?.call(move |connection| outbox::claim(connection, &claim), |_| false).await
+    }
+
+    async fn notify_finish(
+        &self,
+        claimed: &Notification,
+        end: NotifyEnd,
+        now: i64,
+    ) -> Result<bool, LedgerError> {
+        let claimed = claimed.clone();
+        self.writer()?
+            .call(move |connection| outbox::finish(connection, &claimed, &end, now), |_| false)
+            .await
+    }
+
+    async fn notify_state(&self) -> Result<NotifyState, LedgerError> {
+        self.read(outbox::state).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -33,6 +33,7 @@ mod full_disk;
 mod limits;
 mod listeners;
 mod live_budgets;
+mod notify;
 mod opaque;
 mod protocol;
 mod raw;

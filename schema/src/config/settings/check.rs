@@ -1,10 +1,14 @@
 //! What takes more than one key of settings.yml to see, and which of its keys this version does not enforce.
 
-use super::{LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings};
+use super::{
+    LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings, WebhookUrl,
+};
 use crate::budget::BudgetMap;
 use crate::config::tree::Trail;
 use crate::config::unsupported::not_enforced;
+use crate::config::values::NOT_THE_SECRET;
 use crate::config::yaml::Document;
+use std::collections::BTreeSet;
 
 /// The most tokens a ledger can count.
 const MOST_TOKENS: u64 = i64::MAX as u64;
@@ -80,16 +84,29 @@ fn hosts(document: &mut Document<'_>, trail: &Trail, provider: &ProviderSettings
 }
 
 fn notify(document: &mut Document<'_>, trail: &Trail, settings: &Settings) {
+    let mut urls = BTreeSet::new();
     for (index, channel) in settings.notify.iter().enumerate() {
         let NotifySetting::Webhook(webhook) = channel else { continue };
         let trail = trail.index(index).key("webhook");
-        match (&webhook.url, &webhook.url_env) {
-            (Some(url), None) if url.starts_with("https://") || url.starts_with("http://") => {}
-            (Some(_), None) => {
-                document.value(&trail.key("url"), "expected a URL that begins with https:// or http://")
+        let place = match (&webhook.url, &webhook.url_env) {
+            (Some(url), None) => {
+                if let Err(why) = url.parse::<WebhookUrl>() {
+                    document.value(
+                        &trail.key("url"),
+                        format!("{why}; a URL that is secret stands in url_env, {NOT_THE_SECRET}"),
+                    );
+                }
+                "url"
             }
-            (None, Some(_)) => {}
-            _ => document.value(&trail, "a webhook has exactly one of url and url_env"),
+            (None, Some(_)) => "url_env",
+            _ => {
+                document.value(&trail, "a webhook has exactly one of url and url_env");
+                continue;
+            }
+        };
+        // Two of one URL could not be told apart, and would be sent everything twice.
+        if !urls.insert((&webhook.url, &webhook.url_env)) {
+            document.value(&trail.key(place), "another webhook goes there already");
         }
     }
 }
@@ -100,7 +117,6 @@ fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Setting
     let on = |setting: ListenSetting| setting != ListenSetting::Off;
     let keys = [
         (settings.approvals != defaults.approvals, top.key("approvals"), "approvals"),
-        (!settings.notify.is_empty(), top.key("notify"), "notify"),
         (on(settings.control.confirm), control.key("confirm"), "control.confirm"),
         (on(settings.control.admin), control.key("admin"), "control.admin"),
         (on(settings.control.metrics), control.key("metrics"), "control.metrics"),
@@ -111,6 +127,13 @@ fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Setting
         .filter(|(used, ..)| *used)
         .map(|(_, trail, key)| not_enforced(document, &trail, key))
         .collect();
+    for (index, channel) in settings.notify.iter().enumerate() {
+        if let NotifySetting::Telegram(_) = channel {
+            let trail = top.key("notify").index(index).key("telegram");
+            let key = format!("notify[{index}].telegram");
+            settings.unsupported.push(not_enforced(document, &trail, &key));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -152,7 +175,7 @@ mod tests {
             "proxy: {listen: ['127.0.0.1:8899', '[::1]:0'], max_tunnels_per_bottle: 16, connect_timeout: 5s}\n",
             "control: {listen: unix, confirm: off, admin: off, metrics: off}\n",
             "approvals: {decision_ttl: 300s, use_ttl: 15m, rate_limit: 10/hour}\n",
-            "notify: []\nledger: {sqlite: {synchronous: full}}\nrefuse: connect\n",
+            "notify: [{webhook: {url: 'https://a.test/x', secret_env: X, retry: [1s]}}]\nledger: {sqlite: {synchronous: full}}\nrefuse: connect\n",
         ))
         .unwrap();
         assert_eq!(
@@ -215,6 +238,18 @@ mod tests {
                 "notify: [{webhook: {url: ftp://x, secret_env: X}}]\n",
                 "1:26: expected a URL that begins with https://",
             ),
+            (
+                "notify: [{webhook: {url: 'https://u:p@x', secret_env: X}}]\n",
+                "1:26: a URL with a user name or a password is not taken",
+            ),
+            (
+                "notify: [{webhook: {url_env: U, secret_env: X}}, {webhook: {url_env: U, secret_env: Y}}]\n",
+                "1:70: another webhook goes there already",
+            ),
+            (
+                "notify: [{webhook: {url_env: U, secret_env: X, retry: [1m, soon]}}]\n",
+                "1:60: \"soon\" is not a period of time",
+            ),
             ("notify: [{webhook: {secret_env: X}}]\n", "1:20: a webhook has exactly one of url and url_env"),
             (
                 "providers: {any: {hosts: [a.b.c], format: gemini}}\n",
@@ -261,6 +296,12 @@ mod tests {
     }
 
     #[test]
+    fn a_url_that_is_refused_is_not_shown() {
+        let error = parse("notify: [{webhook: {url: 'https://u:hunter2@x/', secret_env: X}}]\n").unwrap_err();
+        assert!(error.contains("1:26") && error.contains("url_env") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
     fn keys_without_enforcement_are_named_with_their_place() {
         let settings = parse(concat!(
             "ledger: postgres://h/d\n",
@@ -271,9 +312,9 @@ mod tests {
         let named: Vec<_> = settings.unsupported().iter().map(ToString::to_string).collect();
         let starts = [
             "settings.yml:4:1: approvals is valid, but this version does not enforce it yet",
-            "settings.yml:2:1: notify ",
             "settings.yml:3:11: control.metrics ",
             "settings.yml:1:1: ledger: postgres ",
+            "settings.yml:2:11: notify[0].telegram is valid, but",
         ];
         assert_eq!(named.len(), starts.len(), "{named:?}");
         for (named, start) in named.iter().zip(starts) {

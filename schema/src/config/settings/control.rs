@@ -1,8 +1,7 @@
-//! The control plane's listeners, approvals and notifications. Secrets stand only as the names of the environment
-//! variables that hold them.
+//! The control plane's listeners and approvals.
 
 use super::Period;
-use crate::config::values::{EnvName, RateLimit};
+use crate::config::values::RateLimit;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -182,39 +181,4 @@ pub enum OnTimeout {
     /// Not approved.
     #[default]
     Deny,
-}
-
-/// One channel that tells people.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum NotifySetting {
-    /// A signed POST.
-    Webhook(WebhookSetting),
-    /// A Telegram bot.
-    Telegram(TelegramSetting),
-}
-
-/// A webhook.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookSetting {
-    /// Where to; use `url_env` when the URL itself is a secret.
-    pub url: Option<String>,
-    /// The variable that holds the URL.
-    pub url_env: Option<EnvName>,
-    /// The variable that holds the signing secret.
-    pub secret_env: EnvName,
-}
-
-/// A Telegram bot.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TelegramSetting {
-    /// The variable that holds the bot's token.
-    pub token_env: EnvName,
-    /// The chat that is told.
-    pub chat: i64,
-    /// The users whose answer counts.
-    #[serde(default)]
-    pub approvers: Vec<i64>,
 }

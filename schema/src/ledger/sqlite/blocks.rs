@@ -5,7 +5,7 @@
 use super::audit::{self, HUDSON};
 use super::fail::Fail;
 use super::rows::{limit, parsed, policy, scope, tokens};
-use super::{AskedLimit, Block, BlockBudget, BlockOrder, LimitInForce, budgets, enforcements, runs};
+use super::{AskedLimit, Block, BlockBudget, BlockOrder, LimitInForce, budgets, enforcements, outbox, runs};
 use crate::{Policy, RunId, Scope};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::cmp::Reverse;
@@ -117,7 +117,7 @@ pub(super) fn journal(
         if !has_lapsed(&row.block, now) && !is_below(&row.block, crossed.tokens) {
             return Ok(false);
         }
-        lift(connection, &row, HUDSON, now)?;
+        replace(connection, &row, HUDSON, now)?;
     }
     let row = insert(connection, block, HUDSON)?;
     enforcements::plan(connection, run, &row, now)?;
@@ -133,7 +133,7 @@ pub(super) fn order(connection: &Connection, order: &BlockOrder) -> Result<bool,
         if earlier.block.policy == *policy {
             return Ok(false);
         }
-        lift(connection, &earlier, actor, *now)?;
+        replace(connection, &earlier, actor, *now)?;
     }
     let row = insert(connection, block, actor)?;
     for run in runs::live_of(connection, scope)? {
@@ -184,6 +184,7 @@ fn insert(connection: &Connection, block: Block, actor: &str) -> Result<BlockRow
         block.since,
     ])?;
     audit::append(connection, block.since, "block_place", actor, budgets::bottle(&block.scope), &block)?;
+    outbox::stopped(connection, &block)?;
     Ok(BlockRow { id, rank: 0, block })
 }
 
@@ -270,7 +271,14 @@ fn all(connection: &Connection) -> Result<Vec<BlockRow>, Fail> {
     Ok(rows)
 }
 
+/// Ends a block, so that what it stopped goes on.
 fn lift(connection: &Connection, row: &BlockRow, actor: &str, now: i64) -> Result<(), Fail> {
+    replace(connection, row, actor, now)?;
+    outbox::resumed(connection, &row.block, now)
+}
+
+/// Ends a block in whose place another comes at once: nobody is told that anything goes on.
+fn replace(connection: &Connection, row: &BlockRow, actor: &str, now: i64) -> Result<(), Fail> {
     connection.prepare_cached("DELETE FROM blocks WHERE id = ?1")?.execute([row.id])?;
     audit::append(connection, now, "block_lift", actor, budgets::bottle(&row.block.scope), &row.block)
 }

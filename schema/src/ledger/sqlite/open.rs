@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0002_retrieval_and_holds.sql"),
     include_str!("../../../migrations/0003_audit.sql"),
     include_str!("../../../migrations/0004_budgets.sql"),
+    include_str!("../../../migrations/0005_notifications.sql"),
 ];
 
 /// A connection that may write, to a file with the newest schema, in WAL mode.

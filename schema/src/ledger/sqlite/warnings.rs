@@ -1,9 +1,9 @@
 //! Warnings before a limit is reached. Each is a row, written in the transaction that found it passed: however many
-//! processes settle at once, one of them is told to give it.
+//! processes settle at once, one of them is told to give it, and one notification is in the outbox.
 
 use super::fail::Fail;
 use super::rows::{limit, tokens};
-use super::{AskedLimit, Warning, totals};
+use super::{AskedLimit, Warning, outbox, totals};
 use rusqlite::{Connection, params};
 
 /// The thresholds that these limits have passed and that nobody has warned of yet; of one limit only the highest.
@@ -22,7 +22,10 @@ pub(super) fn give(
                 highest = highest.max(Some(percent));
             }
         }
-        warnings.extend(highest.map(|percent| Warning { limit: asked.clone(), spent, percent }));
+        if let Some(percent) = highest {
+            outbox::warning(connection, asked, spent, percent, now)?;
+            warnings.push(Warning { limit: asked.clone(), spent, percent });
+        }
     }
     Ok(warnings)
 }

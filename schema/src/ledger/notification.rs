@@ -1,0 +1,85 @@
+//! Notifications: what is told outside of Hudson about warnings and stops, and how its delivery gets on.
+//!
+//! Invariant: whoever delivers has claimed before, for a time; until that is over nobody else does, and after it anybody
+//! may. So a notification can arrive twice after a crash, with the same id, and is never lost.
+
+use serde::Serialize;
+
+/// A request for notifications to deliver.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NotifyClaim {
+    /// The channels that the settings have now, by their stable names.
+    pub channels: Vec<String>,
+    /// At most so many.
+    pub most: usize,
+    /// How long they are this process's own, in milliseconds: longer than a delivery can take.
+    pub lease: i64,
+    /// The clock.
+    pub now: i64,
+}
+
+/// A notification that was claimed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Notification {
+    /// Its id: the same in every channel and at every attempt.
+    pub id: String,
+    /// The channel it goes to.
+    pub channel: String,
+    /// What it tells: `budget_warning`, `bottle_stopped` or `bottle_resumed`.
+    pub kind: String,
+    /// The JSON that is sent.
+    pub payload: String,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum NotifyEnd {
+    /// It arrived.
+    Delivered,
+    /// It did not, and is tried again.
+    Again {
+        /// Not before this time.
+        at: i64,
+        /// What went wrong, without any secret.
+        error: String,
+    },
+    /// It did not, and is given up.
+    Failed {
+        /// What went wrong, without any secret.
+        error: String,
+    },
+}
+
+/// What is not delivered.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NotifyState {
+    /// Deliveries that are still to be made, one for each channel.
+    pub undelivered: u64,
+    /// Notifications of which nobody has said yet who is told: no process that serves runs has come by.
+    pub undirected: u64,
+    /// The latest that did not arrive: given up, or to be tried again.
+    pub last_failure: Option<NotifyFailure>,
+}
+
+/// A delivery that failed.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct NotifyFailure {
+    /// The notification.
+    pub id: String,
+    /// The channel.
+    pub channel: String,
+    /// What it tells.
+    pub event: String,
+    /// When that was.
+    pub created_at: i64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What went wrong last.
+    pub error: String,
+    /// When it is tried again; `None` once it is given up.
+    pub next_at: Option<i64>,
+    /// When it was given up.
+    pub failed_at: Option<i64>,
+}
