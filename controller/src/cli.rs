@@ -61,6 +61,11 @@ pub enum Command {
     Ca(CaCommand),
     /// Live runs, blocks, enforcement, configuration
     Status,
+    /// Bottles, budgets and events on one live screen, with keys to cut off, resume, kill and change budgets
+    ///
+    /// It reads the ledger, and writes to it only when an order is confirmed. `?` shows the keys. Colours are left out
+    /// with `--no-color` or the variable NO_COLOR.
+    Dashboard(DashboardArgs),
     /// Serve recorded provider streams over TLS, for any host's name
     ///
     /// A request is answered by a recording of the same host, method and target, best one of the same body; the
@@ -202,6 +207,14 @@ pub struct BottleAddArgs {
     /// bottle's own network, or a socket that only the bottle can open
     #[arg(long, value_name = "ADDRESS:PORT|unix:/PATH[,mode=0660]")]
     pub listen: Option<BottleAddress>,
+}
+
+/// Arguments of `hudson dashboard`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DashboardArgs {
+    /// Use no colours
+    #[arg(long)]
+    pub no_color: bool,
 }
 
 /// Arguments of `hudson usage`.

@@ -7,6 +7,7 @@ mod ca;
 mod check;
 mod completions;
 mod credential;
+mod dashboard;
 mod explain;
 mod ledger;
 mod man;
@@ -53,6 +54,7 @@ pub async fn execute(cli: Cli) -> Result<u8> {
         Command::Meter(arguments) => meter::execute(&context, arguments),
         Command::Presets(arguments) => presets::execute(&context, arguments),
         Command::Ca(arguments) => ca::execute(&context, arguments),
+        Command::Dashboard(arguments) => dashboard::execute(&context, arguments).await,
         Command::Status => status::execute(&context).await,
         Command::Replay(arguments) => replay::execute(&context, arguments).await,
         Command::Completions { shell } => completions::execute(shell),

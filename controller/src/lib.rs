@@ -7,6 +7,7 @@ mod budgets;
 pub mod cli;
 mod command;
 mod control;
+mod dashboard;
 mod enforce;
 mod environment;
 mod events;

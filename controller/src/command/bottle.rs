@@ -15,6 +15,7 @@ use hudson_schema::home::Home;
 use hudson_schema::ledger::{SharedLedger, UsageColumn, UsageQuery};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+pub(super) use stop::{all_done, lines, order_cutoff, order_kill, order_resume};
 
 /// Runs a `hudson bottle` command.
 pub(super) async fn execute(context: &Context, command: BottleCommand) -> Result<u8> {
@@ -53,7 +54,7 @@ pub(super) fn on_disk(home: &Home) -> Result<BTreeSet<BottleName>> {
 }
 
 /// The bottles that the ledger has seen runs or usage of.
-async fn on_record(ledger: Option<&SharedLedger>) -> Result<BTreeSet<BottleName>> {
+pub(super) async fn on_record(ledger: Option<&SharedLedger>) -> Result<BTreeSet<BottleName>> {
     let Some(ledger) = ledger else { return Ok(BTreeSet::new()) };
     let mut names: BTreeSet<_> = ledger.run_list(false).await?.into_iter().map(|run| run.bottle).collect();
     let used =

@@ -6,7 +6,8 @@ mod show;
 use super::{Context, bottle, ledger};
 use crate::cli::BudgetCommand;
 use anyhow::Result;
-pub(super) use show::{Row, past_threshold};
+pub(super) use change::order_set;
+pub(super) use show::{Row, every_row, past_threshold};
 
 /// Runs a `hudson budget` command.
 pub(super) async fn execute(context: &Context, command: BudgetCommand) -> Result<u8> {

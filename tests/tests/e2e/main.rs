@@ -28,6 +28,7 @@ mod counting;
 mod crash;
 mod credentials;
 mod cut;
+mod dashboard;
 mod direct;
 mod full_disk;
 mod limits;

@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What became of an order at one run.
 #[derive(Debug, Serialize)]
-struct Outcome {
+pub(in super::super) struct Outcome {
     run: RunId,
     state: EnforcementState,
     detail: String,
@@ -29,27 +29,52 @@ struct Outcome {
 
 /// Drops every route of a bottle until it is resumed; what is in flight is ended.
 pub(super) async fn cutoff(context: &Context, arguments: StopArgs) -> Result<u8> {
-    let ledger = known(context, &arguments.name).await?;
-    let live = live(&ledger, &arguments.name).await?;
-    let scope = Scope::new(ScopeKind::Bottle, arguments.name.as_str());
-    let new = ledger.block_order(order(scope, Policy::Cutoff, &arguments)).await?;
-    let outcomes = outcomes(&ledger, &live, Policy::Cutoff).await?;
-    if context.json {
-        output::json(&serde_json::json!({"bottle": arguments.name, "new": new, "runs": outcomes}))?;
-    } else {
-        let state = if new { "is cut off" } else { "was cut off already" };
-        output::text(&format!(
-            "bottle {} {state}, until `hudson bottle resume {}`\n{}",
-            arguments.name,
-            arguments.name,
-            lines(&outcomes)
-        ))?;
+    let ordered = order_cutoff(context, &arguments).await?;
+    match context.json {
+        true => output::json(
+            &serde_json::json!({"bottle": arguments.name, "new": ordered.new, "runs": ordered.outcomes}),
+        )?,
+        false => output::text(&ordered.words(&arguments.name))?,
     }
     Ok(exit::OK)
 }
 
+/// A cutoff that is ordered.
+pub(in super::super) struct Ordered {
+    /// Whether it did not stand before.
+    new: bool,
+    outcomes: Vec<Outcome>,
+}
+
+impl Ordered {
+    /// What became of it, for people.
+    pub(in super::super) fn words(&self, name: &BottleName) -> String {
+        let state = if self.new { "is cut off" } else { "was cut off already" };
+        format!("bottle {name} {state}, until `hudson bottle resume {name}`\n{}", lines(&self.outcomes))
+    }
+}
+
+/// Orders a cutoff, and waits for those who serve the runs.
+pub(in super::super) async fn order_cutoff(context: &Context, arguments: &StopArgs) -> Result<Ordered> {
+    let ledger = known(context, &arguments.name).await?;
+    let live = live(&ledger, &arguments.name).await?;
+    let scope = Scope::new(ScopeKind::Bottle, arguments.name.as_str());
+    let new = ledger.block_order(order(scope, Policy::Cutoff, arguments)).await?;
+    Ok(Ordered { new, outcomes: outcomes(&ledger, &live, Policy::Cutoff).await? })
+}
+
 /// Kills the live runs of a bottle. Runs that are started later are not concerned.
 pub(super) async fn kill(context: &Context, arguments: StopArgs) -> Result<u8> {
+    let outcomes = order_kill(context, &arguments).await?;
+    match context.json {
+        true => output::json(&serde_json::json!({"bottle": arguments.name, "runs": outcomes}))?,
+        false => output::text(&lines(&outcomes))?,
+    }
+    Ok(if all_done(&outcomes) { exit::OK } else { exit::FAILED })
+}
+
+/// Orders a kill of the live runs, and waits for those who serve them.
+pub(in super::super) async fn order_kill(context: &Context, arguments: &StopArgs) -> Result<Vec<Outcome>> {
     let ledger = known(context, &arguments.name).await?;
     let live = live(&ledger, &arguments.name).await?;
     if live.is_empty() {
@@ -57,19 +82,48 @@ pub(super) async fn kill(context: &Context, arguments: StopArgs) -> Result<u8> {
     }
     for run in &live {
         let scope = Scope::new(ScopeKind::Run, run.as_str());
-        ledger.block_order(order(scope, Policy::Kill, &arguments)).await?;
+        ledger.block_order(order(scope, Policy::Kill, arguments)).await?;
     }
-    let outcomes = outcomes(&ledger, &live, Policy::Kill).await?;
-    match context.json {
-        true => output::json(&serde_json::json!({"bottle": arguments.name, "runs": outcomes}))?,
-        false => output::text(&lines(&outcomes))?,
-    }
-    let done = outcomes.iter().all(|outcome| outcome.state == EnforcementState::Done);
-    Ok(if done { exit::OK } else { exit::FAILED })
+    outcomes(&ledger, &live, Policy::Kill).await
+}
+
+/// Whether an order was carried out at every run.
+pub(in super::super) fn all_done(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().all(|outcome| outcome.state == EnforcementState::Done)
 }
 
 /// Lifts what operators have ordered for a bottle and its runs.
 pub(super) async fn resume(context: &Context, name: &BottleName) -> Result<u8> {
+    let resumed = order_resume(context, name).await?;
+    match context.json {
+        true => output::json(
+            &serde_json::json!({"bottle": name, "lifted": resumed.lifted, "standing": resumed.standing}),
+        )?,
+        false => output::text(&resumed.words(name))?,
+    }
+    Ok(exit::OK)
+}
+
+/// What lifting came to.
+pub(in super::super) struct Resumed {
+    lifted: Vec<Block>,
+    /// What a spent budget still stops.
+    standing: Vec<Block>,
+}
+
+impl Resumed {
+    /// The same for people.
+    pub(in super::super) fn words(&self, name: &BottleName) -> String {
+        let mut text = format!("bottle {name} is resumed\n");
+        for block in &self.standing {
+            text.push_str(&format!("still stopped: {}; `hudson budget set` raises it\n", block.cause));
+        }
+        text
+    }
+}
+
+/// Lifts what operators have ordered; an error when that is nothing.
+pub(in super::super) async fn order_resume(context: &Context, name: &BottleName) -> Result<Resumed> {
     let ledger = known(context, name).await?;
     let mut scopes = vec![Scope::new(ScopeKind::Bottle, name.as_str())];
     scopes.extend(live(&ledger, name).await?.iter().map(|run| Scope::new(ScopeKind::Run, run.as_str())));
@@ -89,16 +143,7 @@ pub(super) async fn resume(context: &Context, name: &BottleName) -> Result<u8> {
         };
         return Err(Exit::conflict(why).into());
     }
-    if context.json {
-        output::json(&serde_json::json!({"bottle": name, "lifted": lifted, "standing": standing}))?;
-        return Ok(exit::OK);
-    }
-    let mut text = format!("bottle {name} is resumed\n");
-    for block in standing {
-        text.push_str(&format!("still stopped: {}; `hudson budget set` raises it\n", block.cause));
-    }
-    output::text(&text)?;
-    Ok(exit::OK)
+    Ok(Resumed { lifted, standing })
 }
 
 async fn known(context: &Context, name: &BottleName) -> Result<SharedLedger> {
@@ -152,7 +197,8 @@ impl Outcome {
     }
 }
 
-fn lines(outcomes: &[Outcome]) -> String {
+/// What became of an order, a line for each run.
+pub(in super::super) fn lines(outcomes: &[Outcome]) -> String {
     outcomes
         .iter()
         .map(|outcome| format!("run {}: {}: {}\n", outcome.run, outcome.state.name(), outcome.detail))

@@ -17,6 +17,17 @@ use hudson_schema::{BottleName, Provider, RunId, Scope, ScopeKind};
 
 /// Sets limits of one scope.
 pub(super) async fn set(context: &Context, scope: ScopeArgs, limits: Vec<BudgetMap>) -> Result<u8> {
+    let at = of(scope.clone());
+    let changed = order_set(context, scope, limits).await?;
+    told(context, &at, changed)
+}
+
+/// Sets limits of one scope; what stands there now.
+pub(in super::super) async fn order_set(
+    context: &Context,
+    scope: ScopeArgs,
+    limits: Vec<BudgetMap>,
+) -> Result<Changed> {
     let settings = crate::settings::read(&context.home)?;
     let limits = launch::merge(limits)?;
     crate::settings::check_providers(&settings, &limits, "hudson budget set")?;
@@ -34,7 +45,7 @@ pub(super) async fn set(context: &Context, scope: ScopeArgs, limits: Vec<BudgetM
     let overrides: Vec<_> = overrides.collect();
     let changed: Vec<_> = overrides.iter().map(|set| set.provider.clone()).collect();
     ledger.budget_override_set(overrides).await?;
-    told(context, &settings, &ledger, &scope, changed).await
+    lift(context, &settings, &ledger, &scope, changed).await
 }
 
 /// Takes back what was set at one scope.
@@ -53,7 +64,8 @@ pub(super) async fn clear(context: &Context, scope: ScopeArgs, providers: Vec<Pr
     let ledger = ledger::open_to_write(context)?;
     let cleared = ledger.budget_override_clear(&at, &providers, &ledger::actor(), now()).await?;
     let changed: Vec<_> = cleared.into_iter().map(|set| set.provider).collect();
-    told(context, &settings, &ledger, &at, changed).await
+    let changed = lift(context, &settings, &ledger, &at, changed).await?;
+    told(context, &at, changed)
 }
 
 fn of(scope: ScopeArgs) -> Scope {
@@ -102,25 +114,39 @@ async fn refuse_ended(ledger: Option<&SharedLedger>, run: &RunId) -> Result<()> 
     }
 }
 
-/// Lifts what no longer blocks, whether or not a process serves runs, and shows the limits that have changed.
-async fn told(
+/// What has changed at a scope.
+pub(in super::super) struct Changed {
+    /// Whose limits.
+    providers: Vec<Provider>,
+    /// Those that are in force now.
+    pub(in super::super) rows: Vec<Row>,
+}
+
+/// Lifts what no longer blocks, whether or not a process serves runs.
+async fn lift(
     context: &Context,
     settings: &Settings,
     ledger: &SharedLedger,
     scope: &Scope,
-    changed: Vec<Provider>,
-) -> Result<u8> {
+    providers: Vec<Provider>,
+) -> Result<Changed> {
     let mut rows = show::every_row(context, settings, Some(ledger), None).await?;
     rows.retain(|row| row.is_of(scope));
-    let in_force = changed.iter().map(|provider| LimitInForce {
+    let in_force = providers.iter().map(|provider| LimitInForce {
         scope: scope.clone(),
         provider: provider.clone(),
         tokens: rows.iter().find(|row| row.provider == *provider).map(|row| row.limit),
     });
     ledger.block_reconsider(&in_force.collect::<Vec<_>>(), now()).await?;
-    rows.retain(|row| changed.contains(&row.provider));
+    rows.retain(|row| providers.contains(&row.provider));
+    Ok(Changed { providers, rows })
+}
+
+/// Shows the limits that have changed.
+fn told(context: &Context, scope: &Scope, changed: Changed) -> Result<u8> {
+    let Changed { providers, rows } = changed;
     match rows.is_empty() && !context.json {
-        true if changed.is_empty() => told_nothing(context),
+        true if providers.is_empty() => told_nothing(context),
         true => {
             super::super::output::text(&format!("no limit of {scope} is left\n"))?;
             Ok(exit::OK)

@@ -28,7 +28,7 @@ pub(super) async fn execute(context: &Context, bottle: Option<BottleName>) -> Re
 }
 
 /// Every limit in force, from global to the runs; only those that govern a bottle when one is named.
-pub(super) async fn every_row(
+pub(in super::super) async fn every_row(
     context: &Context,
     settings: &Settings,
     ledger: Option<&SharedLedger>,
@@ -64,11 +64,11 @@ pub(in super::super) struct Row {
     pub(in super::super) provider: Provider,
     pub(in super::super) limit: u64,
     pub(in super::super) spent: u64,
-    held: u64,
+    pub(in super::super) held: u64,
     left: u64,
     window: &'static str,
     pub(in super::super) resets_at: Option<String>,
-    source: Source,
+    pub(in super::super) source: Source,
 }
 
 impl Row {
@@ -114,7 +114,7 @@ impl Source {
     }
 
     /// As JSON has it.
-    pub(super) fn name(self) -> &'static str {
+    pub(in super::super) fn name(self) -> &'static str {
         match self {
             Self::Settings => "settings",
             Self::Bottle => "bottle",

@@ -1,0 +1,73 @@
+//! Rows of the audit in words.
+
+use super::format::{clean, exact_tokens};
+use hudson_schema::ledger::AuditRecord;
+use serde_json::Value;
+
+/// What a row says, in one line. A kind of a later version is told as it stands.
+pub(crate) fn sentence(row: &AuditRecord) -> String {
+    let data: Value = serde_json::from_str(&row.data).unwrap_or_default();
+    let text = |key: &str| data.get(key).and_then(Value::as_str).unwrap_or_default();
+    let tokens = |key: &str| exact_tokens(data.get(key).and_then(Value::as_u64).unwrap_or_default());
+    let run = short(text("run"));
+    let (scope, provider) = (scope(&data), text("provider"));
+    let by = match row.actor.as_str() {
+        "hudson" => String::new(),
+        actor => format!(" by {actor}"),
+    };
+    let words = match row.kind.as_str() {
+        "run_start" => match text("agent") {
+            "" => format!("run {run} starts"),
+            agent => format!("run {run} of agent {agent} starts"),
+        },
+        "run_finish" => match data.get("exit_code").and_then(Value::as_i64) {
+            Some(code) => format!("run {run} ends with exit code {code}"),
+            None => format!("run {run} ends"),
+        },
+        "usage_charge" => charge(&data, "charged"),
+        "usage_replace" => charge(&data, "charged anew"),
+        "usage_withdraw" => format!("{provider}: a charge is taken back"),
+        "block_place" => format!("{} of {scope}{by}: {}", text("policy"), text("cause")),
+        "block_lift" => format!("{} of {scope} is lifted{by}", text("policy")),
+        "budget_set" => format!("{scope}: {provider} may use {} tokens{by}", tokens("tokens")),
+        "budget_clear" => format!("{scope}: the limit set for {provider} is taken back{by}"),
+        "enforcement_plan" => format!("{} of run {run} is planned: {}", text("policy"), text("cause")),
+        "enforcement_advance" => match text("detail") {
+            "" => format!("enforcement at run {run}: {}", text("state")),
+            detail => format!("enforcement at run {run}: {}: {detail}", text("state")),
+        },
+        kind => format!("{kind} {}", row.data),
+    };
+    clean(&words)
+}
+
+fn charge(data: &Value, done: &str) -> String {
+    let text = |key: &str| data.get(key).and_then(Value::as_str).unwrap_or_default();
+    let charged = exact_tokens(data.get("charged").and_then(Value::as_u64).unwrap_or_default());
+    let model = match text("model") {
+        "" => String::new(),
+        model => format!(", {model}"),
+    };
+    let quality = match text("quality") {
+        "" => String::new(),
+        quality => format!(" ({quality})"),
+    };
+    format!("{}: {charged} tokens {done}{quality}{model}", text("provider"))
+}
+
+fn scope(data: &Value) -> String {
+    let part = |key: &str| data.get("scope").and_then(|scope| scope.get(key)?.as_str()).unwrap_or_default();
+    match (part("kind"), part("key")) {
+        ("global", _) => "the host".to_owned(),
+        ("run", key) => format!("run {}", short(key)),
+        (kind, key) => format!("{kind} {key}"),
+    }
+}
+
+/// A run's id as far as people tell runs apart: its beginning is a time that runs of one day share.
+pub(super) fn short(run: &str) -> String {
+    match run.char_indices().nth_back(7) {
+        Some((from, _)) if from > 0 => format!("…{}", run.get(from..).unwrap_or_default()),
+        _ => run.to_owned(),
+    }
+}
