@@ -110,6 +110,12 @@ pub struct RunArgs {
     /// Write a JSON report of the run to this file
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// What else than the proxy the command can reach
+    #[arg(long, value_enum, default_value_t = IsolationMode::Auto, value_name = "auto|full|none")]
+    pub isolation: IsolationMode,
+    /// Show this file or folder to an isolated command, read-only
+    #[arg(long, value_name = "PATH")]
+    pub show: Vec<PathBuf>,
     /// Do not use a running `hudson up`
     #[arg(long)]
     pub embedded: bool,
@@ -119,6 +125,17 @@ pub struct RunArgs {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<std::ffi::OsString>,
+}
+
+/// `--isolation`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum IsolationMode {
+    /// As full; where the kernel refuses that, nothing is started
+    Auto,
+    /// Namespaces of its own: the proxy, the working directory and the system's programs are all it reaches
+    Full,
+    /// Everything that the operator can reach
+    None,
 }
 
 /// How upstreams are reached: for tests and corporate networks.

@@ -1,7 +1,8 @@
 //! The control socket of `hudson up`: by it a `hudson run` or `hudson bottle add` hands over a run with credentials
 //! that must not be stored anywhere.
 //!
-//! Invariant: only the operator's own uid is answered; a request is one bounded line of JSON.
+//! Invariants: only the operator's own uid is answered, and only in the namespaces of the controller: no bottle is; a
+//! request is one bounded line of JSON.
 
 use crate::instance::Instance;
 use anyhow::{Context, Result, bail};
@@ -120,6 +121,7 @@ async fn answer(stream: UnixStream, instance: &Instance) -> Result<()> {
     if peer.uid() != rustix::process::geteuid().as_raw() {
         bail!("uid {} is not the operator's", peer.uid());
     }
+    check_namespaces(peer.pid())?;
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reader.take(MAX_LINE)).read_line(&mut line).await?;
@@ -143,6 +145,21 @@ async fn answer(stream: UnixStream, instance: &Instance) -> Result<()> {
         configuration_fault: instance.runs.fault(),
     };
     writer.write_all(format!("{}\n", serde_json::to_string(&answer)?).as_bytes()).await?;
+    Ok(())
+}
+
+/// A process in another user or pid namespace is in a bottle, or cannot be told from one.
+fn check_namespaces(pid: Option<i32>) -> Result<()> {
+    let pid = pid.filter(|pid| *pid > 0).context("a peer without a process")?;
+    for namespace in ["user", "pid"] {
+        let of = |process: &str| {
+            let link = format!("/proc/{process}/ns/{namespace}");
+            std::fs::read_link(&link).context(link)
+        };
+        if of(&pid.to_string())? != of("self")? {
+            bail!("process {pid} is in another {namespace} namespace");
+        }
+    }
     Ok(())
 }
 

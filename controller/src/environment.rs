@@ -34,6 +34,9 @@ const CA: [&str; 12] = [
 ];
 /// A folder of certificates would be searched beside the file.
 const CA_FOLDER: &str = "SSL_CERT_DIR";
+/// Sockets of the operator's session, none of which is in an isolated bottle.
+const SESSION: [&str; 5] =
+    ["SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "DOCKER_HOST", "WAYLAND_DISPLAY"];
 /// Secrets shorter than this are not looked for in values: they would be found everywhere.
 const SHORTEST: usize = 8;
 
@@ -77,6 +80,13 @@ pub fn withheld(
         })
         .map(|(name, _)| name)
         .collect()
+}
+
+/// Changes what leads to places that an isolated bottle does not have: sockets of the session, and a folder for
+/// temporary files.
+pub fn isolate(variables: &mut BTreeMap<String, OsString>, withheld: &mut Vec<OsString>) {
+    withheld.extend(SESSION.map(OsString::from));
+    variables.entry("TMPDIR".to_owned()).or_insert_with(|| OsString::from("/tmp"));
 }
 
 /// A bottle's `env` with `${NAME}` taken from the launching environment.

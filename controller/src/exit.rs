@@ -38,6 +38,15 @@ impl Exit {
         Self { code: NOT_FOUND, message: message.into() }
     }
 
+    /// A command that could not be started, as shells say it.
+    pub fn not_started(name: &std::ffi::OsStr, error: &std::io::Error) -> Self {
+        let name = name.to_string_lossy();
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Self { code: 127, message: format!("{name}: command not found") },
+            _ => Self { code: 126, message: format!("{name}: {error}") },
+        }
+    }
+
     /// A contradiction.
     pub fn conflict(message: impl Into<String>) -> Self {
         Self { code: CONFLICT, message: message.into() }

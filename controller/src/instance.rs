@@ -7,7 +7,7 @@ use crate::runs::Runs;
 use crate::{budgets, network, reload};
 use anyhow::{Context, Result};
 use hudson_proxy::tls::{CertificateAuthority, LeafCache};
-use hudson_proxy::{OwnListeners, Proxy, ProxyParts, Run};
+use hudson_proxy::{Listener, OwnListeners, Proxy, ProxyParts, Run};
 use hudson_schema::config::{BottleAddress, ListenAddress, Settings};
 use hudson_schema::home::Home;
 use hudson_schema::ledger::SharedLedger;
@@ -139,6 +139,15 @@ impl Instance {
         let proxy = self.proxy.clone();
         tokio::spawn(async move { proxy.serve_run(listener, run).await });
         Ok(bound)
+    }
+
+    /// Serves at a socket that listens in a network namespace of a bottle's own. Who comes by it has to show credentials
+    /// all the same.
+    pub fn serve_inside(&self, listener: std::net::TcpListener) -> Result<()> {
+        let listener = Listener::elsewhere(listener).context("listening in the bottle's network")?;
+        let proxy = self.proxy.clone();
+        tokio::spawn(async move { proxy.serve(listener).await });
+        Ok(())
     }
 
     /// Ends it: streams may finish for this long, then usage is settled, what that brought is told outside for as long

@@ -1,6 +1,7 @@
 //! A launch: what a run is started with, and how its files, flags and presets become what it may do.
 
 use crate::exit::Exit;
+use crate::isolate::Isolation;
 use crate::presets::{self, Preset};
 use anyhow::{Context, Result};
 use hudson_proxy::{LaunchSecret, RunPolicy};
@@ -30,6 +31,8 @@ pub struct Launch {
     pub on_exhausted: Option<Policy>,
     /// Whether a `hudson run` stands by to act on its process.
     pub supervised: bool,
+    /// What holds it back beside its proxy variables.
+    pub isolation: Isolation,
 }
 
 /// A bottle as a launch finds it.
@@ -144,6 +147,8 @@ pub struct Request {
     pub program: Option<OsString>,
     /// Whether a `hudson run` stands by.
     pub supervised: bool,
+    /// What holds it back beside its proxy variables.
+    pub isolation: Isolation,
 }
 
 /// A launch whose every input was found right; nothing was written yet.
@@ -194,6 +199,7 @@ impl Prepared {
             budget,
             on_exhausted: request.on_exhausted,
             supervised: request.supervised,
+            isolation: request.isolation,
         };
         let run: RunId = uuid::Uuid::now_v7().to_string().parse().context("making a run id")?;
         let resolved = resolve(home, &settings, &bottle, request.agent.as_ref(), &run, &launch)?;

@@ -13,6 +13,7 @@ mod environment;
 mod events;
 pub mod exit;
 mod instance;
+mod isolate;
 mod launch;
 mod limits;
 mod network;
@@ -32,6 +33,10 @@ use std::process::ExitCode;
 
 /// Runs the `hudson` command with these arguments, the program's name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(code) = isolate::inside(&arguments) {
+        return code;
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {

@@ -3,7 +3,9 @@
 //! Invariant: every enforcement against the run is carried out once, by steps in the ledger that only one process can
 //! take; a kill reaches every descendant that can be found, those that left the group too.
 
+use crate::exit::Exit;
 use crate::instance::now;
+use crate::isolate::Isolated;
 use anyhow::{Context, Result};
 use hudson_proxy::RunPolicy;
 use hudson_schema::ledger::{Enforcement, EnforcementState, SharedLedger};
@@ -44,13 +46,15 @@ pub struct Program<'a> {
     pub withheld: &'a [OsString],
     /// Variables that are set.
     pub variables: &'a BTreeMap<String, OsString>,
+    /// What it is started in; `None` where nothing isolates it.
+    pub isolated: Option<Isolated>,
     /// Whether SIGHUP is for the command. Where this process has a proxy of its own, it means the configuration.
     pub hangup: bool,
 }
 
 /// Runs a program to its end. `policy` is what the run may do at the moment it is asked.
 pub async fn run(
-    program: Program<'_>,
+    mut program: Program<'_>,
     run: &RunId,
     ledger: &SharedLedger,
     policy: &(dyn Fn() -> Arc<RunPolicy> + Send + Sync),
@@ -59,10 +63,9 @@ pub async fn run(
     nix::sys::prctl::set_child_subreaper(true).context("becoming the reaper of the bottle's processes")?;
     // Before the command lives, so that no signal can end this process and leave the command behind.
     let mut forwarded = Forwarded::new(program.hangup)?;
-    let mut child = spawn(&program)?;
+    let Started { group, mut process } = spawn(&mut program)?;
     // After the command was started, which so has the limit that it would have without Hudson.
     crate::limits::raise_open_files();
-    let group = Pid::from_raw(i32::try_from(child.id().unwrap_or_default()).unwrap_or_default());
     let mut terminal = Terminal::lend(group);
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -70,7 +73,7 @@ pub async fn run(
     let mut killed = enforce(run, ledger, policy, group).await;
     let status = loop {
         tokio::select! {
-            status = child.wait() => break status.context("waiting for the command")?,
+            status = process.wait() => break status.context("waiting for the command")?,
             changed = changes.changed() => killed |= match changed {
                 Ok(_) => enforce(run, ledger, policy, group).await,
                 // The ledger is gone, and with it any word of a budget: fail closed.
@@ -90,24 +93,44 @@ pub async fn run(
     Ok(Ended { code: code(status), killed })
 }
 
-fn spawn(program: &Program<'_>) -> Result<Child> {
+/// Starts the command; its process group. What is waited for is the command, or the helper that ends as it did.
+fn spawn(program: &mut Program<'_>) -> Result<Started> {
     let (name, arguments) = program.argv.split_first().context("there is no command to run")?;
+    if let Some(isolated) = program.isolated.take() {
+        let kept = std::env::vars_os().filter(|(name, _)| !program.withheld.contains(name));
+        let mut environment: BTreeMap<OsString, OsString> = kept.collect();
+        environment.extend(program.variables.iter().map(|(name, value)| (name.into(), value.clone())));
+        let group = isolated.start(program.argv, environment.into_iter().collect())?;
+        return Ok(Started { group, process: Process::Isolated(isolated) });
+    }
     let mut command = Command::new(name);
     command.args(arguments).process_group(0);
     for variable in program.withheld {
         command.env_remove(variable);
     }
     command.envs(program.variables);
-    command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => anyhow::Error::new(crate::exit::Exit {
-            code: 127,
-            message: format!("{}: command not found", name.to_string_lossy()),
-        }),
-        _ => anyhow::Error::new(crate::exit::Exit {
-            code: 126,
-            message: format!("{}: {error}", name.to_string_lossy()),
-        }),
-    })
+    let child = command.spawn().map_err(|error| Exit::not_started(name, &error))?;
+    let group = Pid::from_raw(i32::try_from(child.id().unwrap_or_default()).unwrap_or_default());
+    Ok(Started { group, process: Process::Direct(child) })
+}
+
+struct Started {
+    group: Pid,
+    process: Process,
+}
+
+enum Process {
+    Direct(Child),
+    Isolated(Isolated),
+}
+
+impl Process {
+    async fn wait(&mut self) -> io::Result<ExitStatus> {
+        match self {
+            Self::Direct(child) => child.wait().await,
+            Self::Isolated(isolated) => isolated.helper.wait().await,
+        }
+    }
 }
 
 /// Carries out what the ledger plans against the run; whether that killed it.

@@ -26,7 +26,8 @@ pub struct OwnListeners(Arc<Mutex<Vec<SocketAddr>>>);
 pub struct Listener {
     kind: Kind,
     address: ListenAddress,
-    own: OwnListeners,
+    /// Those among which its address is; `None` where that is an address of another network namespace.
+    own: Option<OwnListeners>,
 }
 
 #[derive(Debug)]
@@ -66,7 +67,14 @@ impl Listener {
                 (Kind::Unix { listener, _file: file }, address.clone())
             }
         };
-        Ok(Self { kind, address, own: own.clone() })
+        Ok(Self { kind, address, own: Some(own.clone()) })
+    }
+
+    /// A socket that listens already, in another network namespace: what has its address in this one is somebody else's.
+    pub fn elsewhere(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = ListenAddress::Tcp(listener.local_addr()?);
+        Ok(Self { kind: Kind::Tcp(TcpListener::from_std(listener)?), address, own: None })
     }
 
     /// Where it listens, with the port that was taken.
@@ -91,8 +99,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(address) = self.address.tcp() {
-            self.own.remove(address);
+        if let (Some(own), Some(address)) = (&self.own, self.address.tcp()) {
+            own.remove(address);
         }
     }
 }
@@ -227,6 +235,16 @@ mod tests {
         assert_eq!(own.all(), [listener.address().tcp().unwrap()]);
         drop(listener);
         assert_eq!(own.all(), []);
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_network_is_nobodys_here() {
+        let own = OwnListeners::default();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        own.add(address);
+        drop(Listener::elsewhere(listener).unwrap());
+        assert_eq!(own.all(), [address]);
     }
 
     #[tokio::test]

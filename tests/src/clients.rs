@@ -72,6 +72,13 @@ impl Clients {
         &self.root
     }
 
+    /// The Python that the installed environment is made from.
+    pub fn python_home(&self) -> PathBuf {
+        let program = self.root.join("python/bin/python");
+        let program = program.canonicalize().expect("python is installed");
+        program.parent().and_then(Path::parent).expect("it is in a folder `bin`").to_owned()
+    }
+
     /// What `PATH` a person who has installed them would have.
     pub fn search_path(&self) -> String {
         let own =

@@ -3,12 +3,13 @@
 
 use super::Context;
 use crate::budgets;
-use crate::cli::RunArgs;
+use crate::cli::{IsolationMode, RunArgs};
 use crate::control::{self, Answer};
 use crate::environment;
 use crate::events::EventLog;
 use crate::exit::{self, Exit};
 use crate::instance::{self, Instance, Options, now};
+use crate::isolate::{self, Isolated, Isolation, Plan, Wish};
 use crate::launch::{Prepared, Request};
 use crate::network;
 use crate::register::{self, Registered};
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a command as a bottle.
 pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
+    let isolation = match arguments.isolation {
+        IsolationMode::None => Isolation::Unenforced,
+        IsolationMode::Auto | IsolationMode::Full => Isolation::Isolated,
+    };
     let request = Request {
         bottle: arguments.bottle.clone(),
         agent: arguments.agent.clone(),
@@ -42,16 +47,20 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
         on_exhausted: arguments.on_exhausted,
         program: arguments.command.first().cloned(),
         supervised: true,
+        isolation,
     };
     let prepared = Prepared::new(&context.home, request)?;
     let variable = |name: &str| std::env::var(name).ok();
     let own = environment::expanded(&prepared.resolved.bottle.env, &variable, &prepared.secret_values())
         .map_err(|error| Exit::usage(format!("bottle {}: {error}", prepared.bottle)))?;
+    let plan = plan(context, &arguments, &prepared, &own)?;
     instance::make_home(&context.home)?;
     let proxy = Proxy::find(context, &arguments, &prepared).await?;
+    // Where the kernel refuses it, before there is a run.
+    let isolated = plan.as_ref().map(Isolated::make).transpose()?;
     let registered = register::register(proxy.ledger(), &prepared).await?;
     let run = &registered.record.id;
-    let outcome = supervised(context, &arguments, &prepared, &own, &proxy, &registered).await;
+    let outcome = supervised(context, &arguments, &prepared, &own, &proxy, &registered, isolated).await;
     // However it ended, its credentials end with it, and what it left in flight is settled.
     proxy.stop().await;
     let policy = proxy.policy(&prepared, run)();
@@ -77,8 +86,9 @@ async fn supervised(
     own: &BTreeMap<String, OsString>,
     proxy: &Proxy,
     registered: &Registered,
+    mut isolated: Option<Isolated>,
 ) -> Result<Ended> {
-    let address = proxy.serve(context, prepared, registered).await?;
+    let address = proxy.serve(context, prepared, registered, isolated.as_mut()).await?;
     let run = &registered.record.id;
     let policy = proxy.policy(prepared, run);
     for block in proxy.ledger().block_fetch(run, &policy().governing(now()), now()).await? {
@@ -106,10 +116,14 @@ async fn supervised(
     variables.extend(prepared.environment());
     // What makes the traffic go through the proxy has the last word.
     variables.extend(registered.variables(address, &context.home));
-    let withheld =
+    let mut withheld =
         environment::withheld(std::env::vars_os(), &prepared.secret_names(), &prepared.secret_values());
+    if isolated.is_some() {
+        environment::isolate(&mut variables, &mut withheld);
+    }
     let hangup = matches!(proxy, Proxy::Shared { .. });
-    let program = Program { argv: &arguments.command, withheld: &withheld, variables: &variables, hangup };
+    let program =
+        Program { argv: &arguments.command, withheld: &withheld, variables: &variables, isolated, hangup };
     supervise::run(program, run, proxy.ledger(), &*policy).await
 }
 
@@ -123,10 +137,46 @@ fn announce(prepared: &Prepared, run: &RunId) {
             "hudson: no routes and no preset: everything is refused; add routes or name a preset with --provider"
         );
     }
-    eprintln!(
-        "hudson: this bottle is unenforced: a process that ignores its proxy variables is not held back \
-         (isolation of process bottles is not in this version)"
-    );
+    match prepared.launch.isolation {
+        Isolation::Isolated => {
+            eprintln!("hudson: this bottle is isolated: only the proxy is reachable from inside");
+        }
+        Isolation::Unenforced => eprintln!(
+            "hudson: this bottle is unenforced: a process that ignores its proxy variables is not held back \
+             (--isolation none)"
+        ),
+    }
+}
+
+/// What an isolated run will see; `None` where nothing isolates it.
+fn plan(
+    context: &Context,
+    arguments: &RunArgs,
+    prepared: &Prepared,
+    own: &BTreeMap<String, OsString>,
+) -> Result<Option<Plan>> {
+    if prepared.launch.isolation == Isolation::Unenforced {
+        return match arguments.show.is_empty() {
+            true => Ok(None),
+            false => {
+                Err(Exit::usage("--show has no meaning with --isolation none, which hides nothing").into())
+            }
+        };
+    }
+    let program = arguments.command.first().context("there is no command to run")?;
+    let path = own.get("PATH").cloned().or_else(|| std::env::var_os("PATH"));
+    let made = prepared.environment().into_values().map(PathBuf::from);
+    let plan = Plan::new(&Wish {
+        home: std::env::var_os("HOME").map(PathBuf::from),
+        hudson: context.home.path(),
+        directory: std::env::current_dir().context("the working directory")?,
+        show: &arguments.show,
+        // A preset names a folder by a variable only where it has made one for this launch.
+        made: made.filter(|path| path.is_absolute() && path.is_dir()).collect(),
+        program,
+        path: path.unwrap_or_default(),
+    })?;
+    Ok(Some(plan))
 }
 
 /// The proxy that serves the run: a running `hudson up`, or one embedded here for this run alone.
@@ -150,7 +200,11 @@ impl Proxy {
         let log = context.home.event_log();
         let events =
             EventLog::to_file(&log).with_context(|| format!("opening the event log {}", log.display()))?;
-        let listen = vec![ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))];
+        // An isolated run comes by a socket in a network of its own, and needs no door in this one.
+        let listen = match prepared.launch.isolation {
+            Isolation::Isolated => Vec::new(),
+            Isolation::Unenforced => vec![ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
+        };
         let options = Options { listen, network, closed: true };
         let instance =
             Instance::start(context.home.clone(), prepared.settings.clone(), events, options).await?;
@@ -170,6 +224,7 @@ impl Proxy {
         context: &Context,
         prepared: &Prepared,
         registered: &Registered,
+        isolated: Option<&mut Isolated>,
     ) -> Result<SocketAddr> {
         let addresses = match self {
             Self::Embedded(instance) => {
@@ -185,7 +240,13 @@ impl Proxy {
                 addresses
             }
         };
-        network::first_tcp(&addresses)
+        let Some(isolated) = isolated else { return network::first_tcp(&addresses) };
+        let listener = isolated.take_listener()?;
+        match self {
+            Self::Embedded(instance) => instance.serve_inside(listener)?,
+            Self::Shared { .. } => isolate::relay(listener, network::first_tcp(&addresses)?)?,
+        }
+        Ok(isolated.address)
     }
 
     /// What the run may do, read anew each time.
@@ -245,7 +306,7 @@ async fn report(
         "agent": prepared.agent,
         "exit_code": ended.code,
         "budget_stopped": stopped,
-        "isolation": "unenforced",
+        "isolation": prepared.launch.isolation,
         "limits": limits,
         "usage": usage,
     }))

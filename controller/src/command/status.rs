@@ -6,6 +6,8 @@ use super::output::{self, Cell};
 use super::{Context, budget, check, ledger};
 use crate::control::{self, Answer};
 use crate::exit;
+use crate::isolate::Isolation;
+use crate::launch::Launch;
 use anyhow::Result;
 use hudson_schema::ledger::{Block, Enforcement, NotifyState, RunRecord, UsageQuery};
 use hudson_schema::{Provider, Scope};
@@ -142,7 +144,7 @@ impl State {
                 run.bottle.as_str().into(),
                 run.agent.as_ref().map_or("", |agent| agent.as_str()).into(),
                 output::instant(run.started_at).into(),
-                ISOLATION.into(),
+                isolation(run).name().into(),
             ]
         });
         output::table(&["LIVE RUN", "BOTTLE", "AGENT", "SINCE", "ISOLATION"], rows.collect())
@@ -227,8 +229,10 @@ impl State {
     }
 }
 
-/// Isolation of process bottles is not in this version, and nothing else may be said of them.
-const ISOLATION: &str = "unenforced";
+/// What holds a run back; nothing where its launch does not say so.
+fn isolation(run: &RunRecord) -> Isolation {
+    serde_json::from_value::<Launch>(run.launch.clone()).unwrap_or_default().isolation
+}
 
 fn run(run: &RunRecord) -> Value {
     json!({
@@ -237,6 +241,6 @@ fn run(run: &RunRecord) -> Value {
         "agent": run.agent,
         "parents": run.parents,
         "since": run.started_at,
-        "isolation": ISOLATION,
+        "isolation": isolation(run),
     })
 }

@@ -46,6 +46,9 @@ fn demonstrate() -> anyhow::Result<ExitCode> {
         "--home".into(),
         scratch.path().join("home").into_os_string(),
         "run".into(),
+        // The program that isolates is `hudson` itself, which this is not.
+        "--isolation".into(),
+        "none".into(),
         "--provider".into(),
         "none".into(),
         "--routes".into(),

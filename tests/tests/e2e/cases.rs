@@ -144,8 +144,22 @@ impl Case {
 
     /// Under Hudson: the same answer, the provider's numbers in the ledger, the real key only at the provider.
     pub(crate) fn works_under_hudson(&self) {
-        let world = World::new();
-        let outcome = self.launch(&world, "1m", &self.client);
+        self.works(&World::new(), &[]);
+    }
+
+    /// The same from inside of a bottle that is isolated, to which the clients' own folders are shown.
+    pub(crate) fn works_isolated(&self, world: &World) {
+        let clients = Clients::installed();
+        let drivers = hudson_tests::clients::repository().join("tests/clients");
+        let mut options = vec![("--isolation", "full".to_owned())];
+        for path in [clients.root(), &drivers, &clients.python_home()] {
+            options.push(("--show", path.display().to_string()));
+        }
+        self.works(world, &options);
+    }
+
+    fn works(&self, world: &World, options: &[(&str, String)]) {
+        let outcome = self.launch(world, "1m", &self.client, options);
         outcome.exited(0);
         let call = world.last_call_of(self.calls);
         assert!(self.key.arrived(&call), "the real key did not arrive: {:?}", call.headers);
@@ -163,7 +177,7 @@ impl Case {
         let world = World::new();
         // A moment between the two, so that the first one is settled and the crossing is what refuses the second.
         let client = self.client.clone().after(&format!("{}\nsleep 0.5", self.spend));
-        let outcome = self.launch(&world, "1000", &client);
+        let outcome = self.launch(&world, "1000", &client, &[]);
         outcome.exited(77).shows("budget");
         let call = world.only_call();
         assert_eq!(call.model.as_deref(), Some("sim-950-100"), "a second call reached the provider");
@@ -186,11 +200,20 @@ impl Case {
         assert!(refused.len() <= self.most_refused, "too many refused calls: {refused:#?}\n{outcome}");
     }
 
-    fn launch(&self, world: &World, budget: &str, client: &Invocation) -> Outcome {
+    fn launch(
+        &self,
+        world: &World,
+        budget: &str,
+        client: &Invocation,
+        options: &[(&str, String)],
+    ) -> Outcome {
         let mut launch = world.launch().budget(&format!("{}={budget}", self.provider));
         // A shell in front of the client hides its name, too.
         if self.named || client.words().first() != self.client.words().first() {
             launch = launch.provider(self.provider);
+        }
+        for (name, value) in options {
+            launch = launch.option(name, value);
         }
         launch.env(self.key.variable, self.key.value).run(client)
     }

@@ -31,6 +31,7 @@ mod cut;
 mod dashboard;
 mod direct;
 mod full_disk;
+mod isolation;
 mod limits;
 mod listeners;
 mod live_budgets;

@@ -6,6 +6,7 @@ use super::super::output;
 use super::Context;
 use crate::cli::BottleAddArgs;
 use crate::exit::{self, Exit};
+use crate::isolate::Isolation;
 use crate::launch::{Prepared, Request};
 use crate::{control, environment, network, register};
 use anyhow::{Result, bail};
@@ -27,6 +28,7 @@ pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Resu
         on_exhausted: arguments.on_exhausted,
         program: None,
         supervised: false,
+        isolation: Isolation::Unenforced,
     };
     let prepared = Prepared::new(home, request)?;
     refuse_private_home(&prepared)?;

@@ -43,7 +43,19 @@ fn credentials_of_a_run_that_has_ended_are_407() {
     let route = stage.world.home().join("bottles/ci/routes.yaml").display().to_string();
     let told = stage.world.work().join("told");
     let script = format!("printf %s \"$HTTPS_PROXY\" > '{}'", told.display());
-    let outcome = stage.hudson(&["run", "--bottle", "ci", "--routes", &route, "--", "sh", "-c", &script]);
+    let outcome = stage.hudson(&[
+        "run",
+        "--isolation",
+        "none",
+        "--bottle",
+        "ci",
+        "--routes",
+        &route,
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ]);
     assert!(!outcome.timed_out, "{outcome}");
     let url = std::fs::read_to_string(&told).unwrap_or_else(|error| panic!("{error}: {outcome}"));
     let credentials = url.strip_prefix("http://").and_then(|rest| rest.split_once('@'));
