@@ -7,6 +7,7 @@ mod bedrock;
 mod caps;
 mod cohere;
 mod count;
+mod disguises;
 mod estimate;
 mod forms;
 mod gemini;

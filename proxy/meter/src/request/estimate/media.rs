@@ -6,21 +6,11 @@
 use super::super::dialect::Dialect;
 use super::super::walk::{reads, starts_with, unescaped_until};
 use super::image::{Detail, Eyes, Image};
+use super::pdf::{Pages, Pdf};
 use super::text::Weight;
 use super::{audio, image, pdf};
 use std::borrow::Cow;
 
-/// A PDF whose pages cannot be counted has at least this many tokens, and one for every two bytes of it: 100 pages fit
-/// into 20 KB.
-const PDF_LEAST: u64 = 16_000;
-/// One below [`PDF_SMALL`] bytes has at least this many.
-const PDF_SMALL_LEAST: u64 = 4_800;
-/// Below 4 KB there is no room for many pages.
-const PDF_SMALL: u64 = 4_096;
-/// And at most so many: 100 pages of the largest images.
-const PDF_MOST: u64 = 480_000;
-/// The text of one page (Anthropic documents 1,500 to 3,000), where the file has so many bytes.
-const PAGE_TEXT: u64 = 3_000;
 /// The bytes for one token of audio on a Realtime socket, which is of a known kind: 8,000 bytes a second and up, and 10
 /// tokens; five times that leans high.
 const BYTES_PER_REALTIME_TOKEN: u64 = 160;
@@ -42,9 +32,7 @@ const BASE64_TEXT: u64 = 80;
 pub(super) struct Media {
     dialect: Dialect,
     images: Vec<Image>,
-    /// PDFs with known pages: how many, and the tokens of their texts.
-    pages: u64,
-    page_text: u64,
+    pdfs: Vec<Pdf>,
     /// Tokens of all other media.
     tokens: u64,
     /// The open objects, the innermost last.
@@ -70,6 +58,8 @@ struct Object {
     file: bool,
     /// How many images stand before it.
     before: usize,
+    /// Which image is its own, by a URL beside its `detail`.
+    own: Option<usize>,
 }
 
 /// What a base64 text holds, as its first bytes say.
@@ -78,7 +68,7 @@ struct Found {
     /// Its characters.
     length: u64,
     size: Option<(u64, u64)>,
-    pages: Option<u64>,
+    pages: Option<Pages>,
     /// Tokens when it is audio.
     timed: u64,
 }
@@ -92,21 +82,21 @@ enum Kind {
     /// Text of any script, coded in base64.
     Plain,
     Office,
-    /// Audio and video.
-    Timed,
+    Audio,
+    Video,
 }
 
 impl Media {
     pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, images: Vec::new(), pages: 0, page_text: 0, tokens: 0, stack: Vec::new() }
+        Self { dialect, images: Vec::new(), pdfs: Vec::new(), tokens: 0, stack: Vec::new() }
     }
 
     /// The tokens of all media.
     pub(super) fn total(&self, model: Option<&str>) -> u64 {
         let eyes = Eyes::of(self.dialect, model);
         let images = self.images.iter().map(|image| eyes.tokens(*image)).fold(0, u64::saturating_add);
-        let pages = self.pages.saturating_mul(eyes.page());
-        [pages, self.page_text, self.tokens].into_iter().fold(images, u64::saturating_add)
+        let pdfs = self.pdfs.iter().map(|pdf| pdf.tokens(eyes.page())).fold(0, u64::saturating_add);
+        [pdfs, self.tokens].into_iter().fold(images, u64::saturating_add)
     }
 
     pub(super) fn open(&mut self) {
@@ -116,9 +106,13 @@ impl Media {
     /// An object or array ended; what it weighs when it held base64 that is no medium.
     pub(super) fn close(&mut self, path: &[Cow<'_, str>]) -> Option<Weight> {
         let object = self.stack.pop()?;
-        if object.detail != Detail::Unsaid {
-            self.images.iter_mut().skip(object.before).for_each(|image| image.detail = object.detail);
-        }
+        // More of an image may be asked for around it, less only beside it.
+        let (first, count) = match (object.detail, object.own) {
+            (Detail::Original, _) => (object.before, usize::MAX),
+            (Detail::Low, Some(own)) => (own, 1),
+            _ => (0, 0),
+        };
+        self.images.iter_mut().skip(first).take(count).for_each(|image| image.detail = object.detail);
         if object.file {
             self.named_file(object, path);
         }
@@ -137,7 +131,8 @@ impl Media {
                 return None;
             }
             Some("image") => Kind::Image,
-            Some("video" | "audio") => Kind::Timed,
+            Some("video") => Kind::Video,
+            Some("audio") => Kind::Audio,
             Some("document") if object.office => Kind::Office,
             Some("document") if object.plain => Kind::Plain,
             Some("document") => Kind::Pdf,
@@ -170,7 +165,7 @@ impl Media {
                 self.update(|object| object.kind = kind);
             }
             "format" if parents.last().is_some_and(|name| name == "input_audio") => {
-                self.update(|object| object.kind = Kind::Timed);
+                self.update(|object| object.kind = Kind::Audio);
             }
             "format" if bedrock => {
                 let one_of = |known: &[&str]| known.iter().any(|known| reads(raw, known));
@@ -196,11 +191,15 @@ impl Media {
                 self.update(|object| object.data = Some(found));
                 return true;
             }
-            "url" | "image_url" | "file_url" | "file_data" | "document_url"
+            "url" | "image_url" | "file_url" | "file_data" | "document_url" | "video_url"
                 if holds_media(self.dialect, parents) =>
             {
-                return self
-                    .data_url(raw, matches!(name.as_ref(), "file_url" | "file_data" | "document_url"));
+                let link = match (name.as_ref(), parents.last().map(Cow::as_ref)) {
+                    ("video_url", _) | ("url", Some("video_url")) => Kind::Video,
+                    ("file_url" | "file_data" | "document_url", _) => Kind::Unknown,
+                    _ => Kind::Image,
+                };
+                return self.data_url(raw, link);
             }
             "file_id" | "fileUri" | "file_uri" | "uri" if !bedrock && holds_media(self.dialect, parents) => {
                 self.update(|object| object.file = true);
@@ -216,20 +215,30 @@ impl Media {
         false
     }
 
-    /// A `data:` URL (RFC 2397), or a link to an image or a `file`; whether it was either.
-    fn data_url(&mut self, raw: &str, file: bool) -> bool {
+    /// A `data:` URL (RFC 2397), or a link to an image, a video or any file; whether it was either.
+    fn data_url(&mut self, raw: &str, link: Kind) -> bool {
         let (head, data) = unescaped_until(raw, ',', MAX_URL_HEAD);
         let head = head.trim_start().to_ascii_lowercase();
         match head.strip_prefix("data:") {
             Some(head) if head.ends_with(";base64,") && is_base64(data) => {
-                self.medium(media_type(head), Found::of(data)).is_none()
+                let before = self.images.len();
+                let taken = self.medium(media_type(head), Found::of(data)).is_none();
+                if self.images.len() > before {
+                    self.update(|object| object.own = Some(before));
+                }
+                taken
             }
             Some(_) => false,
             // `gs://` and the like are read by some hosts.
             None if head.starts_with("http") || head.contains("://") => {
-                match file {
-                    true => self.update(|object| object.file = true),
-                    false => self.images.push(Image::default()),
+                let own = self.images.len();
+                match link {
+                    Kind::Image => {
+                        self.images.push(Image::default());
+                        self.update(|object| object.own = Some(own));
+                    }
+                    Kind::Video => self.add(NAMED_FILE),
+                    _ => self.update(|object| object.file = true),
                 }
                 true
             }
@@ -244,21 +253,12 @@ impl Media {
         match kind {
             Kind::Unknown => return Some(data.as_text()),
             Kind::Image => self.images.push(Image { size: data.size, ..Image::default() }),
-            Kind::Pdf => match data.pages {
-                Some(pages) => {
-                    self.pages = self.pages.saturating_add(pages);
-                    self.page_text =
-                        self.page_text.saturating_add(decoded.min(pages.saturating_mul(PAGE_TEXT)));
-                }
-                None => {
-                    let least = if decoded < PDF_SMALL { PDF_SMALL_LEAST } else { PDF_LEAST };
-                    self.add((decoded / 2).clamp(least, PDF_MOST));
-                }
-            },
+            Kind::Pdf => self.pdfs.push(Pdf::of(data.pages, decoded)),
             Kind::Plain => self.add(decoded.div_ceil(BYTES_PER_PLAIN_TOKEN)),
             // An office document is compressed: a token for each of its bytes.
-            Kind::Office => self.add(decoded.max(PDF_LEAST)),
-            Kind::Timed => self.add(data.timed),
+            Kind::Office => self.add(decoded.max(pdf::LEAST)),
+            Kind::Audio => self.add(data.timed),
+            Kind::Video => self.add(audio::video_tokens(decoded)),
         }
         None
     }
@@ -303,6 +303,7 @@ impl Found {
         Weight { plain: self.length.saturating_mul(BASE64_TEXT), ..Weight::default() }
     }
 }
+
 /// Whether the object at `path` is one in which the provider looks for media. The names on the way there are fixed, so
 /// that a tool's arguments or schema cannot pose as an image.
 fn holds_media(dialect: Dialect, path: &[Cow<'_, str>]) -> bool {
@@ -362,7 +363,8 @@ fn are_images(parents: &[Cow<'_, str>]) -> bool {
 fn media_type(text: &str) -> Kind {
     match text {
         _ if starts_with(text, "image/") => Kind::Image,
-        _ if starts_with(text, "audio/") || starts_with(text, "video/") => Kind::Timed,
+        _ if starts_with(text, "audio/") => Kind::Audio,
+        _ if starts_with(text, "video/") => Kind::Video,
         _ if starts_with(text, "application/pdf") => Kind::Pdf,
         _ => Kind::Unknown,
     }

@@ -2,17 +2,22 @@
 //!
 //! Vocabularies cut text into words with the space before them, short runs of digits, and runs of signs; then they keep
 //! what is common whole and cut up what is rare. A state machine follows these cuts: its state is what kind of run the
-//! text is in and how long that is already, and each byte adds what it costs there. So random letters and digits (base64,
-//! hex) weigh what they are, wherever they stand. The costs are calibrated on prose, code, JSON, tables and a dozen
-//! languages against the vocabularies `o200k_base` and `cl100k_base`; what a model's own vocabulary differs by is the
-//! caller's factor. Invariant: text with more behind it never weighs less.
+//! text is in and how long that is already, and each byte adds what it costs there. So letters and digits that are mixed at
+//! random (base64, hex) weigh what they are, wherever they stand. Random letters of one case do not: they look like a
+//! word until it is longer than words are, and weigh a third of what they are, or half. The costs are calibrated on prose,
+//! code, JSON, tables and a dozen languages against the vocabularies `o200k_base` and `cl100k_base`; what a model's own
+//! vocabulary differs by is the caller's factor. Characters of rare blocks weigh their bytes. Invariant: text with more
+//! behind it never weighs less.
 
+mod class;
+
+use class::{Class, class_of, class_of_wide};
 use std::ops::AddAssign;
 
 /// The weight of text, in hundredths of a token, by what vocabularies treat differently.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(in crate::request) struct Weight {
-    /// ASCII, in the vocabulary `o200k_base`.
+    /// ASCII, in the vocabulary `o200k_base`; and what no vocabulary has pieces for.
     pub(super) plain: u64,
     /// All other characters, in the vocabulary `cl100k_base`; newer ones have larger pieces of them.
     pub(super) wide: u64,
@@ -38,44 +43,11 @@ pub(super) fn weigh_escaped(raw: &str) -> Weight {
     run(raw.as_bytes(), true)
 }
 
-/// What a byte is to a vocabulary.
-#[derive(Clone, Copy, Eq, PartialEq)]
-#[repr(u8)]
-enum Class {
-    Lower,
-    Upper,
-    Digit,
-    Space,
-    /// Line breaks and tabs.
-    Break,
-    Sign,
-    /// A sign of which lines are drawn: a long run of it is one token.
-    Rule,
-    /// All but the first byte of a character.
-    Rest,
-    /// Latin with marks.
-    Latin,
-    Greek,
-    Cyrillic,
-    Hebrew,
-    Arabic,
-    /// Other characters of two bytes.
-    Two,
-    Han,
-    Kana,
-    Hangul,
-    /// From Devanagari to Thai.
-    Indic,
-    /// Other characters of three bytes, punctuation among them.
-    Three,
-    /// Characters of four bytes, emoji among them.
-    Four,
-}
+const CLASSES: usize = Class::RareFour as usize + 1;
 
-const CLASSES: usize = 20;
-
-/// By class, from [`Class::Rest`] on: what a character costs in `cl100k_base`.
-const WIDE: [u16; CLASSES - 7] = [0, 200, 100, 46, 115, 82, 95, 114, 95, 118, 120, 120, 320];
+/// By class, from [`Class::Rest`] up to [`Class::Four`]: what a character costs in `cl100k_base`.
+const WIDE: [u16; Class::RareTwo as usize - Class::Rest as usize] =
+    [0, 200, 100, 46, 115, 82, 95, 114, 95, 118, 120, 120, 320];
 
 /// The longest run of letters that is told from a longer one.
 const LONGEST: usize = 25;
@@ -131,18 +103,29 @@ const STATE_BITS: u32 = 7;
 /// Every step, by state and class: the next state, already where it stands in an index; what is plain; what is wide; a
 /// digit. Packed, so that all states stay in the first cache.
 static STEPS: [u32; 1 << (CLASS_BITS + STATE_BITS)] = steps();
-static CLASS: [u8; 256] = class_of_bytes();
 
 fn run(bytes: &[u8], escaped: bool) -> Weight {
     let mut weight = Weight::default();
     let mut state = usize::from(START) << CLASS_BITS;
     let mut at = 0;
+    // The character before, where it is ASCII.
+    let mut before = 0;
     while let Some(&byte) = bytes.get(at) {
-        let mut class = class_of(byte);
         at += 1;
+        let (mut class, mut character) = (class_of(byte), byte);
         if byte == b'\\' && escaped {
-            (class, at) = escape(bytes, at);
+            (class, character, at) = escape(bytes, at);
+        } else if byte >= 0xc0 {
+            class = class_of_wide(byte, bytes.get(at).copied().unwrap_or_default());
         }
+        if class == Class::Rule as u8 && character == before {
+            class = Class::Again as u8;
+        }
+        // Behind a carriage return, nothing but a line feed is one piece with it.
+        if class == Class::Break as u8 && before == b'\r' && character != b'\n' {
+            class = Class::Sign as u8;
+        }
+        before = character;
         // Always there: the table has a place for every index of so many bits.
         let step = STEPS.get((state | usize::from(class)) % STEPS.len()).copied().unwrap_or_default();
         weight.plain += u64::from(step >> 12 & 0x1ff);
@@ -153,67 +136,42 @@ fn run(bytes: &[u8], escaped: bool) -> Weight {
     weight
 }
 
-/// The class of an escaped character, and what follows it.
-fn escape(bytes: &[u8], at: usize) -> (u8, usize) {
+/// The class of an escaped character, the character where it is ASCII, and what follows it.
+fn escape(bytes: &[u8], at: usize) -> (u8, u8, usize) {
     match bytes.get(at) {
-        Some(b'n' | b'r' | b't') => (Class::Break as u8, at + 1),
+        Some(b'n') => (Class::Break as u8, b'\n', at + 1),
+        Some(b'r') => (Class::Break as u8, b'\r', at + 1),
+        Some(b't') => (Class::Break as u8, b'\t', at + 1),
         Some(b'u') => {
-            let hex = bytes.get(at + 1..at + 5).unwrap_or_default();
-            let code =
-                hex.iter().fold(0, |code, digit| code << 4 | char::from(*digit).to_digit(16).unwrap_or(0));
-            let lead = match code {
-                0..0x80 => code,
-                0x80..0x800 => 0xc0 | code >> 6,
-                // Of a surrogate pair the first one counts.
-                0xd800..0xdc00 => 0xf0,
-                0xdc00..0xe000 => 0x80,
-                _ => 0xe0 | code >> 12,
+            let code = unit(bytes, at);
+            let behind = at + 5;
+            let is_pair = || {
+                bytes.get(behind) == Some(&b'\\')
+                    && bytes.get(behind + 1) == Some(&b'u')
+                    && (0xdc00..0xe000).contains(&unit(bytes, behind + 1))
             };
-            (class_of(u8::try_from(lead).unwrap_or(0xe1)), at + 5)
+            let (lead, second, end) = match code {
+                0..0x80 => (code, 0, behind),
+                0x80..0x800 => (0xc0 | code >> 6, 0, behind),
+                // The first one of a surrogate pair says enough; one that is alone is no character that a vocabulary has.
+                0xd800..0xdc00 if is_pair() => {
+                    let character = 0x1_0000 + ((code & 0x3ff) << 10);
+                    (0xf0 | character >> 18, 0x80 | character >> 12 & 0x3f, behind + 6)
+                }
+                _ => (0xe0 | code >> 12, 0x80 | code >> 6 & 0x3f, behind),
+            };
+            let byte = |value: u32| u8::try_from(value).unwrap_or(0xff);
+            (class_of_wide(byte(lead), byte(second)), byte(lead), end)
         }
-        Some(byte) => (class_of(*byte), at + 1),
-        None => (Class::Sign as u8, at),
+        Some(&byte) => (class_of(byte), byte, at + 1),
+        None => (Class::Sign as u8, 0, at),
     }
 }
 
-fn class_of(byte: u8) -> u8 {
-    // Always there: the table has a place for every byte.
-    CLASS.get(usize::from(byte)).copied().unwrap_or_default()
-}
-
-#[allow(
-    clippy::indexing_slicing,
-    reason = "it runs when it is compiled, where a place that is not there is an error"
-)]
-const fn class_of_bytes() -> [u8; 256] {
-    let mut classes = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
-            b'a'..=b'z' => Class::Lower,
-            b'A'..=b'Z' => Class::Upper,
-            b'0'..=b'9' => Class::Digit,
-            b' ' => Class::Space,
-            b'\n' | b'\r' | b'\t' => Class::Break,
-            b'-' | b'=' | b'*' | b'#' | b'.' | b'/' | b'~' => Class::Rule,
-            0..0x80 => Class::Sign,
-            0x80..0xc0 => Class::Rest,
-            0xc3..=0xc5 => Class::Latin,
-            0xce | 0xcf => Class::Greek,
-            0xd0..=0xd3 => Class::Cyrillic,
-            0xd6 | 0xd7 => Class::Hebrew,
-            0xd8..=0xdb => Class::Arabic,
-            0xc0..0xe0 => Class::Two,
-            0xe3 => Class::Kana,
-            0xe4..=0xe9 => Class::Han,
-            0xea..=0xed => Class::Hangul,
-            0xe0 => Class::Indic,
-            0xe1..=0xef => Class::Three,
-            0xf0.. => Class::Four,
-        } as u8;
-        byte += 1;
-    }
-    classes
+/// The UTF-16 unit of an escape whose `u` is at this place.
+fn unit(bytes: &[u8], at: usize) -> u32 {
+    let hex = bytes.get(at + 1..at + 5).unwrap_or_default();
+    hex.iter().fold(0, |code, digit| code << 4 | char::from(*digit).to_digit(16).unwrap_or(0))
 }
 
 #[allow(
@@ -250,6 +208,9 @@ const fn step(state: u8, class: u8) -> Step {
     if class >= Class::Rest as u8 {
         // The rest of a character leaves everything as it is.
         let next = if class == Class::Rest as u8 { state } else { WIDER };
+        if class >= Class::RareTwo as u8 {
+            return costs(next, 200 + 100 * (class - Class::RareTwo as u8) as u16);
+        }
         return Step { next, plain: 0, wide: WIDE[(class - Class::Rest as u8) as usize], digits: 0 };
     }
     if class <= Class::Digit as u8 {
@@ -271,11 +232,13 @@ const fn step(state: u8, class: u8) -> Step {
             _ => costs(BREAK, 95),
         };
     }
-    let rule = class == Class::Rule as u8;
+    let again = class == Class::Again as u8;
+    let rule = again || class == Class::Rule as u8;
     match state {
-        _ if state >= RULE && state < WIDER && rule => {
-            costs(if state < RULE + 2 { state + 1 } else { state }, if state < RULE + 2 { 25 } else { 3 })
-        }
+        RULE | RULE_2 if again => costs(state + 1, 25),
+        RULE_3 if again => costs(RULE_3, 3),
+        // Another one begins anew.
+        RULE..WIDER if rule => costs(RULE, 55),
         _ if state >= SIGN && state < WIDER => costs(
             if state == SIGN { SIGN + 1 } else { SIGN + 2 },
             if state == SIGN || state == RULE { 38 } else { 50 },

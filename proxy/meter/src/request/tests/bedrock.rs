@@ -83,7 +83,9 @@ fn media_of_converse_count_by_what_they_are() {
     assert!((300_000..302_000).contains(&estimate(&document("docx"))));
     assert!((150_000..151_000).contains(&estimate(&document("txt"))), "plain text counts as text");
     let video = format!(r#"{{"video":{{"format":"mp4","source":{{"bytes":"{data}"}}}}}}"#);
-    assert!((37_000..39_000).contains(&estimate(&video)));
+    assert!((150_000..151_000).contains(&estimate(&video)));
+    let audio = format!(r#"{{"audio":{{"format":"mp3","source":{{"bytes":"{data}"}}}}}}"#);
+    assert!((37_000..39_000).contains(&estimate(&audio)));
     let argument = format!(r#"{{"toolUse":{{"input":{image}}}}}"#);
     assert!(estimate(&argument) > 130_000, "an argument is text");
 }

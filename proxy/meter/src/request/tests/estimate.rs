@@ -1,12 +1,12 @@
 use super::*;
 use base64::Engine;
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 /// A PNG of this size, as far as its first bytes say.
-fn png(width: u32, height: u32) -> String {
+pub(super) fn png(width: u32, height: u32) -> String {
     let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
     file.extend(width.to_be_bytes());
     file.extend(height.to_be_bytes());
@@ -15,7 +15,7 @@ fn png(width: u32, height: u32) -> String {
 }
 
 /// What a message of this text is estimated at, beyond an empty one.
-fn of_text(format: Format, model: &str, text: &str) -> u64 {
+pub(super) fn of_text(format: Format, model: &str, text: &str) -> u64 {
     let body =
         |text: &str| json!({"model": model, "messages": [{"role": "user", "content": text}]}).to_string();
     facts(format, &body(text)).input_estimate - facts(format, &body("")).input_estimate
@@ -129,12 +129,18 @@ fn an_image_counts_by_its_size_as_its_model_cuts_it_up() {
     assert_eq!((of_image("gpt-5.4", &png(3200, 3200), ""), original), (3_000, 12_000));
 }
 
+/// A WAVE file of one channel with 16,000 samples a second, of ten seconds when it is of plain samples.
+fn wave(format: u16, bytes_a_second: u32, block: u16, bits: u16) -> Vec<u8> {
+    let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0".to_vec();
+    file.extend([format.to_le_bytes(), 1u16.to_le_bytes()].concat());
+    file.extend([16_000u32.to_le_bytes(), bytes_a_second.to_le_bytes()].concat());
+    file.extend([block.to_le_bytes(), bits.to_le_bytes()].concat());
+    file.extend([0; 320_000]);
+    file
+}
+
 #[test]
 fn audio_counts_by_its_seconds_where_it_says_how_long_it_is() {
-    let mut wave = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
-    wave.extend(16_000u32.to_le_bytes());
-    wave.extend(32_000u32.to_le_bytes());
-    wave.extend([0; 320_000]);
     let estimate = |file: &[u8]| {
         let data = base64(file);
         let body = format!(
@@ -142,8 +148,16 @@ fn audio_counts_by_its_seconds_where_it_says_how_long_it_is() {
         );
         facts(OpenaiChat, &body).input_estimate
     };
-    assert!((750..790).contains(&estimate(&wave)), "ten seconds: {}", estimate(&wave));
-    assert!((40_000..40_100).contains(&estimate(&[7; 320_000])));
+    let seconds = estimate(&wave(1, 32_000, 2, 16));
+    assert!((750..790).contains(&seconds), "ten seconds: {seconds}");
+    for (stated, block, bits) in [(u32::MAX, 2, 16), (32_000, u16::MAX, 16), (u32::MAX, u16::MAX, 16)] {
+        let found = estimate(&wave(1, stated, block, bits));
+        assert!((750..790).contains(&found), "still ten seconds: {found}");
+    }
+    for unclear in [wave(1, 0, 2, 16), wave(1, 32_000, 0, 16), wave(2, u32::MAX, 2, 16), vec![7; 320_000]] {
+        let found = estimate(&unclear);
+        assert!((40_000..40_100).contains(&found), "by its bytes: {found}");
+    }
 }
 
 #[test]
@@ -163,16 +177,38 @@ fn a_pdf_counts_by_its_pages_where_they_can_be_seen() {
         )
         .into_bytes()
     };
-    // 1,640 for its image and 3,000 for its text.
-    for pages in [1, 2, 700] {
+    // 1,640 for its image and 3,000 for its text, or more where its bytes hold more.
+    for pages in [1, 2, 15, 700] {
         let file = pdf(pages, "");
         let found = estimate("claude-sonnet-4-6", &file);
-        let expected = pages as u64 * 1_640 + (pages as u64 * 3_000).min(file.len() as u64);
+        let bytes = file.len() as u64;
+        let expected = pages as u64 * 1_640 + (pages as u64 * 3_000).clamp(bytes / 2, bytes);
         assert!((expected..expected + 150).contains(&found), "{pages}: {found} of {expected}");
     }
     assert!(estimate("claude-opus-4-8", &pdf(2, "")) > 15_000, "it looks at more of a page");
     let packed = estimate("claude-sonnet-4-6", &pdf(1, "3 0 obj <</Type/ObjStm>>"));
     assert!((30_000..30_200).contains(&packed), "pages that are packed cannot be counted: {packed}");
+    let few = pdf(1, "");
+    let few = |more: &str| [&few[..400], more.as_bytes(), b"%%EOF"].concat();
+    let clear = estimate("claude-sonnet-4-6", &few(""));
+    assert!((2_000..2_200).contains(&clear), "{clear}");
+    for more in [
+        "3 0 obj <</Type/P#61ge>> endobj",
+        "3 0 obj <</Type/#50age>> endobj",
+        "3 0 obj <</Type/Obj#53tm>> endobj",
+        "3 0 obj <</Fil#74er/FlateDecode/Length 9>> endobj",
+        "3 0 obj <</Filter /FlateDecode/Length 9>> endobj",
+    ] {
+        for before in [0, 11_500, 11_850, 11_873, 11_880, 11_890, 30_000] {
+            let file = few(&format!("{}{more}", " ".repeat(before)));
+            let found = estimate("claude-sonnet-4-6", &file);
+            let least = (file.len() as u64 / 2).max(if file.len() < 4_096 { 4_800 } else { 16_000 });
+            let most = if more.contains("/Filter") { least + 2_000 } else { least + 200 };
+            assert!((least..most).contains(&found), "{more} behind {before}: {found} of {least}");
+        }
+    }
+    let color = estimate("claude-sonnet-4-6", &few("% color #61ff00"));
+    assert!((2_000..2_200).contains(&color), "a number sign is no escape elsewhere: {color}");
 }
 
 #[test]
