@@ -188,6 +188,13 @@ pub enum BottleCommand {
         /// Its name
         name: BottleName,
     },
+    /// End what `bottle add` began: the bottle's credentials are worth nothing from then on
+    ///
+    /// Its files stay, and so does what it used.
+    Remove {
+        /// Its name
+        name: BottleName,
+    },
 }
 
 /// Arguments of `hudson bottle cutoff` and `kill`.

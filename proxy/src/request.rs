@@ -109,7 +109,8 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
     let Judged { route, offer, endpoint } = judged(origin, &policy, &target, request.headers())?;
     if offer.is_some() || !matches!(endpoint, Endpoint::Metered { .. }) {
         // A metered request asks in the transaction of its hold.
-        block(&origin.shared, &origin.run, |policy| origin.provider(policy)).await?;
+        block(&origin.shared, &origin.run, |policy| whose(&endpoint).or_else(|| origin.provider(policy)))
+            .await?;
     }
     let Authority { host, port } = &origin.authority;
     let dialled = first_route(&policy.routes, origin.scheme, host, *port);
@@ -144,6 +145,17 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
         });
     }
     outcome
+}
+
+/// Whose call it is.
+fn whose(endpoint: &Endpoint) -> Option<Provider> {
+    match endpoint {
+        Endpoint::Metered { provider, .. }
+        | Endpoint::Retrieval { provider, .. }
+        | Endpoint::Free { provider }
+        | Endpoint::Unknown { provider } => Some(provider.clone()),
+        Endpoint::Foreign => None,
+    }
 }
 
 /// What the files say about a request at one moment.

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// What bodies that are read whole may take together, in KiB: many of any size, a few dozen of the largest.
 pub(crate) const BODIES_KIB: usize = 1 << 20;
+/// How many settlements and charged reads wait for a ledger that cannot be written.
+const LATE: usize = 4096;
 /// The headers for which hyper has room without asking for memory at each request.
 const HEADERS_ON_STACK: usize = 100;
 
@@ -92,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) detached: Arc<Semaphore>,
     /// KiB of bodies that are being read whole, over all bottles.
     pub(crate) bodies: Arc<Semaphore>,
+    /// What waits for the ledger to take it.
+    pub(crate) late: Arc<Semaphore>,
     /// Work that must end before the process does: settlements and detached reading.
     pub(crate) tasks: Tasks,
     /// The first step of shutting down: ends listening and idle connections.
@@ -121,6 +125,7 @@ impl Shared {
             counts: Counts::new(),
             detached: Arc::new(Semaphore::new(limits.detached)),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+            late: Arc::new(Semaphore::new(LATE)),
             shutdown: CancellationToken::new(),
             abort: CancellationToken::new(),
             ended: CancellationToken::new(),

@@ -107,6 +107,12 @@ impl Tunnels {
         open.values().filter(|tunnel| which(tunnel)).map(|tunnel| tunnel.token.cancel()).count()
     }
 
+    /// Those for which `which` says so.
+    pub(crate) fn of(&self, which: impl Fn(&Tunnel) -> bool) -> Vec<Tunnel> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().filter(|tunnel| which(tunnel)).cloned().collect()
+    }
+
     /// How many are open.
     pub fn len(&self) -> usize {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).len()

@@ -13,6 +13,7 @@ use ledger_support::*;
 story! { sqlite, crate::ledger_support::on_sqlite:
     an_operators_block_stands_whatever_governs
     resuming_a_bottle_lifts_no_block_of_a_budget
+    what_is_lifted_is_not_carried_out_and_ends_with_its_run
     a_partial_cutoff_stops_the_provider_that_is_spent
 }
 
@@ -60,6 +61,34 @@ async fn an_operators_block_stands_whatever_governs(open: Open<'_>) {
             told.iter().filter(|(told, actor)| told == kind && actor == "operator:0").count(),
             2,
             "{told:?}"
+        );
+    }
+}
+
+async fn what_is_lifted_is_not_carried_out_and_ends_with_its_run(open: Open<'_>) {
+    let ledger = open();
+    for name in ["r1", "r2"] {
+        ledger.run_insert(run(name, "ci", None, &[])).await.unwrap();
+    }
+    let order = |scope: &Scope| BlockOrder {
+        scope: scope.clone(),
+        policy: Policy::Kill,
+        cause: "by hand".into(),
+        actor: "operator:0".into(),
+        now: NOW,
+    };
+    let scopes = ["r1", "r2"].map(|name| Scope::new(ScopeKind::Run, name));
+    for scope in &scopes {
+        assert!(ledger.block_order(order(scope)).await.unwrap());
+    }
+    ledger.block_resume(&scopes[0], "operator:0", NOW + 1).await.unwrap();
+    ledger.run_finish(&id("r2"), NOW + 2, None).await.unwrap();
+    assert_eq!(ledger.block_list().await.unwrap(), [], "a run that has ended is not blocked for ever");
+    for row in ledger.enforcement_list(None).await.unwrap() {
+        assert_eq!(
+            row.state,
+            EnforcementState::Failed,
+            "nobody is killed for what no longer stands: {row:?}"
         );
     }
 }

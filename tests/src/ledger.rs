@@ -79,15 +79,6 @@ pub fn wait_for(home: &Path, limit: Duration, found: impl Fn(&[UsageRow]) -> boo
     }
 }
 
-/// Ends every live run, as the process that launched it does at its end.
-pub fn end_runs(home: &Path) {
-    let ledger = Connection::open(home.join("bot-bottle.db")).expect("the ledger opens");
-    ledger.busy_timeout(Duration::from_secs(5)).expect("a time-out can be set");
-    ledger
-        .execute("UPDATE runs SET finished_at = 1 WHERE finished_at IS NULL", [])
-        .expect("runs can be ended");
-}
-
 fn open(home: &Path) -> Option<Connection> {
     let file = home.join("bot-bottle.db");
     if !file.exists() {

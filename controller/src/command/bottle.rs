@@ -3,6 +3,7 @@
 
 mod add;
 mod list;
+mod remove;
 mod show;
 mod stop;
 
@@ -26,6 +27,7 @@ pub(super) async fn execute(context: &Context, command: BottleCommand) -> Result
         BottleCommand::Cutoff(arguments) => stop::cutoff(context, arguments).await,
         BottleCommand::Kill(arguments) => stop::kill(context, arguments).await,
         BottleCommand::Resume { name } => stop::resume(context, &name).await,
+        BottleCommand::Remove { name } => remove::execute(context, &name).await,
     }
 }
 

@@ -69,8 +69,7 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
     proxy.ledger().run_finish(run, now(), code).await?;
     let ended = outcome?;
     let ordered = blocks.iter().any(|block| block.budget.is_none());
-    let spent =
-        |block: &Block| block.budget.is_some() && (ended.code != 0 || block.stops(policy.cutoff, None));
+    let spent = |block: &Block| block.budget.is_some() && block.stops(policy.cutoff, None);
     let stopped = (ended.killed && !ordered)
         || blocks.iter().any(spent)
         || (!ordered && proxy.budget_stopped(run, &ended).await?);

@@ -7,10 +7,18 @@ use super::{Origin, block_refusal, clock, first_route};
 use crate::event::Event;
 use crate::run::{Run, RunPolicy};
 use crate::shared::Shared;
+use crate::tunnel::Tunnel;
 use hudson_schema::config::{Authority, MeterSetting, Scheme};
 use hudson_schema::ledger::Block;
 use hudson_schema::{Provider, Refusal, RefusalCode};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long what is ended may take to say so, before its connection is closed.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// When blocks that could not be read are asked for again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// The refusal that stands against a run where it goes to a provider, or to none. A ledger that cannot be asked blocks
 /// too.
@@ -71,8 +79,8 @@ pub(crate) async fn until_blocked(
     }
 }
 
-/// Waits for a block that ends what is in flight to a host.
-pub(crate) async fn until_ended(origin: &Origin) -> Refusal {
+/// Waits for a block that ends what is in flight: to this provider, where it is known what is called, else to the host.
+pub(crate) async fn until_ended(origin: &Origin, called: Option<&Provider>) -> Refusal {
     let Origin { shared, run, .. } = origin;
     let mut ending = run.ending();
     loop {
@@ -81,7 +89,7 @@ pub(crate) async fn until_ended(origin: &Origin) -> Refusal {
             && let Ok(blocks) = run.blocks(&shared.ledger, clock()).await
         {
             let policy = run.policy();
-            let provider = origin.provider(&policy);
+            let provider = called.cloned().or_else(|| origin.provider(&policy));
             let ends = |block: &&Block| {
                 block.ends_in_flight(policy.cutoff) && block.stops(policy.cutoff, provider.as_ref())
             };
@@ -114,18 +122,57 @@ pub(crate) fn watch(shared: &Arc<Shared>, run: &Arc<Run>) {
 
 async fn looking(shared: &Shared, run: &Run) {
     let mut changes = shared.ledger.changes();
+    // What is ended with the blocks that stand, unless it ends by itself.
+    let mut left: Vec<Tunnel> = Vec::new();
     loop {
         changes.mark_unchanged();
         let policy = run.policy();
-        // Where the ledger cannot be read nothing new is admitted, and what was admitted goes on.
-        if let Ok(blocks) = run.blocks(&shared.ledger, clock()).await {
-            run.set_ending(blocks.iter().any(|block| block.ends_in_flight(policy.cutoff)));
-        }
+        let blocks = run.blocks(&shared.ledger, clock()).await;
+        let pause = match &blocks {
+            Ok(blocks) => {
+                let ending: Vec<&Block> =
+                    blocks.iter().filter(|block| block.ends_in_flight(policy.cutoff)).collect();
+                if ending.is_empty() {
+                    left.clear();
+                } else if left.is_empty() {
+                    left = shared.tunnels.of(|tunnel| is_ended(shared, run, &policy, &ending, tunnel));
+                }
+                run.set_ending(!ending.is_empty());
+                if left.is_empty() { None } else { Some(FAREWELL) }
+            }
+            // Nothing new is admitted meanwhile, and what was admitted goes on until this is known.
+            Err(error) => {
+                let error = error.to_string();
+                shared.events.emit(Event::LedgerFailed { what: "reading blocks", error });
+                Some(AGAIN)
+            }
+        };
+        let paused = async {
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             changed = changes.changed() => if changed.is_err() {
                 return;
             },
             _ = run.policy_after(&policy) => {}
+            // What neither reads nor writes sees no end of its own: a client that stopped reading, an upload whose answer
+            // is there already.
+            () = paused => for tunnel in left.drain(..) {
+                tunnel.token.cancel();
+            },
         }
+    }
+}
+
+/// Whether one of these blocks ends what a tunnel carries.
+fn is_ended(shared: &Shared, run: &Run, policy: &RunPolicy, ending: &[&Block], tunnel: &Tunnel) -> bool {
+    let authority = Authority { host: tunnel.host.clone(), port: tunnel.port };
+    let provider = || provider_at(shared, policy, tunnel.scheme, &authority);
+    tunnel.run == run.id && {
+        let provider = provider();
+        ending.iter().any(|block| block.stops(policy.cutoff, provider.as_ref()))
     }
 }

@@ -91,9 +91,10 @@ pub(super) async fn exact(origin: &Origin, asked: Asked<'_>) -> Result<Option<u6
         return Ok(None);
     }
     let Some(Question { path, query, body }) = count::question(head, body) else { return Ok(None) };
-    block(&origin.shared, &origin.run, |policy| origin.provider(policy)).await?;
+    block(&origin.shared, &origin.run, |_| Some(provider.clone())).await?;
     let question = Outbound {
         origin,
+        provider,
         target: Target { method: Method::POST, path, query },
         headers: kept(headers),
         body: Bytes::from(body),
@@ -111,6 +112,13 @@ pub(super) async fn exact(origin: &Origin, asked: Asked<'_>) -> Result<Option<u6
         false => question.ask().await,
     };
     Ok(counted.inspect_err(|why| failed(origin, why)).ok())
+}
+
+/// Takes a count in place of the estimate. What stands behind a URL may be another thing when the request itself has it
+/// fetched, so that a count of it is believed only where it is more.
+pub(super) fn take(facts: &mut RequestFacts, exact: u64) {
+    let fetched = facts.unseen_input.iter().any(|field| matches!(*field, "url" | "uri" | "fileUri"));
+    facts.input_estimate = if fetched { exact.max(facts.input_estimate) } else { exact };
 }
 
 /// Whether a hard limit stands over the request, so that its input decides.
@@ -143,6 +151,7 @@ fn kept(headers: &HeaderMap) -> HeaderMap {
 /// A question, ready to leave.
 struct Outbound<'a> {
     origin: &'a Origin,
+    provider: &'a Provider,
     target: Target,
     headers: HeaderMap,
     body: Bytes,
@@ -202,7 +211,7 @@ impl Outbound<'_> {
             let mut request = self.built().map_err(|refusal| refusal.message)?;
             let payload = Payload::Bytes(&self.body);
             self.credentials.sign(&mut request, payload).map_err(|refusal| refusal.message)?;
-            match forward::send(self.origin, request, Wire::Preferred).await {
+            match forward::send(self.origin, Some(self.provider), request, Wire::Preferred).await {
                 Ok(response) => return Ok(response),
                 Err(unsent) if unsent.stale && attempt < ATTEMPTS => attempt += 1,
                 Err(unsent) => return Err(unsent.refusal.message),

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ve
 use http_body::{Body as _, Frame, SizeHint};
 use hudson_dlp::Redactor;
 use hudson_schema::config::Authority;
-use hudson_schema::{Refusal, RefusalCode};
+use hudson_schema::{Provider, Refusal, RefusalCode};
 use hyper::body::Incoming;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -44,10 +44,10 @@ pub(super) async fn relay(
         return relay_signed(origin, target, credentials, parts.headers, incoming).await;
     }
     let wire = wire(origin, parts.version, incoming.size_hint().lower()).await;
-    let body = body::boxed(Upload { inner: incoming, unwanted: credentials.replaced() });
+    let body = body::boxed(Ended::new(incoming, credentials.replaced(), origin.clone()));
     let mut outbound = build(origin, target, &credentials, parts.headers, body)?;
     credentials.sign(&mut outbound, Payload::Stream)?;
-    let response = send(origin, outbound, wire).await.map_err(|unsent| unsent.refusal)?;
+    let response = send(origin, None, outbound, wire).await.map_err(|unsent| unsent.refusal)?;
     respond(origin, &credentials, response)
 }
 
@@ -66,7 +66,7 @@ async fn relay_signed(
     headers.remove(header::CONTENT_LENGTH);
     let mut outbound = build(origin, target, &credentials, headers, body::full(sent.clone()))?;
     credentials.sign(&mut outbound, Payload::Bytes(&sent))?;
-    let response = send(origin, outbound, Wire::Preferred).await.map_err(|unsent| unsent.refusal)?;
+    let response = send(origin, None, outbound, Wire::Preferred).await.map_err(|unsent| unsent.refusal)?;
     respond(origin, &credentials, response)
 }
 
@@ -78,7 +78,7 @@ pub(super) fn respond(
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = response.into_parts();
     head::inbound(&mut parts.headers);
-    let body = body::boxed(Ended::new(incoming, origin.clone()));
+    let body = body::boxed(Ended::new(incoming, Vec::new(), origin.clone()));
     redacted(origin, credentials, parts, body)
 }
 
@@ -155,9 +155,10 @@ pub(super) struct Unsent {
     pub(super) stale: bool,
 }
 
-/// Sends a request and waits for the head of its response.
+/// Sends a request and waits for the head of its response. A block that stops the provider `called` may end that.
 pub(super) async fn send(
     origin: &Origin,
+    called: Option<&Provider>,
     request: Request<Body>,
     wire: Wire,
 ) -> Result<Response<Incoming>, Unsent> {
@@ -177,7 +178,7 @@ pub(super) async fn send(
         () = origin.token.cancelled() => {
             unsent(Refusal::new(RefusalCode::BottleCutOff, "This tunnel was ended."))
         }
-        refusal = until_ended(origin) => unsent(refusal),
+        refusal = until_ended(origin, called) => unsent(refusal),
         () = origin.shared.abort.cancelled() => unsent(stopping()),
     }
 }
@@ -222,37 +223,12 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A request's body on its way: its trailers are cleaned as its headers were.
-struct Upload {
+/// A body on its way in either direction, which ends, with an error, when its tunnel is ended or a block ends what is in
+/// flight. Its trailers are cleaned as its headers were.
+struct Ended {
     inner: Incoming,
     /// What must not come behind the body either: headers that the route's credentials replace.
     unwanted: Vec<HeaderName>,
-}
-
-impl http_body::Body for Upload {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { inner, unwanted } = &mut *self;
-        Pin::new(inner).poll_frame(cx).map_ok(|frame| head::trailers(frame, unwanted))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-/// A body that ends, with an error, when its tunnel is ended or a block ends what is in flight.
-struct Ended {
-    inner: Incoming,
     /// Why it ends. Made when there is something to wait for: most bodies are there at once.
     ended: Option<Pin<Box<dyn Future<Output = String> + Send>>>,
     /// Frames that came without waiting.
@@ -265,8 +241,8 @@ struct Ended {
 const LOOK_EVERY: u32 = 16;
 
 impl Ended {
-    fn new(inner: Incoming, origin: Arc<Origin>) -> Self {
-        Self { inner, ended: None, ready: 0, origin }
+    fn new(inner: Incoming, unwanted: Vec<HeaderName>, origin: Arc<Origin>) -> Self {
+        Self { inner, unwanted, ended: None, ready: 0, origin }
     }
 
     fn ended(&mut self, cx: &mut Context<'_>) -> Poll<String> {
@@ -276,7 +252,7 @@ impl Ended {
             Box::pin(async move {
                 tokio::select! {
                     () = origin.token.cancelled() => "the tunnel was ended".to_owned(),
-                    refusal = until_ended(&origin) => refusal.message,
+                    refusal = until_ended(&origin, None) => refusal.message,
                 }
             })
         });
@@ -300,7 +276,7 @@ impl http_body::Body for Ended {
                 return Poll::Ready(Some(Err(why.into())));
             }
         }
-        polled.map_ok(|frame| head::trailers(frame, &[])).map_err(Into::into)
+        polled.map_ok(|frame| head::trailers(frame, &self.unwanted)).map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {

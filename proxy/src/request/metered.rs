@@ -68,7 +68,7 @@ pub(super) async fn exchange(
         credentials: &credentials,
     };
     if let Some(exact) = count::exact(origin, question).await? {
-        facts.input_estimate = exact;
+        count::take(&mut facts, exact);
     }
     let Admitted { settler, hard, output_cap, cut_at, remaining } =
         admission::admit(origin, route, provider.clone(), format, &facts).await?;
@@ -145,7 +145,7 @@ impl Outbound {
                     return Err(refusal);
                 }
             };
-            match forward::send(origin, request, Wire::Preferred).await {
+            match forward::send(origin, settler.provider(), request, Wire::Preferred).await {
                 Ok(response) => return self.tapped(response, settler),
                 Err(Unsent { stale: true, .. }) if attempt < ATTEMPTS => {}
                 Err(Unsent { refusal, provably: true, .. }) => {

@@ -39,7 +39,7 @@ pub(super) async fn exchange(
         forward::build(origin, target, &credentials, parts.headers, body::full(asked.clone()))?;
     credentials.sign(&mut outbound, Payload::Bytes(&asked))?;
     drop(room);
-    let sent = forward::send(origin, outbound, Wire::Preferred).await;
+    let sent = forward::send(origin, Some(&provider), outbound, Wire::Preferred).await;
     let (mut parts, incoming) = sent.map_err(|unsent| unsent.refusal)?.into_parts();
     let meter = tap::meter(format, &parts);
     let read = Read { origin: origin.clone(), provider, work: work(&target.path).to_owned() };
@@ -51,7 +51,7 @@ pub(super) async fn exchange(
 /// Whose work is read.
 pub(super) struct Read {
     pub(super) origin: Arc<Origin>,
-    provider: Provider,
+    pub(super) provider: Provider,
     /// The provider's id of it.
     work: String,
 }

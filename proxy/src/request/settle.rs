@@ -12,6 +12,7 @@ use hudson_schema::budget::Weights;
 use hudson_schema::ledger::{Hold, LedgerError, Settlement};
 use hudson_schema::{Provider, Quality, Refusal, RefusalCode, Usage};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// A hold and what is needed to settle it.
 pub(super) struct Placed {
@@ -46,6 +47,11 @@ impl Settler {
         Self { origin, placed: Some(placed) }
     }
 
+    /// Whose budget it charges.
+    pub(super) fn provider(&self) -> Option<&Provider> {
+        self.placed.as_ref().map(|placed| &placed.provider)
+    }
+
     /// Reports that the response is ended at this live count; the refusal to end it with.
     pub(super) fn cut(&self, counted: u64) -> Refusal {
         let granted = self.placed.as_ref().map_or(0, |placed| placed.hold.output);
@@ -62,9 +68,15 @@ impl Settler {
 
     /// Gives the hold back: provably nothing was sent.
     pub(super) async fn release(mut self) {
-        if let Some(placed) = self.placed.take() {
-            release(&self.origin, &placed).await;
-        }
+        let Some(placed) = self.placed.take() else { return };
+        let origin = self.origin.clone();
+        // In a task of its own: who waits for this may be gone before it is done.
+        let (done, released) = oneshot::channel();
+        self.origin.shared.tasks.spawn(async move {
+            release(&origin, &placed).await;
+            let _ = done.send(());
+        });
+        let _ = released.await;
     }
 
     /// The response never came: what was reserved may have been spent.

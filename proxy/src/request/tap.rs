@@ -19,7 +19,7 @@ use http::{HeaderMap, StatusCode, response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hudson_meter::{End, Meter, Report, ResponseHead, StreamDecoder, UsageChunkStripper, header_usage};
-use hudson_schema::{Format, Refusal};
+use hudson_schema::{Format, Provider, Refusal};
 use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -59,6 +59,13 @@ impl Account {
         match self {
             Self::Hold(settler) => &settler.origin,
             Self::Read(read) => &read.origin,
+        }
+    }
+
+    fn provider(&self) -> Option<&Provider> {
+        match self {
+            Self::Hold(settler) => settler.provider(),
+            Self::Read(read) => Some(&read.provider),
         }
     }
 
@@ -110,10 +117,10 @@ struct Open {
 }
 
 /// Waits for what ends a response before its time; the refusal where the client is told one.
-async fn over(origin: Arc<Origin>) -> Option<Refusal> {
+async fn over(origin: Arc<Origin>, called: Option<Provider>) -> Option<Refusal> {
     tokio::select! {
         () = origin.token.cancelled() => None,
-        refusal = until_ended(&origin) => Some(refusal),
+        refusal = until_ended(&origin, called.as_ref()) => Some(refusal),
         () = origin.shared.abort.cancelled() => Some(stopping()),
     }
 }
@@ -129,7 +136,7 @@ impl Tap {
     pub(super) fn new(inner: Incoming, meter: Meter, account: Account, status: StatusCode) -> Self {
         let shared = &account.origin().shared;
         let tasks = shared.tasks.clone();
-        let over = Box::pin(over(account.origin().clone()));
+        let over = Box::pin(over(account.origin().clone(), account.provider().cloned()));
         let open = Open {
             inner,
             meter,
@@ -325,13 +332,14 @@ impl Drop for Tap {
         let slot = shared.detached.clone().try_acquire_owned().ok();
         let limit = shared.limits.detached_time;
         let (abort, origin) = (shared.abort.clone(), open.account.origin().clone());
+        let called = open.account.provider().cloned();
         shared.tasks.spawn(async move {
             let mut open = open;
             let mut end = End::Interrupted;
             if slot.is_some() {
                 tokio::select! {
                     read = tokio::time::timeout(limit, open.drain()) => end = read.unwrap_or(End::Interrupted),
-                    _ = until_ended(&origin) => {}
+                    _ = until_ended(&origin, called.as_ref()) => {}
                     () = abort.cancelled() => {}
                 }
             }

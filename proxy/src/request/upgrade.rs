@@ -68,7 +68,8 @@ pub(super) async fn exchange(
     let mut outbound = forward::build(origin, target, &credentials, headers, body::empty())?;
     offer.put_on(outbound.headers_mut());
     credentials.sign(&mut outbound, Payload::Bytes(&[]))?;
-    let mut response = forward::send(origin, outbound, Wire::Http1).await.map_err(|unsent| unsent.refusal)?;
+    let mut response =
+        forward::send(origin, None, outbound, Wire::Http1).await.map_err(|unsent| unsent.refusal)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return forward::respond(origin, &credentials, response);
     }
@@ -236,9 +237,9 @@ impl Opened {
     /// and is told why it is refused.
     async fn until_blocked(&self) -> Refusal {
         let origin = &self.origin;
-        match self.turns {
+        match &self.turns {
             None => until_blocked(&origin.shared, &origin.run, |policy| origin.provider(policy)).await,
-            Some(_) => until_ended(origin).await,
+            Some(turns) => until_ended(origin, Some(&turns.metered.provider)).await,
         }
     }
 

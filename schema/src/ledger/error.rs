@@ -15,7 +15,7 @@ pub enum LedgerError {
         why: String,
     },
     /// The file, or the log beside it, is not as it was written.
-    #[error("{}: the ledger is damaged ({why}); put a backup of it and of its -wal in place, or move both away to begin with an empty one", path.display())]
+    #[error("{}: the ledger is damaged ({why}); put a backup of it and of its -wal in place; without one, move the -wal alone away where the log is what is damaged, which gives up its transactions, or both, to begin with an empty one", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -53,4 +53,31 @@ pub enum LedgerError {
         /// Its id.
         id: String,
     },
+}
+
+impl LedgerError {
+    /// Whether the same may succeed later as it is: the disk is full or fails, the file is locked or may not be written.
+    pub fn may_pass(&self) -> bool {
+        if let Self::Io { error, .. } = self {
+            use rusqlite::ErrorCode;
+
+            return error.is::<std::io::Error>()
+                || error
+                    .downcast_ref::<rusqlite::Error>()
+                    .and_then(rusqlite::Error::sqlite_error_code)
+                    .is_some_and(|code| {
+                        matches!(
+                            code,
+                            ErrorCode::DiskFull
+                                | ErrorCode::DatabaseBusy
+                                | ErrorCode::DatabaseLocked
+                                | ErrorCode::SystemIoFailure
+                                | ErrorCode::ReadOnly
+                                | ErrorCode::PermissionDenied
+                                | ErrorCode::CannotOpen
+                        )
+                    });
+        }
+        false
+    }
 }

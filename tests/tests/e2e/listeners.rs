@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use hudson_tests::clients;
 use hudson_tests::process::{self, Background, Outcome};
-use hudson_tests::{clients, ledger};
 use rustix::process::Signal;
 use rustls::StreamOwned;
 use serde_json::Value;
@@ -134,7 +134,7 @@ fn a_bottles_own_socket_ends_with_its_run() {
     let mut open = UnixStream::connect(&path).expect("the proxy listens");
     let request = "GET http://_egress.local/health HTTP/1.1\r\nHost: _egress.local\r\n\r\n";
     raw::ask(&mut open, request).passed();
-    ledger::end_runs(&stage.world.home());
+    stage.hudson(&["bottle", "remove", "ci"]).exited(0).shows("1 run ended");
     let gone = raw::wait_until(SOON, || (!path.exists()).then_some(()));
     assert!(gone.is_some(), "it still listens");
     open.set_read_timeout(Some(SOON)).expect("a socket takes options");

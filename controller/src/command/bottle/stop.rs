@@ -172,7 +172,8 @@ async fn outcomes(ledger: &SharedLedger, runs: &[RunId], policy: Policy) -> Resu
         for run in runs {
             let rows = ledger.enforcement_list(Some(run)).await?;
             // The last one is this order's, or the same one's of before.
-            outcomes.extend(rows.into_iter().rfind(|row| row.policy == policy).map(Outcome::of));
+            let last = rows.into_iter().rfind(|row| row.policy == policy);
+            outcomes.push(last.map_or_else(|| Outcome::ended(run), Outcome::of));
         }
         let open = |outcome: &Outcome| {
             matches!(outcome.state, EnforcementState::Planned | EnforcementState::Started)
@@ -185,6 +186,12 @@ async fn outcomes(ledger: &SharedLedger, runs: &[RunId], policy: Policy) -> Resu
 }
 
 impl Outcome {
+    /// Nothing was planned for it.
+    fn ended(run: &RunId) -> Self {
+        let detail = "it had ended already".to_owned();
+        Self { run: run.clone(), state: EnforcementState::Done, detail }
+    }
+
     fn of(row: Enforcement) -> Self {
         let detail = match row.state {
             EnforcementState::Planned | EnforcementState::Started => {

@@ -179,7 +179,7 @@ impl Turns {
         lane: Option<String>,
     ) -> Result<Vec<u8>, Refusal> {
         if let Some(exact) = self.counted(head, &facts, message).await? {
-            facts.input_estimate = exact;
+            count::take(&mut facts, exact);
         }
         let Admitted { settler, output_cap, cut_at, .. } = self.admitted(&facts).await?;
         let change = Rewrite { output_cap, include_usage: false };

@@ -6,7 +6,7 @@ use super::audit::{self, HUDSON};
 use super::fail::Fail;
 use super::rows::{limit, parsed, policy, scope, tokens};
 use super::{AskedLimit, Block, BlockBudget, BlockOrder, LimitInForce, budgets, enforcements, outbox, runs};
-use crate::{Policy, RunId, Scope};
+use crate::{Policy, RunId, Scope, ScopeKind};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::cmp::Reverse;
 
@@ -156,6 +156,14 @@ pub(super) fn resume(
     Ok(row.into_iter().map(|row| row.block).collect())
 }
 
+/// A run has ended, and with it what was ordered for it alone. Nobody is told that anything goes on.
+pub(super) fn forget(connection: &Connection, run: &RunId, now: i64) -> Result<(), Fail> {
+    match ordered(connection, &Scope::new(ScopeKind::Run, run.as_str()))? {
+        Some(row) => replace(connection, &row, HUDSON, now),
+        None => Ok(()),
+    }
+}
+
 /// What an operator has ordered for a scope.
 fn ordered(connection: &Connection, scope: &Scope) -> Result<Option<BlockRow>, Fail> {
     let mut statement = connection.prepare_cached(
@@ -277,9 +285,10 @@ fn lift(connection: &Connection, row: &BlockRow, actor: &str, now: i64) -> Resul
     outbox::resumed(connection, &row.block, now)
 }
 
-/// Ends a block in whose place another comes at once: nobody is told that anything goes on.
+/// Ends a block without a word that anything goes on: another comes in its place at once, or nothing is left to go on.
 fn replace(connection: &Connection, row: &BlockRow, actor: &str, now: i64) -> Result<(), Fail> {
     connection.prepare_cached("DELETE FROM blocks WHERE id = ?1")?.execute([row.id])?;
+    enforcements::withdraw(connection, row.id, now)?;
     audit::append(connection, now, "block_lift", actor, budgets::bottle(&row.block.scope), &row.block)
 }
 

@@ -6,7 +6,7 @@ use super::blocks::BlockRow;
 use super::fail::Fail;
 use super::rows::{parsed, policy, scope};
 use super::{Enforcement, EnforcementState};
-use crate::RunId;
+use crate::{Policy, RunId};
 use rusqlite::{Connection, Row, named_params, params};
 use serde_json::json;
 
@@ -37,6 +37,24 @@ pub(super) fn plan(connection: &Connection, run: &RunId, row: &BlockRow, now: i6
             audit::append_of_run(connection, now, "enforcement_plan", run, told)
         }
     }
+}
+
+/// Closes what was planned for a block that is lifted, and not begun: nobody must be killed for what no longer stands. A
+/// cutoff is done with the block itself.
+pub(super) fn withdraw(connection: &Connection, block: i64, now: i64) -> Result<(), Fail> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, policy FROM enforcements WHERE block_id = ?1 AND state = 'planned'")?;
+    let planned: Vec<(i64, Policy)> = statement
+        .query_map([block], |row| Ok((row.get("id")?, policy(row)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (id, policy) in planned {
+        let (to, detail) = match policy {
+            Policy::Cutoff => (EnforcementState::Done, "egress was cut off until the block was lifted"),
+            Policy::Freeze | Policy::Kill => (EnforcementState::Failed, "lifted before it was carried out"),
+        };
+        advance(connection, id, EnforcementState::Planned, to, detail, now)?;
+    }
+    Ok(())
 }
 
 /// See [`super::Ledger::enforcement_list`].

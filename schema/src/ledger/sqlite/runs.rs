@@ -4,7 +4,7 @@
 use super::audit::{self, HUDSON, Launch};
 use super::fail::Fail;
 use super::rows::{parse, parsed, parsed_option};
-use super::{NewRun, RunRecord};
+use super::{NewRun, RunRecord, blocks};
 use crate::{BottleName, RunId, Scope, ScopeKind};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
@@ -80,7 +80,11 @@ pub(super) fn finish(
     match finished {
         0 if fetch(connection, id)?.is_none() => Err(Fail::Missing("run", id.to_string())),
         0 => Ok(()),
-        _ => audit::append_of_run(connection, finished_at, "run_finish", id, json!({"exit_code": exit_code})),
+        _ => {
+            audit::append_of_run(connection, finished_at, "run_finish", id, json!({"exit_code": exit_code}))?;
+            // What was ordered for this run alone has nothing left to stop.
+            blocks::forget(connection, id, finished_at)
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ impl Place {
         }
         fs::copy(place.simulator.ca_file(), place.at("upstream.pem")).expect("the simulator has a CA");
         // Where the built program lies, an ordinary user need not be able to go.
-        fs::copy(hudson::binary(), place.at("bin/hudson")).expect("hudson is built");
+        copied(hudson::binary(), &place.at("bin/hudson"));
         fs::write(place.at("home/.bot-bottle/bottles/ci/routes.yaml"), ROUTES).expect("it takes files");
         fs::write(place.at("home/.bot-bottle/settings.yml"), "budget: {claude: 1000}\n")
             .expect("it takes files");
@@ -174,4 +174,11 @@ impl Services {
         answering!(UnixListener::bind_addr(&address).expect("the name is free"));
         services
     }
+}
+
+/// Copies a program, in a process of its own: a file that is open for writing here stays so in every process that a test
+/// starts at this moment, and cannot be run.
+pub(super) fn copied(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status().expect("cp starts");
+    assert!(status.success(), "{} is copied", from.display());
 }

@@ -5,8 +5,9 @@ use std::fs;
 use hudson_tests::World;
 use hudson_tests::process::{self, Background};
 
-use super::place::{Place, operators};
+use super::place::{Place, copied, operators};
 use crate::{cases, raw::wait_until};
+use std::path::Path;
 
 const WORK: &str = "set -e
 curl -sS https://files.example.com/hello.txt
@@ -73,7 +74,7 @@ fn a_program_of_the_home_is_found_and_the_rest_of_the_home_is_not() {
         let place = Place::of(*operator);
         let folder = place.at("home/tools/bin");
         fs::create_dir_all(&folder).expect("a folder");
-        fs::copy("/bin/ls", folder.join("list")).expect("the system has ls");
+        copied(Path::new("/bin/ls"), &folder.join("list"));
         let mut command = place.bottle(&[], &["list", "-A", &place.at("home").display().to_string()]);
         command.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
         let outcome = process::run(&mut command, std::time::Duration::from_secs(20));
