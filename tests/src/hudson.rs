@@ -148,7 +148,8 @@ impl Up {
         let log = log.expect("the scratch directory takes files");
         let mut command = world.hudson();
         command.arg("up").arg("--home").arg(world.home()).arg("--ready-file").arg(&ready);
-        command.args(redirection(&world.simulator));
+        // Not its usual port: tests run side by side.
+        command.args(["--listen", "127.0.0.1:0"]).args(redirection(&world.simulator));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file can be shared")).stderr(log);
         let mut process = Background::start(&mut command);
         let deadline = Instant::now() + Duration::from_secs(20);
