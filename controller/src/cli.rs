@@ -179,11 +179,16 @@ pub enum BottleCommand {
     ///
     /// What runs in it goes on. Every proxy of this home sees the order within 50 ms.
     Cutoff(StopArgs),
+    /// Save what runs in a bottle and stop it, let nothing out of it, and start nothing in it, until it is resumed
+    ///
+    /// Processes are frozen where they are. A container is saved as an image and stopped.
+    Freeze(StopArgs),
     /// Kill what runs in a bottle, and let nothing out of it
     Kill(StopArgs),
-    /// Lift what operators have ordered for a bottle
+    /// Lift what operators have ordered for a bottle, and bring back what is frozen
     ///
-    /// A bottle that a spent budget stopped goes on when its limit is raised: see `hudson budget set`.
+    /// A bottle that a spent budget stopped goes on when its limit is raised: see `hudson budget set`. One that it froze is
+    /// brought back by this after that.
     Resume {
         /// Its name
         name: BottleName,
@@ -197,7 +202,7 @@ pub enum BottleCommand {
     },
 }
 
-/// Arguments of `hudson bottle cutoff` and `kill`.
+/// Arguments of `hudson bottle cutoff`, `freeze` and `kill`.
 #[derive(Debug, Args)]
 pub struct StopArgs {
     /// The bottle's name

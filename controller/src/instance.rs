@@ -116,9 +116,10 @@ impl Instance {
             let mut changes = ledger.changes();
             while changes.changed().await.is_ok() {
                 for run in runs.live() {
-                    let record = ledger.run_fetch(&run.id).await;
-                    if matches!(record, Ok(Some(record)) if record.finished_at.is_some()) {
-                        runs.remove(&run.id);
+                    match ledger.run_fetch(&run.id).await {
+                        Ok(Some(record)) if record.finished_at.is_some() => runs.remove(&run.id),
+                        Ok(Some(record)) => run.set_credential_hash(record.credential_hash),
+                        _ => {}
                     }
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use crate::isolate::Isolation;
+use crate::place::Place;
 use crate::presets::{self, Preset};
 use anyhow::{Context, Result};
 use hudson_proxy::{LaunchSecret, RunPolicy};
@@ -33,6 +34,8 @@ pub struct Launch {
     pub supervised: bool,
     /// What holds it back beside its proxy variables.
     pub isolation: Isolation,
+    /// Where it is.
+    pub place: Place,
 }
 
 /// A bottle as a launch finds it.
@@ -200,6 +203,7 @@ impl Prepared {
             on_exhausted: request.on_exhausted,
             supervised: request.supervised,
             isolation: request.isolation,
+            place: Place::default(),
         };
         let run: RunId = uuid::Uuid::now_v7().to_string().parse().context("making a run id")?;
         let resolved = resolve(home, &settings, &bottle, request.agent.as_ref(), &run, &launch)?;

@@ -4,6 +4,7 @@
 //! written for input that is refused.
 
 mod budgets;
+mod cgroup;
 pub mod cli;
 mod command;
 mod control;
@@ -18,6 +19,7 @@ mod launch;
 mod limits;
 mod network;
 mod notify;
+mod place;
 pub mod presets;
 mod register;
 mod reload;
@@ -34,7 +36,7 @@ use std::process::ExitCode;
 /// Runs the `hudson` command with these arguments, the program's name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Some(code) = isolate::inside(&arguments) {
+    if let Some(code) = isolate::inside(&arguments).or_else(|| cgroup::join(&arguments)) {
         return code;
     }
     let cli = match Cli::try_parse_from(arguments) {

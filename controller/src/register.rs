@@ -29,6 +29,7 @@ pub async fn register(ledger: &SharedLedger, prepared: &Prepared) -> Result<Regi
         parents: prepared.resolved.bottle.parents.clone(),
         credential_hash: password.hash,
         launch: serde_json::to_value(&prepared.launch)?,
+        supervised: prepared.launch.supervised,
         started_at: now(),
     };
     ledger.run_insert(run).await?;

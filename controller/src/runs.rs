@@ -186,7 +186,7 @@ impl RunSource for Runs {
     async fn run(&self, presented: &Presented) -> Result<Option<Arc<Run>>, LedgerError> {
         let id = &presented.run;
         if let Some(live) = self.lock().live.get(id) {
-            return Ok(presented.matches(&live.run.credential_hash).then(|| live.run.clone()));
+            return Ok(live.run.is_named_by(presented).then(|| live.run.clone()));
         }
         if self.closed {
             return Ok(None);

@@ -1,15 +1,16 @@
-//! A run's process: started in a group of its own, given the terminal, watched, and ended when a budget says so.
+//! A run's process: started in a group of its own, given the terminal, watched, and acted on as the journal says.
 //!
-//! Invariant: every enforcement against the run is carried out once, by steps in the ledger that only one process can
-//! take; a kill reaches every descendant that can be found, those that left the group too.
+//! Invariant: nothing that was started outlives a kill; while the bottle is frozen, a signal to this process ends it.
 
+use crate::cgroup::Cgroup;
+use crate::enforce::{self, BackEnd, Enforcer, Life, ProcessBackEnd, Witness};
 use crate::exit::Exit;
 use crate::instance::now;
 use crate::isolate::Isolated;
 use anyhow::{Context, Result};
 use hudson_proxy::RunPolicy;
-use hudson_schema::ledger::{Enforcement, EnforcementState, SharedLedger};
-use hudson_schema::{Policy, RunId};
+use hudson_schema::RunId;
+use hudson_schema::ledger::{Enforcement, SharedLedger};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
@@ -29,12 +30,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A group that is not stopped by then will not be.
 const STOPS_WITHIN: Duration = Duration::from_millis(500);
 
+/// What a run may do, at the moment it is asked.
+pub type CurrentPolicy = dyn Fn() -> Arc<RunPolicy> + Send + Sync;
+
 /// How a run's process ended.
 #[derive(Debug)]
 pub struct Ended {
     /// Its exit code, or 128 and the signal that ended it.
     pub code: u8,
-    /// Whether it was killed by a spent budget.
+    /// Whether it was killed: by what was decided about it, or by a signal while it was frozen.
     pub killed: bool,
 }
 
@@ -48,16 +52,18 @@ pub struct Program<'a> {
     pub variables: &'a BTreeMap<String, OsString>,
     /// What it is started in; `None` where nothing isolates it.
     pub isolated: Option<Isolated>,
+    /// The cgroup that everything of it is in, where there is one.
+    pub cgroup: Option<Cgroup>,
     /// Whether SIGHUP is for the command. Where this process has a proxy of its own, it means the configuration.
     pub hangup: bool,
 }
 
-/// Runs a program to its end. `policy` is what the run may do at the moment it is asked.
+/// Runs a program to its end.
 pub async fn run(
     mut program: Program<'_>,
     run: &RunId,
     ledger: &SharedLedger,
-    policy: &(dyn Fn() -> Arc<RunPolicy> + Send + Sync),
+    policy: &CurrentPolicy,
 ) -> Result<Ended> {
     // Daemons that leave their group become children of this process, where a kill finds them.
     nix::sys::prctl::set_child_subreaper(true).context("becoming the reaper of the bottle's processes")?;
@@ -69,18 +75,30 @@ pub async fn run(
     let mut terminal = Terminal::lend(group);
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let bottle = Arc::new(ProcessBackEnd::new(group, program.cgroup.clone(), process.spared()));
+    let enforcer = Enforcer::new(ledger.clone(), Box::new(Told));
     let mut changes = ledger.changes();
-    let mut killed = enforce(run, ledger, policy, group).await;
+    let mut life = bottle.life();
+    take_up(&enforcer, &bottle, run, ledger, policy).await;
     let status = loop {
+        let frozen = *life.borrow_and_update() == Life::Frozen;
         tokio::select! {
             status = process.wait() => break status.context("waiting for the command")?,
-            changed = changes.changed() => killed |= match changed {
-                Ok(_) => enforce(run, ledger, policy, group).await,
+            changed = changes.changed() => match changed {
+                Ok(_) => take_up(&enforcer, &bottle, run, ledger, policy).await,
                 // The ledger is gone, and with it any word of a budget: fail closed.
-                Err(_) => { kill(group).await; true }
+                Err(_) => end(&bottle).await,
             },
-            signal = forwarded.next() => { let _ = killpg(group, signal); }
-            _ = look.tick(), if terminal.is_some() => {
+            () = enforcer.freed() => take_up(&enforcer, &bottle, run, ledger, policy).await,
+            changed = life.changed() => if changed.is_ok() {
+                let now = *life.borrow();
+                live_on(frozen, now, terminal.as_ref());
+            },
+            signal = forwarded.next() => match frozen {
+                true => end(&bottle).await,
+                false => drop(killpg(group, signal)),
+            },
+            _ = look.tick(), if terminal.is_some() && !frozen => {
                 if let Some(terminal) = &mut terminal {
                     terminal.look().await;
                 }
@@ -88,8 +106,12 @@ pub async fn run(
         }
     };
     drop(terminal);
+    bottle.ended();
     // A crossing by the very last request is acted on as well.
-    killed |= enforce(run, ledger, policy, group).await;
+    plan(run, ledger, policy).await;
+    let last = enforcer.finish(run, &*bottle).await;
+    let killed = *life.borrow() == Life::Killed;
+    last.context("carrying out what was decided about the run")?;
     Ok(Ended { code: code(status), killed })
 }
 
@@ -103,8 +125,15 @@ fn spawn(program: &mut Program<'_>) -> Result<Started> {
         let group = isolated.start(program.argv, environment.into_iter().collect())?;
         return Ok(Started { group, process: Process::Isolated(isolated) });
     }
-    let mut command = Command::new(name);
-    command.args(arguments).process_group(0);
+    let mut command = match &program.cgroup {
+        Some(cgroup) => Command::from(cgroup.command(program.argv)),
+        None => {
+            let mut command = Command::new(name);
+            command.args(arguments);
+            command
+        }
+    };
+    command.process_group(0);
     for variable in program.withheld {
         command.env_remove(variable);
     }
@@ -125,6 +154,14 @@ enum Process {
 }
 
 impl Process {
+    /// A process that stands outside of the bottle, though it is a descendant of this one.
+    fn spared(&self) -> Option<u32> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Isolated(isolated) => isolated.helper.id(),
+        }
+    }
+
     async fn wait(&mut self) -> io::Result<ExitStatus> {
         match self {
             Self::Direct(child) => child.wait().await,
@@ -133,103 +170,64 @@ impl Process {
     }
 }
 
-/// Carries out what the ledger plans against the run; whether that killed it.
-async fn enforce(
+/// Has what is planned against the run carried out, after making sure that it is planned.
+async fn take_up(
+    enforcer: &Arc<Enforcer>,
+    bottle: &Arc<ProcessBackEnd>,
     run: &RunId,
     ledger: &SharedLedger,
-    policy: &(dyn Fn() -> Arc<RunPolicy> + Send + Sync),
-    group: Pid,
-) -> bool {
-    // A budget that another run spent stops this one too, where it governs it.
+    policy: &CurrentPolicy,
+) {
+    plan(run, ledger, policy).await;
+    if ledger.enforcement_list(Some(run)).await.is_ok_and(|rows| rows.iter().any(Enforcement::is_open)) {
+        enforcer.take_up(run, bottle.clone() as Arc<dyn BackEnd>);
+    }
+}
+
+/// A budget that another run spent stops this one too, where it governs it.
+pub async fn plan(run: &RunId, ledger: &SharedLedger, policy: &CurrentPolicy) {
     let governing = policy().governing(now());
     if ledger.block_fetch(run, &governing, now()).await.is_ok_and(|blocks| !blocks.is_empty()) {
         let _ = ledger.block_plan(run, &governing, now()).await;
     }
-    let Ok(planned) = ledger.enforcement_list(Some(run)).await else { return false };
-    let mut killed = false;
-    for row in planned {
-        // One that was started by a process that died is taken up again: killing twice is killing once.
-        let mine = match row.state {
-            EnforcementState::Planned => advance(ledger, &row, EnforcementState::Started, "").await,
-            EnforcementState::Started => true,
-            EnforcementState::Done | EnforcementState::Failed => false,
-        };
-        if !mine {
-            continue;
+}
+
+async fn end(bottle: &ProcessBackEnd) {
+    if let Err(error) = bottle.kill().await {
+        eprintln!("hudson: {error:#}");
+    }
+}
+
+/// Tells of a freeze and its end. The terminal is this process's while there is nobody else to type for.
+fn live_on(before: bool, now: Life, terminal: Option<&Terminal>) {
+    match (before, now) {
+        (false, Life::Frozen) => {
+            if let (Some(terminal), Ok(foreground)) = (terminal, foreground()) {
+                terminal.take(foreground);
+            }
+            eprintln!("hudson: frozen, and waiting: `hudson bottle resume` brings it back; Ctrl-C ends it");
         }
-        let row = Enforcement { state: EnforcementState::Started, ..row };
-        eprintln!("hudson: {}: {}", row.policy, row.cause);
-        match row.policy {
-            Policy::Cutoff => {
-                advance(ledger, &row, EnforcementState::Done, "egress is cut off; the process runs on").await;
-            }
-            Policy::Kill => {
-                let count = kill(group).await;
-                killed = true;
-                let detail = format!("egress is cut off; {count} processes were killed");
-                advance(ledger, &row, EnforcementState::Done, &detail).await;
-            }
-            Policy::Freeze => {
-                let detail = "process bottles cannot be frozen in this version; egress is cut off";
-                eprintln!("hudson: {detail}");
-                advance(ledger, &row, EnforcementState::Failed, detail).await;
+        (true, Life::Running) => {
+            eprintln!("hudson: resumed");
+            if let Some(terminal) = terminal {
+                terminal.give();
             }
         }
+        _ => {}
     }
-    killed
 }
 
-async fn advance(ledger: &SharedLedger, row: &Enforcement, to: EnforcementState, detail: &str) -> bool {
-    ledger.enforcement_advance(row.id, row.state, to, detail, now()).await.unwrap_or(false)
-}
+/// Tells who looks at this process.
+pub struct Told;
 
-/// Kills the group and every descendant; how many processes that were.
-async fn kill(group: Pid) -> usize {
-    let mut count = 0;
-    // A process can fork while the list is read, so it is read until nobody is left; bounded, should one be unkillable.
-    for _ in 0..50 {
-        let _ = killpg(group, Signal::SIGKILL);
-        let found = descendants(std::process::id());
-        if found.is_empty() {
-            break;
-        }
-        for pid in &found {
-            let _ = nix::sys::signal::kill(Pid::from_raw(*pid), Signal::SIGKILL);
-        }
-        count = count.max(found.len());
-        tokio::time::sleep(Duration::from_millis(2)).await;
+impl Witness for Told {
+    fn begins(&self, row: &Enforcement) {
+        eprintln!("hudson: {}: {}", row.action, row.cause);
     }
-    count
-}
 
-/// Living descendants of a process, from /proc.
-fn descendants(root: u32) -> Vec<i32> {
-    let Ok(root) = i32::try_from(root) else { return Vec::new() };
-    let mut parents: Vec<(i32, i32)> = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        if let Some((state, parent)) = state_and_parent(pid)
-            && !matches!(state, 'Z' | 'X')
-        {
-            parents.push((pid, parent));
-        }
+    fn fails(&self, row: &Enforcement, why: &str) {
+        eprintln!("hudson: the {} of bottle {} failed, its egress stays cut off: {why}", row.action, row.bottle);
     }
-    let mut found = vec![root];
-    let mut next = 0;
-    while let Some(&parent) = found.get(next) {
-        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
-        next += 1;
-    }
-    found.split_off(1)
-}
-
-/// A process's state letter and its parent, from /proc.
-fn state_and_parent(pid: i32) -> Option<(char, i32)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command's name stands in brackets and may hold anything: what follows the last one is fixed.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
 /// 128 and the signal, as shells do.
@@ -295,7 +293,7 @@ impl Terminal {
         match foreground() {
             // Also where the command is stopped: it wanted the terminal before the shell put this group there.
             Ok(now) if now == nix::unistd::getpgrp() => self.give(),
-            Ok(now) if state_and_parent(self.group.as_raw()).is_some_and(|(state, _)| state == 'T') => {
+            Ok(now) if enforce::state_and_parent(self.group.as_raw()).is_some_and(|(state, _)| state == 'T') => {
                 self.suspend(now).await;
             }
             Ok(_) => {}
@@ -336,7 +334,7 @@ impl Terminal {
     fn take(&self, now: Pid) {
         let lent = now == self.group
             || killpg(now, None) == Err(Errno::ESRCH)
-            || descendants(std::process::id()).contains(&now.as_raw());
+            || enforce::descendants(std::process::id()).contains(&now.as_raw());
         // Doing it from the background raises SIGTTOU, which would stop this process.
         let mut set = SigSet::empty();
         set.add(Signal::SIGTTOU);

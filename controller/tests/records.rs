@@ -70,6 +70,7 @@ async fn recorded(home: &Home) -> SqliteLedger {
         agent: Some("rev".parse().unwrap()),
         parents: vec!["base".parse().unwrap()],
         credential_hash: [0; 32],
+        supervised: false,
         launch: json!({"parent": "base", "budget": {"claude": 500}}),
         started_at: DAY,
     };

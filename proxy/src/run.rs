@@ -78,7 +78,7 @@ pub struct Run {
     /// Its bottle.
     pub bottle: BottleName,
     /// SHA-256 of its password.
-    pub credential_hash: [u8; 32],
+    credential_hash: ArcSwap<[u8; 32]>,
     /// Credentials that this run's launch provides, by the variable under which routes name them.
     pub secrets: HashMap<String, LaunchSecret>,
     /// Ends everything of the run.
@@ -115,7 +115,7 @@ impl Run {
         Self {
             id,
             bottle,
-            credential_hash,
+            credential_hash: ArcSwap::from_pointee(credential_hash),
             secrets,
             token: CancellationToken::new(),
             policy: ArcSwap::from_pointee(policy),
@@ -124,6 +124,18 @@ impl Run {
             blocks: Mutex::new(None),
             ending: watch::Sender::new(false),
             watched: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether these are its credentials.
+    pub fn is_named_by(&self, presented: &Presented) -> bool {
+        presented.run == self.id && presented.matches(&self.credential_hash.load())
+    }
+
+    /// Gives it other credentials. What is open with those of before stays open.
+    pub fn set_credential_hash(&self, credential_hash: [u8; 32]) {
+        if **self.credential_hash.load() != credential_hash {
+            self.credential_hash.store(Arc::new(credential_hash));
         }
     }
 

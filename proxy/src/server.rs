@@ -278,7 +278,7 @@ fn identify_bound(run: &Run, request: &Request<Incoming>) -> Result<(), Refusal>
         return Ok(());
     }
     match Presented::read(request.headers()) {
-        Some(presented) if presented.run == run.id && presented.matches(&run.credential_hash) => Ok(()),
+        Some(presented) if run.is_named_by(&presented) => Ok(()),
         _ => foreign("The proxy credentials are not those of the run whose listener this is."),
     }
 }

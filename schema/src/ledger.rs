@@ -46,6 +46,12 @@ pub trait Ledger: Send + Sync + 'static {
         exit_code: Option<i32>,
     ) -> Result<(), LedgerError>;
 
+    /// Live runs whose supervisor has died: nobody acts on them or ends them any more.
+    async fn run_orphans(&self) -> Result<Vec<RunRecord>, LedgerError>;
+
+    /// Gives a live run other credentials: those of before are worth nothing from here on.
+    async fn run_rotate(&self, id: &RunId, credential_hash: [u8; 32], now: i64) -> Result<(), LedgerError>;
+
     /// Reserves tokens for a request before it is sent: one transaction over the run's blocks and all asked limits.
     ///
     /// A refusal because what is *committed* leaves no room is a crossing, and is journalled here, with an enforcement
@@ -147,6 +153,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// Enforcement rows of a run, oldest first; of every run when `None`.
     async fn enforcement_list(&self, run: Option<&RunId>) -> Result<Vec<Enforcement>, LedgerError>;
 
+    /// Enforcement rows of every run that are still to be carried out, oldest first.
+    async fn enforcement_open(&self) -> Result<Vec<Enforcement>, LedgerError>;
+
     /// Moves an enforcement on; `false` when it was not in the state `from`, so that each step is done once.
     async fn enforcement_advance(
         &self,
@@ -156,6 +165,16 @@ pub trait Ledger: Send + Sync + 'static {
         detail: &str,
         now: i64,
     ) -> Result<bool, LedgerError>;
+
+    /// Plans that a frozen run is brought back, once for each freeze and again after a failure, unless something still
+    /// stops it. `governing` is as in [`HoldRequest::governing`].
+    async fn enforcement_resume(
+        &self,
+        run: &RunId,
+        governing: &[AskedLimit],
+        actor: &str,
+        now: i64,
+    ) -> Result<Resumption, LedgerError>;
 
     /// Turns the holds of owners that no longer live into `held` usage; how many there were.
     async fn holds_reap(&self, now: i64) -> Result<usize, LedgerError>;

@@ -36,8 +36,8 @@ async fn an_operators_block_stands_whatever_governs(open: Open<'_>) {
     assert!(!ledger.block_order(order(Policy::Cutoff, NOW + 1)).await.unwrap(), "it stands already");
     assert!(ledger.block_order(order(Policy::Freeze, NOW + 2)).await.unwrap(), "in place of the other");
     let planned = ledger.enforcement_list(None).await.unwrap();
-    let planned: Vec<_> = planned.iter().map(|row| (row.run_id.as_str(), row.policy)).collect();
-    assert_eq!(planned, [("r1", Policy::Cutoff), ("r1", Policy::Freeze)], "at once, for its live runs");
+    let planned: Vec<_> = planned.iter().map(|row| (row.run_id.as_str(), row.action)).collect();
+    assert_eq!(planned, [("r1", Action::Cutoff), ("r1", Action::Freeze)], "at once, for its live runs");
 
     let limits = [limit(ScopeKind::Bottle, "ci", "any", 1_000_000)];
     for governing in [&limits[..], &[]] {

@@ -16,7 +16,7 @@ use hudson_schema::home::Home;
 use hudson_schema::ledger::{SharedLedger, UsageColumn, UsageQuery};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-pub(super) use stop::{all_done, lines, order_cutoff, order_kill, order_resume};
+pub(super) use stop::{all_done, lines, order_cutoff, order_freeze, order_kill, order_resume};
 
 /// Runs a `hudson bottle` command.
 pub(super) async fn execute(context: &Context, command: BottleCommand) -> Result<u8> {
@@ -25,6 +25,7 @@ pub(super) async fn execute(context: &Context, command: BottleCommand) -> Result
         BottleCommand::List => list::execute(context).await,
         BottleCommand::Show { name } => show::execute(context, &name).await,
         BottleCommand::Cutoff(arguments) => stop::cutoff(context, arguments).await,
+        BottleCommand::Freeze(arguments) => stop::freeze(context, arguments).await,
         BottleCommand::Kill(arguments) => stop::kill(context, arguments).await,
         BottleCommand::Resume { name } => stop::resume(context, &name).await,
         BottleCommand::Remove { name } => remove::execute(context, &name).await,

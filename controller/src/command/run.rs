@@ -3,6 +3,7 @@
 
 use super::Context;
 use crate::budgets;
+use crate::cgroup::Cgroup;
 use crate::cli::{IsolationMode, RunArgs};
 use crate::control::{self, Answer};
 use crate::environment;
@@ -12,6 +13,7 @@ use crate::instance::{self, Instance, Options, now};
 use crate::isolate::{self, Isolated, Isolation, Plan, Wish};
 use crate::launch::{Prepared, Request};
 use crate::network;
+use crate::place::Place;
 use crate::register::{self, Registered};
 use crate::runs::Runs;
 use crate::supervise::{self, Ended, Program};
@@ -49,21 +51,43 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
         supervised: true,
         isolation,
     };
-    let prepared = Prepared::new(&context.home, request)?;
+    let mut prepared = Prepared::new(&context.home, request)?;
     let variable = |name: &str| std::env::var(name).ok();
     let own = environment::expanded(&prepared.resolved.bottle.env, &variable, &prepared.secret_values())
         .map_err(|error| Exit::usage(format!("bottle {}: {error}", prepared.bottle)))?;
-    let plan = plan(context, &arguments, &prepared, &own)?;
+    let mut plan = plan(context, &arguments, &prepared, &own)?;
     instance::make_home(&context.home)?;
     let proxy = Proxy::find(context, &arguments, &prepared).await?;
+    let cgroup = Cgroup::make(&prepared.run);
+    let path = cgroup.as_ref().map(|cgroup| cgroup.path().to_owned());
+    prepared.launch.place = Place::Process { cgroup: path.clone() };
+    if let Some(plan) = &mut plan {
+        plan.cgroup = path;
+    }
+    let outcome = in_bottle(context, &arguments, &prepared, &own, &proxy, plan.as_ref(), cgroup.clone()).await;
+    if let Some(cgroup) = cgroup {
+        cgroup.disband().await;
+    }
+    outcome
+}
+
+async fn in_bottle(
+    context: &Context,
+    arguments: &RunArgs,
+    prepared: &Prepared,
+    own: &BTreeMap<String, OsString>,
+    proxy: &Proxy,
+    plan: Option<&Plan>,
+    cgroup: Option<Cgroup>,
+) -> Result<u8> {
     // Where the kernel refuses it, before there is a run.
-    let isolated = plan.as_ref().map(Isolated::make).transpose()?;
-    let registered = register::register(proxy.ledger(), &prepared).await?;
+    let isolated = plan.map(Isolated::make).transpose()?;
+    let registered = register::register(proxy.ledger(), prepared).await?;
     let run = &registered.record.id;
-    let outcome = supervised(context, &arguments, &prepared, &own, &proxy, &registered, isolated).await;
+    let outcome = supervised(context, arguments, prepared, own, proxy, &registered, isolated, cgroup).await;
     // However it ended, its credentials end with it, and what it left in flight is settled.
     proxy.stop().await;
-    let policy = proxy.policy(&prepared, run)();
+    let policy = proxy.policy(prepared, run)();
     let blocks = proxy.ledger().block_fetch(run, &policy.governing(now()), now()).await?;
     let code = outcome.as_ref().map_or(None, |ended| Some(i32::from(ended.code)));
     proxy.ledger().run_finish(run, now(), code).await?;
@@ -73,8 +97,8 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
     let stopped = (ended.killed && !ordered)
         || blocks.iter().any(spent)
         || (!ordered && proxy.budget_stopped(run, &ended).await?);
-    let report = report(proxy.ledger(), &prepared, &policy, run, &ended, stopped).await?;
-    finish(context, &arguments, &report)?;
+    let report = report(proxy.ledger(), prepared, &policy, run, &ended, stopped).await?;
+    finish(context, arguments, &report)?;
     Ok(if stopped { exit::BUDGET } else { ended.code })
 }
 
@@ -86,6 +110,7 @@ async fn supervised(
     proxy: &Proxy,
     registered: &Registered,
     mut isolated: Option<Isolated>,
+    cgroup: Option<Cgroup>,
 ) -> Result<Ended> {
     let address = proxy.serve(context, prepared, registered, isolated.as_mut()).await?;
     let run = &registered.record.id;
@@ -121,8 +146,14 @@ async fn supervised(
         environment::isolate(&mut variables, &mut withheld);
     }
     let hangup = matches!(proxy, Proxy::Shared { .. });
-    let program =
-        Program { argv: &arguments.command, withheld: &withheld, variables: &variables, isolated, hangup };
+    let program = Program {
+        argv: &arguments.command,
+        withheld: &withheld,
+        variables: &variables,
+        isolated,
+        cgroup,
+        hangup,
+    };
     supervise::run(program, run, proxy.ledger(), &*policy).await
 }
 

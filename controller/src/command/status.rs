@@ -220,7 +220,7 @@ impl State {
                 output::instant(row.created_at).into(),
                 row.run_id.as_str().into(),
                 row.bottle.as_str().into(),
-                row.policy.name().into(),
+                row.action.name().into(),
                 row.state.name().into(),
                 row.detail.as_str().into(),
             ]

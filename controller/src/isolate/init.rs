@@ -29,6 +29,9 @@ pub(super) fn run(control: UnixStream) -> u8 {
 fn start(control: &UnixStream) -> Result<Pid> {
     namespaces::die_with_parent()?;
     let (plan, _): (Plan, _) = message::receive(control)?;
+    if let Some(cgroup) = &plan.cgroup {
+        crate::cgroup::enter(cgroup)?;
+    }
     mounts::build(&plan)?;
     // What is mounted by now belongs to the outer user namespace: from within this one nothing of it can be taken off.
     namespaces::new_user(CloneFlags::CLONE_NEWNS).context("locking the mounts")?;

@@ -66,6 +66,8 @@ pub struct Plan {
     pub(super) links: Vec<(PathBuf, PathBuf)>,
     /// The working directory.
     pub(super) directory: PathBuf,
+    /// The cgroup that everything inside is in, if there is one.
+    pub cgroup: Option<PathBuf>,
 }
 
 /// A file or folder of the host's.
@@ -117,7 +119,7 @@ impl Plan {
         let certificates = ["ca.pem", "bundle.pem"].map(|name| hudson.join("ca").join(name)).into();
         // One that is missing is made, though not in the system's folders, which are the host's.
         let home = home.filter(|home| home.is_dir() || !is_system(home));
-        Ok(Self { home, hudson, certificates, binds, links, directory })
+        Ok(Self { home, hudson, certificates, binds, links, directory, cgroup: None })
     }
 
     /// Whether a mount at this path may be written to: the innermost of what is planned around it decides.

@@ -3,6 +3,7 @@
 
 mod check;
 mod control;
+mod enforcement;
 mod listen;
 mod models;
 mod notify;
@@ -19,6 +20,7 @@ pub use control::{
     ApprovalSettings, Approvers, ControlListen, ControlSettings, Fatigue, FatigueAction, ListenSetting,
     OnTimeout, Tier,
 };
+pub use enforcement::{EnforcementCommands, EnforcementSettings};
 pub use listen::{BottleAddress, ListenAddress};
 pub use models::{ModelPattern, ModelSettings};
 pub use notify::{NotifySetting, TelegramSetting, WebhookSetting, WebhookUrl};
@@ -74,6 +76,8 @@ pub struct Settings {
     pub control: ControlSettings,
     /// How approvals work.
     pub approvals: ApprovalSettings,
+    /// How bottles are acted on that another tool holds.
+    pub enforcement: EnforcementSettings,
     /// Who is told about approvals and budgets.
     pub notify: Vec<NotifySetting>,
     /// Where the ledger is.
@@ -106,6 +110,7 @@ impl Default for Settings {
             proxy: ProxySettings::default(),
             control: ControlSettings::default(),
             approvals: ApprovalSettings::default(),
+            enforcement: EnforcementSettings::default(),
             notify: Vec::new(),
             ledger: LedgerSetting::default(),
             refuse: RefuseAt::default(),

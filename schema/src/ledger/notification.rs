@@ -25,7 +25,7 @@ pub struct Notification {
     pub id: String,
     /// The channel it goes to.
     pub channel: String,
-    /// What it tells: `budget_warning`, `bottle_stopped` or `bottle_resumed`.
+    /// What it tells: `budget_warning`, `bottle_stopped`, `bottle_resumed` or `enforcement_failed`.
     pub kind: String,
     /// The JSON that is sent.
     pub payload: String,

@@ -21,6 +21,8 @@ pub struct NewRun {
     pub credential_hash: [u8; 32],
     /// What else a proxy needs to serve the run after a restart: JSON without secrets.
     pub launch: serde_json::Value,
+    /// Whether the process that records it stands by it: started it, acts on it, and ends it.
+    pub supervised: bool,
     /// When it began.
     pub started_at: i64,
 }
@@ -378,7 +380,67 @@ impl EnforcementState {
     }
 }
 
-/// One action against one run.
+/// What is done about a run: what a policy asks for, or the end of a freeze.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Nothing gets out; what runs goes on.
+    Cutoff,
+    /// Its state is saved and it is stopped.
+    Freeze,
+    /// It is torn down.
+    Kill,
+    /// What was frozen is brought back.
+    Resume,
+}
+
+impl Action {
+    /// The stable name, as in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cutoff => "cutoff",
+            Self::Freeze => "freeze",
+            Self::Kill => "kill",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+impl From<Policy> for Action {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Cutoff => Self::Cutoff,
+            Policy::Freeze => Self::Freeze,
+            Policy::Kill => Self::Kill,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What became of the wish to bring a frozen run back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Resumption {
+    /// It is not frozen.
+    NotFrozen,
+    /// This still stops it.
+    Blocked(Block),
+    /// It is planned, now or before.
+    Planned,
+}
+
+/// Whether a run is frozen by what its rows, oldest first, say.
+pub fn is_frozen(rows: &[Enforcement]) -> bool {
+    let done = rows.iter().filter(|row| row.state == EnforcementState::Done);
+    let last = done.filter(|row| row.action != Action::Cutoff).next_back();
+    last.is_some_and(|row| row.action == Action::Freeze)
+}
+
+/// One action on one run.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Enforcement {
     /// Row id.
@@ -388,7 +450,8 @@ pub struct Enforcement {
     /// Its bottle.
     pub bottle: BottleName,
     /// What is done.
-    pub policy: Policy,
+    #[serde(rename = "policy")]
+    pub action: Action,
     /// The scope that caused it.
     pub scope: Scope,
     /// Why, for people.
@@ -401,4 +464,11 @@ pub struct Enforcement {
     pub created_at: i64,
     /// When it was done or failed.
     pub finished_at: Option<i64>,
+}
+
+impl Enforcement {
+    /// Whether it is still to be carried out.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, EnforcementState::Planned | EnforcementState::Started)
+    }
 }

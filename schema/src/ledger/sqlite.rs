@@ -117,7 +117,8 @@ impl SqliteLedger {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn run_insert(&self, run: NewRun) -> Result<(), LedgerError> {
-        self.write(move |connection| runs::insert(connection, &run)).await
+        let owner = self.writer()?.owner();
+        self.write(move |connection| runs::insert(connection, &run, &owner)).await
     }
 
     async fn run_fetch(&self, id: &RunId) -> Result<Option<RunRecord>, LedgerError> {
@@ -137,6 +138,16 @@ impl Ledger for SqliteLedger {
     ) -> Result<(), LedgerError> {
         let id = id.clone();
         self.write(move |connection| runs::finish(connection, &id, finished_at, exit_code)).await
+    }
+
+    async fn run_orphans(&self) -> Result<Vec<RunRecord>, LedgerError> {
+        let (own, dir) = (self.writer()?.owner(), self.owners_dir.clone());
+        self.read(move |connection| runs::orphans(connection, &dir, &own)).await
+    }
+
+    async fn run_rotate(&self, id: &RunId, credential_hash: [u8; 32], now: i64) -> Result<(), LedgerError> {
+        let id = id.clone();
+        self.write(move |connection| runs::rotate(connection, &id, credential_hash, now)).await
     }
 
     async fn hold_place(&self, request: HoldRequest) -> Result<HoldOutcome, LedgerError> {
@@ -272,6 +283,10 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| enforcements::list(connection, run.as_ref())).await
     }
 
+    async fn enforcement_open(&self) -> Result<Vec<Enforcement>, LedgerError> {
+        self.read(enforcements::open).await
+    }
+
     async fn enforcement_advance(
         &self,
         id: i64,
@@ -282,6 +297,17 @@ impl Ledger for SqliteLedger {
     ) -> Result<bool, LedgerError> {
         let detail = detail.to_owned();
         self.write(move |connection| enforcements::advance(connection, id, from, to, &detail, now)).await
+    }
+
+    async fn enforcement_resume(
+        &self,
+        run: &RunId,
+        governing: &[AskedLimit],
+        actor: &str,
+        now: i64,
+    ) -> Result<Resumption, LedgerError> {
+        let (run, governing, actor) = (run.clone(), governing.to_vec(), actor.to_owned());
+        self.write(move |connection| blocks::resume_frozen(connection, &run, &governing, &actor, now)).await
     }
 
     async fn holds_reap(&self, now: i64) -> Result<usize, LedgerError> {

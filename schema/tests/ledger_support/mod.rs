@@ -31,6 +31,7 @@ pub(crate) fn run(name: &str, bottle: &str, agent: Option<&str>, parents: &[&str
         agent: agent.map(|agent| agent.parse().unwrap()),
         parents: parents.iter().map(|parent| parent.parse().unwrap()).collect(),
         credential_hash: [7; 32],
+        supervised: false,
         launch: serde_json::json!({"command": ["true"]}),
         started_at: NOW,
     }

@@ -1,4 +1,4 @@
-//! `hudson bottle cutoff`, `kill` and `resume`: an operator's order, which stands in the ledger. Every process that serves
+//! `hudson bottle cutoff`, `freeze`, `kill` and `resume`: an operator's order, which stands in the ledger. Every process that serves
 //! the bottle sees it there, so it does not matter whether one runs, or how many.
 //!
 //! Invariant: an order is told as carried out only where the journal says so.
@@ -9,9 +9,13 @@ use crate::cli::StopArgs;
 use crate::exit::{self, Exit};
 use crate::instance::now;
 use anyhow::Result;
-use hudson_schema::ledger::{Block, BlockOrder, Enforcement, EnforcementState, RunRecord, SharedLedger};
+use crate::runs::Runs;
+use hudson_schema::ledger::{
+    Action, Block, BlockOrder, Enforcement, EnforcementState, Resumption, RunRecord, SharedLedger,
+};
 use hudson_schema::{BottleName, Policy, RunId, Scope, ScopeKind};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -60,7 +64,29 @@ pub(in super::super) async fn order_cutoff(context: &Context, arguments: &StopAr
     let live = live(&ledger, &arguments.name).await?;
     let scope = Scope::new(ScopeKind::Bottle, arguments.name.as_str());
     let new = ledger.block_order(order(scope, Policy::Cutoff, arguments)).await?;
-    Ok(Ordered { new, outcomes: outcomes(&ledger, &live, Policy::Cutoff).await? })
+    Ok(Ordered { new, outcomes: outcomes(&ledger, &live, Action::Cutoff).await? })
+}
+
+/// Freezes what runs in a bottle, and lets nothing out of it or start in it until it is resumed.
+pub(super) async fn freeze(context: &Context, arguments: StopArgs) -> Result<u8> {
+    let outcomes = order_freeze(context, &arguments).await?;
+    match context.json {
+        true => output::json(&serde_json::json!({"bottle": arguments.name, "runs": outcomes}))?,
+        false => output::text(&lines(&outcomes))?,
+    }
+    Ok(if all_done(&outcomes) { exit::OK } else { exit::FAILED })
+}
+
+/// Orders a freeze, and waits for those who hold the runs.
+pub(in super::super) async fn order_freeze(context: &Context, arguments: &StopArgs) -> Result<Vec<Outcome>> {
+    let ledger = known(context, &arguments.name).await?;
+    let live = live(&ledger, &arguments.name).await?;
+    if live.is_empty() {
+        return Err(Exit::conflict(format!("bottle {} has no live run to freeze", arguments.name)).into());
+    }
+    let scope = Scope::new(ScopeKind::Bottle, arguments.name.as_str());
+    ledger.block_order(order(scope, Policy::Freeze, arguments)).await?;
+    outcomes(&ledger, &live, Action::Freeze).await
 }
 
 /// Kills the live runs of a bottle. Runs that are started later are not concerned.
@@ -84,7 +110,7 @@ pub(in super::super) async fn order_kill(context: &Context, arguments: &StopArgs
         let scope = Scope::new(ScopeKind::Run, run.as_str());
         ledger.block_order(order(scope, Policy::Kill, arguments)).await?;
     }
-    outcomes(&ledger, &live, Policy::Kill).await
+    outcomes(&ledger, &live, Action::Kill).await
 }
 
 /// Whether an order was carried out at every run.
@@ -92,29 +118,34 @@ pub(in super::super) fn all_done(outcomes: &[Outcome]) -> bool {
     outcomes.iter().all(|outcome| outcome.state == EnforcementState::Done)
 }
 
-/// Lifts what operators have ordered for a bottle and its runs.
+/// Lifts what operators have ordered for a bottle and its runs, and brings back what is frozen.
 pub(super) async fn resume(context: &Context, name: &BottleName) -> Result<u8> {
     let resumed = order_resume(context, name).await?;
     match context.json {
-        true => output::json(
-            &serde_json::json!({"bottle": name, "lifted": resumed.lifted, "standing": resumed.standing}),
-        )?,
+        true => output::json(&serde_json::json!({
+            "bottle": name,
+            "lifted": resumed.lifted,
+            "standing": resumed.standing,
+            "runs": resumed.outcomes,
+        }))?,
         false => output::text(&resumed.words(name))?,
     }
-    Ok(exit::OK)
+    Ok(if all_done(&resumed.outcomes) { exit::OK } else { exit::FAILED })
 }
 
-/// What lifting came to.
+/// What a resume came to.
 pub(in super::super) struct Resumed {
     lifted: Vec<Block>,
     /// What a spent budget still stops.
     standing: Vec<Block>,
+    /// What became of the runs that were frozen.
+    outcomes: Vec<Outcome>,
 }
 
 impl Resumed {
     /// The same for people.
     pub(in super::super) fn words(&self, name: &BottleName) -> String {
-        let mut text = format!("bottle {name} is resumed\n");
+        let mut text = format!("bottle {name} is resumed\n{}", lines(&self.outcomes));
         for block in &self.standing {
             text.push_str(&format!("still stopped: {}; `hudson budget set` raises it\n", block.cause));
         }
@@ -122,18 +153,21 @@ impl Resumed {
     }
 }
 
-/// Lifts what operators have ordered; an error when that is nothing.
+/// Lifts what operators have ordered and brings back what is frozen; an error when there is nothing of either.
 pub(in super::super) async fn order_resume(context: &Context, name: &BottleName) -> Result<Resumed> {
     let ledger = known(context, name).await?;
     let mut scopes = vec![Scope::new(ScopeKind::Bottle, name.as_str())];
-    scopes.extend(live(&ledger, name).await?.iter().map(|run| Scope::new(ScopeKind::Run, run.as_str())));
+    let live = live(&ledger, name).await?;
+    scopes.extend(live.iter().map(|run| Scope::new(ScopeKind::Run, run.as_str())));
     let mut lifted = Vec::new();
     for scope in &scopes {
         lifted.extend(ledger.block_resume(scope, &ledger::actor(), now()).await?);
     }
-    let standing: Vec<Block> =
-        ledger.block_list().await?.into_iter().filter(|block| scopes.contains(&block.scope)).collect();
-    if lifted.is_empty() {
+    let (frozen, mut standing) = thaw(context, &ledger, &live).await?;
+    let stands = |block: &Block| scopes.contains(&block.scope) && !standing.contains(block);
+    let others: Vec<Block> = ledger.block_list().await?.into_iter().filter(stands).collect();
+    standing.extend(others);
+    if lifted.is_empty() && frozen.is_empty() {
         let why = match standing.first() {
             Some(block) => format!(
                 "no operator has stopped bottle {name}; {}, and `hudson budget set` raises it",
@@ -143,7 +177,30 @@ pub(in super::super) async fn order_resume(context: &Context, name: &BottleName)
         };
         return Err(Exit::conflict(why).into());
     }
-    Ok(Resumed { lifted, standing })
+    let outcomes = outcomes(&ledger, &frozen, Action::Resume).await?;
+    Ok(Resumed { lifted, standing, outcomes })
+}
+
+/// Plans that the frozen ones of these runs are brought back: those for which that is planned, and what keeps others frozen.
+async fn thaw(
+    context: &Context,
+    ledger: &SharedLedger,
+    live: &[RunId],
+) -> Result<(Vec<RunId>, Vec<Block>)> {
+    let settings = crate::settings::read(&context.home)?;
+    let runs = Runs::new(context.home.clone(), ledger.clone(), settings, true);
+    runs.set_overrides(ledger.budget_override_list().await?);
+    let (mut frozen, mut standing) = (Vec::new(), Vec::new());
+    for id in live {
+        let Some(record) = ledger.run_fetch(id).await? else { continue };
+        let governing = runs.insert(&record, HashMap::new())?.policy().governing(now());
+        match ledger.enforcement_resume(id, &governing, &ledger::actor(), now()).await? {
+            Resumption::Planned => frozen.push(id.clone()),
+            Resumption::Blocked(block) if !standing.contains(&block) => standing.push(block),
+            Resumption::Blocked(_) | Resumption::NotFrozen => {}
+        }
+    }
+    Ok((frozen, standing))
 }
 
 async fn known(context: &Context, name: &BottleName) -> Result<SharedLedger> {
@@ -165,20 +222,17 @@ fn order(scope: Scope, policy: Policy, arguments: &StopArgs) -> BlockOrder {
 }
 
 /// What those who serve the runs have made of it, as soon as all have answered.
-async fn outcomes(ledger: &SharedLedger, runs: &[RunId], policy: Policy) -> Result<Vec<Outcome>> {
+async fn outcomes(ledger: &SharedLedger, runs: &[RunId], action: Action) -> Result<Vec<Outcome>> {
     let until = Instant::now() + CARRIED_OUT_WITHIN;
     loop {
         let mut outcomes = Vec::new();
         for run in runs {
             let rows = ledger.enforcement_list(Some(run)).await?;
             // The last one is this order's, or the same one's of before.
-            let last = rows.into_iter().rfind(|row| row.policy == policy);
+            let last = rows.into_iter().rfind(|row| row.action == action);
             outcomes.push(last.map_or_else(|| Outcome::ended(run), Outcome::of));
         }
-        let open = |outcome: &Outcome| {
-            matches!(outcome.state, EnforcementState::Planned | EnforcementState::Started)
-        };
-        if !outcomes.iter().any(open) || Instant::now() >= until {
+        if !outcomes.iter().any(Outcome::is_open) || Instant::now() >= until {
             return Ok(outcomes);
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -190,6 +244,10 @@ impl Outcome {
     fn ended(run: &RunId) -> Self {
         let detail = "it had ended already".to_owned();
         Self { run: run.clone(), state: EnforcementState::Done, detail }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.state, EnforcementState::Planned | EnforcementState::Started)
     }
 
     fn of(row: Enforcement) -> Self {

@@ -12,7 +12,7 @@ use anyhow::Result;
 use hudson_schema::budget::{BudgetOverride, WindowClock, asked, with_overrides};
 use hudson_schema::config::{Settings, load_bottle};
 use hudson_schema::ledger::{
-    AskedLimit, Block, Enforcement, EnforcementState, RunRecord, SharedLedger, UsageColumn, UsageQuery,
+    Action, AskedLimit, Block, Enforcement, EnforcementState, RunRecord, SharedLedger, UsageColumn, UsageQuery,
 };
 use hudson_schema::{BottleName, Policy, Provider, Scope, ScopeKind};
 use jiff::civil::Date;
@@ -323,7 +323,7 @@ fn state(blocks: &[Block], whole: &Whole, live: &[&RunRecord], ended: Option<&Ru
     let cutoff = whole.settings.as_ref().map(|(settings, _)| settings.cutoff).unwrap_or_default();
     let killed = |run: &RunRecord| {
         let of = whole.enforcements.iter().filter(|row| row.run_id == run.id);
-        of.into_iter().any(|row| row.policy == Policy::Kill && row.state == EnforcementState::Done)
+        of.into_iter().any(|row| row.action == Action::Kill && row.state == EnforcementState::Done)
     };
     let only_kills = blocks.iter().all(|block| block.policy == Policy::Kill);
     if live.is_empty() && only_kills && ended.is_some_and(killed) {

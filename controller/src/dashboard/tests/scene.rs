@@ -64,7 +64,7 @@ pub(super) fn busy() -> Snapshot {
             active_at: Some(NOW - 50 * MINUTE),
             providers: vec![spent("claude", 1_200_000, 80, 8)],
             runs: vec![Run { finished_at: Some(NOW - 50 * MINUTE), exit_code: Some(77), ..run("d", None) }],
-            enforcements: vec![enforcement("killer-of-time", Policy::Kill, "process group 4711 was killed")],
+            enforcements: vec![enforcement("killer-of-time", Action::Kill, "process group 4711 was killed")],
             ..bottle("killer-of-time")
         },
         Bottle {
@@ -198,12 +198,12 @@ fn crossed() -> BlockBudget {
     }
 }
 
-fn enforcement(bottle: &str, policy: Policy, detail: &str) -> Enforcement {
+fn enforcement(bottle: &str, action: Action, detail: &str) -> Enforcement {
     Enforcement {
         id: 1,
         run_id: run("d", None).id,
         bottle: bottle.parse().unwrap(),
-        policy,
+        action,
         scope: Scope::global(),
         cause: String::new(),
         state: EnforcementState::Done,

@@ -81,7 +81,7 @@ fn run(run: &Run, now: i64) -> String {
 fn enforced(row: &Enforcement, now: i64) -> String {
     let when = ago(now, row.finished_at.unwrap_or(row.created_at));
     let detail = if row.detail.is_empty() { &row.cause } else { &row.detail };
-    format!("{} {} {when}: {detail}", row.policy, row.state.name())
+    format!("{} {} {when}: {detail}", row.action, row.state.name())
 }
 
 struct Sheet {

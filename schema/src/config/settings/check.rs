@@ -1,7 +1,7 @@
 //! What takes more than one key of settings.yml to see, and which of its keys this version does not enforce.
 
 use super::{
-    LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings, WebhookUrl,
+    enforcement, LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings, WebhookUrl,
 };
 use crate::budget::BudgetMap;
 use crate::config::tree::Trail;
@@ -23,6 +23,7 @@ pub(in crate::config) fn check(document: &mut Document<'_>, settings: &mut Setti
         budget(document, &top.key("bottles").key(name.as_str()), &scope.budget);
     }
     providers(document, &top.key("providers"), settings);
+    enforcement::check(document, &top.key("enforcement"), &settings.enforcement);
     notify(document, &top.key("notify"), settings);
     note_unsupported(document, &top, settings);
 }

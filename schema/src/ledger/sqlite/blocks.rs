@@ -5,7 +5,9 @@
 use super::audit::{self, HUDSON};
 use super::fail::Fail;
 use super::rows::{limit, parsed, policy, scope, tokens};
-use super::{AskedLimit, Block, BlockBudget, BlockOrder, LimitInForce, budgets, enforcements, outbox, runs};
+use super::{
+    AskedLimit, Block, BlockBudget, BlockOrder, LimitInForce, Resumption, budgets, enforcements, outbox, runs,
+};
 use crate::{Policy, RunId, Scope, ScopeKind};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::cmp::Reverse;
@@ -154,6 +156,26 @@ pub(super) fn resume(
         lift(connection, row, actor, now)?;
     }
     Ok(row.into_iter().map(|row| row.block).collect())
+}
+
+/// See [`super::Ledger::enforcement_resume`].
+pub(super) fn resume_frozen(
+    connection: &Connection,
+    run: &RunId,
+    governing: &[AskedLimit],
+    actor: &str,
+    now: i64,
+) -> Result<Resumption, Fail> {
+    runs::require_live(connection, run)?;
+    // A cutoff lets what was frozen go on: it only gets nothing out.
+    let stopping = |row: &BlockRow| row.block.policy != Policy::Cutoff;
+    if let Some(row) = standing(connection, run, governing, now)?.into_iter().find(stopping) {
+        return Ok(Resumption::Blocked(row.block));
+    }
+    Ok(match enforcements::resume(connection, run, actor, now)? {
+        true => Resumption::Planned,
+        false => Resumption::NotFrozen,
+    })
 }
 
 /// A run has ended, and with it what was ordered for it alone. Nobody is told that anything goes on.

@@ -5,8 +5,8 @@ use super::audit;
 use super::blocks::BlockRow;
 use super::fail::Fail;
 use super::rows::{parsed, policy, scope};
-use super::{Enforcement, EnforcementState};
-use crate::{Policy, RunId};
+use super::{Action, Enforcement, EnforcementState, outbox};
+use crate::RunId;
 use rusqlite::{Connection, Row, named_params, params};
 use serde_json::json;
 
@@ -44,17 +44,42 @@ pub(super) fn plan(connection: &Connection, run: &RunId, row: &BlockRow, now: i6
 pub(super) fn withdraw(connection: &Connection, block: i64, now: i64) -> Result<(), Fail> {
     let mut statement = connection
         .prepare_cached("SELECT id, policy FROM enforcements WHERE block_id = ?1 AND state = 'planned'")?;
-    let planned: Vec<(i64, Policy)> = statement
-        .query_map([block], |row| Ok((row.get("id")?, policy(row)?)))?
+    let planned: Vec<(i64, Action)> = statement
+        .query_map([block], |row| Ok((row.get("id")?, action(row)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    for (id, policy) in planned {
-        let (to, detail) = match policy {
-            Policy::Cutoff => (EnforcementState::Done, "egress was cut off until the block was lifted"),
-            Policy::Freeze | Policy::Kill => (EnforcementState::Failed, "lifted before it was carried out"),
+    for (id, action) in planned {
+        let (to, detail) = match action {
+            Action::Cutoff => (EnforcementState::Done, "egress was cut off until the block was lifted"),
+            Action::Freeze | Action::Kill => (EnforcementState::Failed, "lifted before it was carried out"),
+            // What ends a freeze is not ended with what began it.
+            Action::Resume => continue,
         };
         advance(connection, id, EnforcementState::Planned, to, detail, now)?;
     }
     Ok(())
+}
+
+/// Plans that what the last freeze of a run has stopped is brought back; `false` when it is not frozen.
+pub(super) fn resume(connection: &Connection, run: &RunId, actor: &str, now: i64) -> Result<bool, Fail> {
+    let rows = list(connection, Some(run))?;
+    let frozen = super::is_frozen(&rows);
+    let freeze = rows.iter().rfind(|row| row.action == Action::Freeze && row.state == EnforcementState::Done);
+    let Some(freeze) = freeze.filter(|_| frozen) else { return Ok(false) };
+    let planned = connection
+        .prepare_cached(
+            "INSERT INTO enforcements
+               (run_id, bottle, policy, scope, scope_key, cause, state, created_at, block_id)
+             SELECT run_id, bottle, 'resume', scope, scope_key, ?2, 'planned', ?3, block_id
+             FROM enforcements WHERE id = ?1
+             ON CONFLICT (run_id, block_id, policy) DO UPDATE
+               SET state = 'planned', detail = '', created_at = ?3, finished_at = NULL, cause = ?2
+               WHERE state = 'failed'",
+        )?
+        .execute(params![freeze.id, format!("resumed by {actor}"), now])?;
+    if planned > 0 {
+        audit::append_of_run(connection, now, "enforcement_plan", run, json!({"policy": Action::Resume, "scope": freeze.scope, "cause": format!("resumed by {actor}")}))?;
+    }
+    Ok(true)
 }
 
 /// See [`super::Ledger::enforcement_list`].
@@ -62,6 +87,14 @@ pub(super) fn list(connection: &Connection, run: Option<&RunId>) -> Result<Vec<E
     let mut statement = connection
         .prepare_cached("SELECT * FROM enforcements WHERE ?1 IS NULL OR run_id = ?1 ORDER BY id")?;
     let rows = statement.query_map([run.map(RunId::as_str)], record)?.collect::<rusqlite::Result<_>>()?;
+    Ok(rows)
+}
+
+/// See [`super::Ledger::enforcement_open`].
+pub(super) fn open(connection: &Connection) -> Result<Vec<Enforcement>, Fail> {
+    let mut statement = connection
+        .prepare_cached("SELECT * FROM enforcements WHERE state IN ('planned', 'started') ORDER BY id")?;
+    let rows = statement.query_map((), record)?.collect::<rusqlite::Result<_>>()?;
     Ok(rows)
 }
 
@@ -89,8 +122,21 @@ pub(super) fn advance(
         let run = statement.query_row([id], |row| parsed(row, "run_id"))?;
         let told = json!({"enforcement": id, "state": to, "detail": detail});
         audit::append_of_run(connection, now, "enforcement_advance", &run, told)?;
+        // What was withdrawn before it was tried has not failed.
+        if (from, to) == (EnforcementState::Started, EnforcementState::Failed) {
+            let mut statement = connection.prepare_cached("SELECT * FROM enforcements WHERE id = ?1")?;
+            outbox::failed(connection, &statement.query_row([id], record)?, now)?;
+        }
     }
     Ok(advanced > 0)
+}
+
+/// The column `policy`, where more than policies stand.
+fn action(row: &Row<'_>) -> rusqlite::Result<Action> {
+    match row.get::<_, String>("policy")?.as_str() {
+        "resume" => Ok(Action::Resume),
+        _ => policy(row).map(Action::from),
+    }
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Enforcement> {
@@ -105,7 +151,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Enforcement> {
         id: row.get("id")?,
         run_id: parsed(row, "run_id")?,
         bottle: parsed(row, "bottle")?,
-        policy: policy(row)?,
+        action: action(row)?,
         scope: scope(row)?,
         cause: row.get("cause")?,
         state,

@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0003_audit.sql"),
     include_str!("../../../migrations/0004_budgets.sql"),
     include_str!("../../../migrations/0005_notifications.sql"),
+    include_str!("../../../migrations/0006_freezing.sql"),
 ];
 
 /// A connection that may write, to a file with the newest schema, in WAL mode.

@@ -4,7 +4,7 @@
 
 use super::fail::Fail;
 use super::rows::parsed_option;
-use super::{AskedLimit, Block, Notification, NotifyClaim, NotifyEnd, NotifyFailure, NotifyState, budgets};
+use super::{AskedLimit, Block, Enforcement, Notification, NotifyClaim, NotifyEnd, NotifyFailure, NotifyState, budgets};
 use crate::{BottleName, Policy, Provider, Scope, ScopeKind};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use serde::Serialize;
@@ -77,6 +77,13 @@ pub(super) fn stopped(connection: &Connection, block: &Block) -> Result<(), Fail
 /// Tells of a scope that is stopped no more, by this block at least.
 pub(super) fn resumed(connection: &Connection, block: &Block, now: i64) -> Result<(), Fail> {
     insert(connection, "bottle_resumed", &block.scope, of(block), now)
+}
+
+/// Tells of what could not be done about a run: a person has to.
+pub(super) fn failed(connection: &Connection, row: &Enforcement, now: i64) -> Result<(), Fail> {
+    let cause = format!("the {} of this bottle failed: {}", row.action, row.detail);
+    let what = What { cause: Some(&cause), ..What::default() };
+    insert(connection, "enforcement_failed", &Scope::new(ScopeKind::Run, row.run_id.as_str()), what, now)
 }
 
 fn of(block: &Block) -> What<'_> {

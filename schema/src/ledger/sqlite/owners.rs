@@ -90,6 +90,13 @@ pub(super) fn dead(connection: &Connection, dir: &Path, own: &str) -> Result<Vec
     Ok(dead)
 }
 
+/// Whether an owner lives. Where that cannot be told it does: what is alive is not to be taken down.
+pub(super) fn lives(dir: &Path, id: &str) -> Result<bool, Fail> {
+    let found = probe(dir, id.to_owned());
+    let words = |error| format!("cannot try the lock {}: {error}", lock_path(dir, id).display());
+    Ok(found.map_err(|error| Fail::Other(words(error).into()))?.is_none())
+}
+
 fn probe(dir: &Path, id: String) -> io::Result<Option<Dead>> {
     // The id comes from a file: it must not lead out of the folder.
     if Uuid::parse_str(&id).is_err() {

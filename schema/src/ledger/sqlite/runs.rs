@@ -4,17 +4,18 @@
 use super::audit::{self, HUDSON, Launch};
 use super::fail::Fail;
 use super::rows::{parse, parsed, parsed_option};
-use super::{NewRun, RunRecord, blocks};
+use super::{NewRun, RunRecord, blocks, owners};
 use crate::{BottleName, RunId, Scope, ScopeKind};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
+use std::path::Path;
 
-/// See [`super::Ledger::run_insert`].
-pub(super) fn insert(connection: &Connection, run: &NewRun) -> Result<(), Fail> {
+/// See [`super::Ledger::run_insert`]. `owner` is this process.
+pub(super) fn insert(connection: &Connection, run: &NewRun, owner: &str) -> Result<(), Fail> {
     let launch = serde_json::to_string(&run.launch).map_err(|error| Fail::Other(Box::new(error)))?;
     let inserted = connection.execute(
-        "INSERT INTO runs (id, bottle, agent, parent, credential_hash, launch, started_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO runs (id, bottle, agent, parent, credential_hash, launch, started_at, supervisor)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
         params![
             run.id.as_str(),
             run.bottle.as_str(),
@@ -22,7 +23,8 @@ pub(super) fn insert(connection: &Connection, run: &NewRun) -> Result<(), Fail> 
             chain(&run.parents),
             run.credential_hash,
             launch,
-            run.started_at
+            run.started_at,
+            run.supervised.then_some(owner)
         ],
     )?;
     if inserted == 0 {
@@ -64,6 +66,37 @@ pub(super) fn list(connection: &Connection, live: bool) -> Result<Vec<RunRecord>
     })?;
     let runs = statement.query_map((), record)?.collect::<rusqlite::Result<_>>()?;
     Ok(runs)
+}
+
+/// See [`super::Ledger::run_orphans`]. `own` is this process, which lives.
+pub(super) fn orphans(connection: &Connection, dir: &Path, own: &str) -> Result<Vec<RunRecord>, Fail> {
+    let mut statement = connection.prepare_cached(
+        "SELECT *, supervisor FROM runs WHERE finished_at IS NULL AND supervisor <> ?1 ORDER BY started_at",
+    )?;
+    let supervised = statement
+        .query_map([own], |row| Ok((row.get("supervisor")?, record(row)?)))?
+        .collect::<rusqlite::Result<Vec<(String, RunRecord)>>>()?;
+    let mut orphans = Vec::new();
+    for (supervisor, run) in supervised {
+        if !owners::lives(dir, &supervisor)? {
+            orphans.push(run);
+        }
+    }
+    Ok(orphans)
+}
+
+/// See [`super::Ledger::run_rotate`].
+pub(super) fn rotate(
+    connection: &Connection,
+    id: &RunId,
+    credential_hash: [u8; 32],
+    now: i64,
+) -> Result<(), Fail> {
+    require_live(connection, id)?;
+    connection
+        .prepare_cached("UPDATE runs SET credential_hash = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), credential_hash])?;
+    audit::append_of_run(connection, now, "run_rotate", id, json!({}))
 }
 
 /// See [`super::Ledger::run_finish`]. The first end wins.
