@@ -80,8 +80,11 @@ pub async fn run(
     let mut changes = ledger.changes();
     let mut life = bottle.life();
     take_up(&enforcer, &bottle, run, ledger, policy).await;
+    let mut known = Life::default();
     let status = loop {
-        let frozen = *life.borrow_and_update() == Life::Frozen;
+        let before = std::mem::replace(&mut known, *life.borrow_and_update());
+        live_on(before, known, terminal.as_ref());
+        let frozen = known == Life::Frozen;
         tokio::select! {
             status = process.wait() => break status.context("waiting for the command")?,
             changed = changes.changed() => match changed {
@@ -90,10 +93,8 @@ pub async fn run(
                 Err(_) => end(&bottle).await,
             },
             () = enforcer.freed() => take_up(&enforcer, &bottle, run, ledger, policy).await,
-            changed = life.changed() => if changed.is_ok() {
-                let now = *life.borrow();
-                live_on(frozen, now, terminal.as_ref());
-            },
+            // It is looked at above; its sender lives as long as the bottle.
+            _ = life.changed() => {}
             signal = forwarded.next() => match frozen {
                 true => end(&bottle).await,
                 false => drop(killpg(group, signal)),
@@ -199,15 +200,15 @@ async fn end(bottle: &ProcessBackEnd) {
 }
 
 /// Tells of a freeze and its end. The terminal is this process's while there is nobody else to type for.
-fn live_on(before: bool, now: Life, terminal: Option<&Terminal>) {
+fn live_on(before: Life, now: Life, terminal: Option<&Terminal>) {
     match (before, now) {
-        (false, Life::Frozen) => {
+        (Life::Running, Life::Frozen) => {
             if let (Some(terminal), Ok(foreground)) = (terminal, foreground()) {
                 terminal.take(foreground);
             }
             eprintln!("hudson: frozen, and waiting: `hudson bottle resume` brings it back; Ctrl-C ends it");
         }
-        (true, Life::Running) => {
+        (Life::Frozen, Life::Running) => {
             eprintln!("hudson: resumed");
             if let Some(terminal) = terminal {
                 terminal.give();
@@ -226,7 +227,10 @@ impl Witness for Told {
     }
 
     fn fails(&self, row: &Enforcement, why: &str) {
-        eprintln!("hudson: the {} of bottle {} failed, its egress stays cut off: {why}", row.action, row.bottle);
+        eprintln!(
+            "hudson: the {} of bottle {} failed, its egress stays cut off: {why}",
+            row.action, row.bottle
+        );
     }
 }
 
@@ -293,7 +297,9 @@ impl Terminal {
         match foreground() {
             // Also where the command is stopped: it wanted the terminal before the shell put this group there.
             Ok(now) if now == nix::unistd::getpgrp() => self.give(),
-            Ok(now) if enforce::state_and_parent(self.group.as_raw()).is_some_and(|(state, _)| state == 'T') => {
+            Ok(now)
+                if enforce::state_and_parent(self.group.as_raw()).is_some_and(|(state, _)| state == 'T') =>
+            {
                 self.suspend(now).await;
             }
             Ok(_) => {}

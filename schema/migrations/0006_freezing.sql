@@ -18,9 +18,11 @@ CREATE TABLE enforcements_with_resume (
     created_at  INTEGER NOT NULL,
     finished_at INTEGER,
     block_id    INTEGER NOT NULL,       -- the block may be lifted since
+    ordered     INTEGER NOT NULL DEFAULT 0 CHECK (ordered IN (0, 1)),   -- by an operator, not by a spent budget
     UNIQUE (run_id, block_id, policy)
 ) STRICT;
 INSERT INTO enforcements_with_resume
+        (id, run_id, bottle, policy, scope, scope_key, cause, state, detail, created_at, finished_at, block_id)
     SELECT id, run_id, bottle, policy, scope, scope_key, cause, state, detail, created_at, finished_at, block_id
     FROM enforcements;
 DROP TABLE enforcements;

@@ -175,6 +175,8 @@ pub struct Bottle {
     pub proxy_url: String,
     /// The certificates the bottle must trust.
     pub ca_file: String,
+    /// Its run.
+    pub run: String,
 }
 
 impl Bottle {
@@ -189,7 +191,7 @@ impl Bottle {
             let value = told.get(key).and_then(Value::as_str);
             value.unwrap_or_else(|| panic!("`bottle add --json` does not tell {key}: {outcome}")).to_owned()
         };
-        Self { proxy_url: text("proxy_url"), ca_file: text("ca_file") }
+        Self { proxy_url: text("proxy_url"), ca_file: text("ca_file"), run: text("run") }
     }
 }
 

@@ -16,7 +16,7 @@ use hudson_schema::home::Home;
 use hudson_schema::ledger::{SharedLedger, UsageColumn, UsageQuery};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-pub(super) use stop::{all_done, lines, order_cutoff, order_freeze, order_kill, order_resume};
+pub(super) use stop::{Outcome, all_done, lines, order_cutoff, order_freeze, order_kill, order_resume};
 
 /// Runs a `hudson bottle` command.
 pub(super) async fn execute(context: &Context, command: BottleCommand) -> Result<u8> {

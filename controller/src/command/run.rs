@@ -64,7 +64,8 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
     if let Some(plan) = &mut plan {
         plan.cgroup = path;
     }
-    let outcome = in_bottle(context, &arguments, &prepared, &own, &proxy, plan.as_ref(), cgroup.clone()).await;
+    let outcome =
+        in_bottle(context, &arguments, &prepared, &own, &proxy, plan.as_ref(), cgroup.clone()).await;
     if let Some(cgroup) = cgroup {
         cgroup.disband().await;
     }
@@ -299,7 +300,7 @@ impl Proxy {
         Ok(match self {
             Self::Embedded(instance) if instance.events.budget_refusal(run).is_some() => true,
             // Where the refusals were given in another process, only what it journalled can be told.
-            _ => !self.ledger().enforcement_list(Some(run)).await?.is_empty(),
+            _ => self.ledger().enforcement_list(Some(run)).await?.iter().any(|row| !row.ordered),
         })
     }
 

@@ -45,6 +45,8 @@ pub(crate) enum Effect {
 pub(crate) enum Order {
     /// As `hudson bottle cutoff`.
     Cutoff(BottleName),
+    /// As `hudson bottle freeze`.
+    Freeze(BottleName),
     /// As `hudson bottle resume`.
     Resume(BottleName),
     /// As `hudson bottle kill`.

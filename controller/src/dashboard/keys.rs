@@ -53,6 +53,7 @@ fn browse(state: &mut State, key: KeyCode) -> Vec<Effect> {
         KeyCode::Char('/') => state.mode = Mode::Filter(state.filter.clone()),
         KeyCode::Char('s') => state.sort = state.sort.next(),
         KeyCode::Char('c') => ask(state, |bottle| Ok(Order::Cutoff(bottle.name.clone()))),
+        KeyCode::Char('f') => ask(state, freeze),
         KeyCode::Char('r') => ask(state, resume),
         // `k` moves up, as everywhere: what kills wants a key that no finger rests on.
         KeyCode::Char('K') => ask(state, kill),
@@ -152,10 +153,19 @@ fn free(state: &mut State) -> Option<Bottle> {
     Some(bottle)
 }
 
+fn freeze(bottle: &Bottle) -> Result<Order, String> {
+    match bottle.live().find(|run| !run.frozen) {
+        Some(_) => Ok(Order::Freeze(bottle.name.clone())),
+        None => Err(format!("bottle {} has no live run to freeze", bottle.name)),
+    }
+}
+
 fn resume(bottle: &Bottle) -> Result<Order, String> {
     let name = &bottle.name;
     match (bottle.ordered().next(), bottle.blocks.first()) {
         (Some(_), _) => Ok(Order::Resume(name.clone())),
+        // A budget that was raised since brings nothing back by itself.
+        (None, None) if bottle.frozen() > 0 => Ok(Order::Resume(name.clone())),
         (None, Some(block)) => Err(format!("no operator has stopped {name}: {}; b raises it", block.cause)),
         (None, None) => Err(format!("bottle {name} is not stopped")),
     }

@@ -50,6 +50,7 @@ pub(super) fn word(state: BottleState) -> &'static str {
         BottleState::Running => "running",
         BottleState::Partly => "partly",
         BottleState::CutOff => "cut off",
+        BottleState::Frozen => "frozen",
         BottleState::Killed => "killed",
         BottleState::Idle => "idle",
     }

@@ -64,6 +64,8 @@ pub(crate) enum BottleState {
     Partly,
     /// Nothing gets out.
     CutOff,
+    /// What runs in it is stopped where it was, and can be brought back.
+    Frozen,
     /// What ran last in it was killed.
     Killed,
     /// Nothing runs in it.
@@ -115,13 +117,18 @@ impl Bottle {
     pub(crate) fn empty_in(&self, now: i64) -> Option<i64> {
         let governing = self.limits.iter().filter(|limit| limit.governs);
         let soonest = governing.filter_map(|limit| limit.empty_in(now)).min()?;
-        let stopped = matches!(self.state, BottleState::CutOff | BottleState::Killed);
+        let stopped = matches!(self.state, BottleState::CutOff | BottleState::Frozen | BottleState::Killed);
         (soonest == 0 || !stopped).then_some(soonest)
     }
 
     /// Its runs that live.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter().filter(|run| run.finished_at.is_none())
+    }
+
+    /// How many of its runs are frozen.
+    pub(crate) fn frozen(&self) -> usize {
+        self.live().filter(|run| run.frozen).count()
     }
 
     /// What an operator has ordered, which an operator can lift.
@@ -143,6 +150,8 @@ pub(crate) struct Run {
     pub(crate) finished_at: Option<i64>,
     /// The exit code of its command, where it had one.
     pub(crate) exit_code: Option<i32>,
+    /// Whether it is frozen.
+    pub(crate) frozen: bool,
     /// Tokens reserved by its requests in flight.
     pub(crate) held: u64,
 }

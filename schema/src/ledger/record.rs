@@ -456,6 +456,8 @@ pub struct Enforcement {
     pub scope: Scope,
     /// Why, for people.
     pub cause: String,
+    /// Whether an operator ordered it; else a spent budget did.
+    pub ordered: bool,
     /// How far it has got.
     pub state: EnforcementState,
     /// What happened, for people.

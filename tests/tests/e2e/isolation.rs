@@ -3,5 +3,5 @@
 
 mod escapes;
 mod life;
-mod place;
+pub(crate) mod place;
 mod work;

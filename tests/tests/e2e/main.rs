@@ -30,6 +30,7 @@ mod credentials;
 mod cut;
 mod dashboard;
 mod direct;
+mod freezing;
 mod full_disk;
 mod isolation;
 mod limits;

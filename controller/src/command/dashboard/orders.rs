@@ -12,15 +12,9 @@ pub(super) async fn give(context: &Context, order: Order) -> Result<String> {
     let stop = |name: &BottleName| StopArgs { name: name.clone(), reason: None };
     let told = match order {
         Order::Cutoff(name) => bottle::order_cutoff(context, &stop(&name)).await?.words(&name),
+        Order::Freeze(name) => done(&bottle::order_freeze(context, &stop(&name)).await?)?,
         Order::Resume(name) => bottle::order_resume(context, &name).await?.words(&name),
-        Order::Kill(name) => {
-            let outcomes = bottle::order_kill(context, &stop(&name)).await?;
-            let lines = bottle::lines(&outcomes);
-            if !bottle::all_done(&outcomes) {
-                bail!("{}", line(&lines));
-            }
-            lines
-        }
+        Order::Kill(name) => done(&bottle::order_kill(context, &stop(&name)).await?)?,
         Order::SetBudget { scope, provider, tokens } => {
             let limits = BudgetMap::from([(provider, tokens)]);
             let changed = budget::order_set(context, arguments(&scope)?, vec![limits]).await?;
@@ -31,6 +25,15 @@ pub(super) async fn give(context: &Context, order: Order) -> Result<String> {
         }
     };
     Ok(line(&told))
+}
+
+/// What became of an order at each run; an error where one of them is not done.
+fn done(outcomes: &[bottle::Outcome]) -> Result<String> {
+    let lines = bottle::lines(outcomes);
+    match bottle::all_done(outcomes) {
+        true => Ok(lines),
+        false => bail!("{}", line(&lines)),
+    }
 }
 
 /// All in one line, as there is room for.

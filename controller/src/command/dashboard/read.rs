@@ -12,7 +12,8 @@ use anyhow::Result;
 use hudson_schema::budget::{BudgetOverride, WindowClock, asked, with_overrides};
 use hudson_schema::config::{Settings, load_bottle};
 use hudson_schema::ledger::{
-    Action, AskedLimit, Block, Enforcement, EnforcementState, RunRecord, SharedLedger, UsageColumn, UsageQuery,
+    Action, AskedLimit, Block, Enforcement, EnforcementState, RunRecord, SharedLedger, UsageColumn,
+    UsageQuery, is_frozen,
 };
 use hudson_schema::{BottleName, Policy, Provider, Scope, ScopeKind};
 use jiff::civil::Date;
@@ -190,12 +191,15 @@ impl Reader {
         let (providers, last_day) = whole.used.get(name.as_str()).cloned().unwrap_or_default();
         let mut shown = Vec::new();
         for run in live.iter().copied().chain(ended) {
-            shown.push(self.run(run).await?);
+            shown.push(self.run(run, whole).await?);
         }
         let times = runs.iter().flat_map(|run| [Some(run.started_at), run.finished_at]).flatten().max();
         let used_at = self.used_at(&name, &last_day, &whole.recent).await?;
         Ok(Bottle {
-            state: state(&blocks, whole, &live, ended),
+            state: match shown.iter().any(|run: &Run| run.frozen && run.finished_at.is_none()) {
+                true => BottleState::Frozen,
+                false => state(&blocks, whole, &live, ended),
+            },
             providers: most_first(providers.into_values().collect()),
             hosts: whole.recent.hosts(name.as_str()),
             rate: whole.recent.rate(Some(name.as_str())),
@@ -246,7 +250,9 @@ impl Reader {
         limits
     }
 
-    async fn run(&self, run: &RunRecord) -> Result<Run> {
+    async fn run(&self, run: &RunRecord, whole: &Whole) -> Result<Run> {
+        let rows = whole.enforcements.iter().filter(|row| row.run_id == run.id);
+        let frozen = is_frozen(&rows.cloned().collect::<Vec<_>>());
         Ok(Run {
             held: self.held(&Scope::new(ScopeKind::Run, run.id.as_str())).await?,
             id: run.id.clone(),
@@ -254,6 +260,7 @@ impl Reader {
             started_at: run.started_at,
             finished_at: run.finished_at,
             exit_code: run.exit_code,
+            frozen,
         })
     }
 

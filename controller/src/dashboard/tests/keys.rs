@@ -79,6 +79,23 @@ fn only_what_an_operator_stopped_can_be_resumed_and_only_what_lives_killed() {
 }
 
 #[test]
+fn what_runs_is_frozen_after_a_yes_and_what_is_frozen_brought_back() {
+    let mut state = of(busy(), SIZE);
+    let effects = press(&mut state, &[KeyCode::Char('f'), KeyCode::Char('y')]);
+    assert_eq!(*give(&effects), Order::Freeze("ci".parse().unwrap()));
+    update(&mut state, Event::Ordered(Ok(String::new())));
+    let mut frozen = busy();
+    // By a budget that was raised since: no operator has ordered anything.
+    let ci = frozen.bottles.iter_mut().find(|bottle| bottle.name.as_str() == "ci").unwrap();
+    ci.runs[0].frozen = true;
+    read(&mut state, frozen, 3);
+    assert_eq!(press(&mut state, &[KeyCode::Char('f')]), []);
+    assert!(state.notice.as_ref().unwrap().text.contains("no live run to freeze"));
+    let effects = press(&mut state, &[KeyCode::Char('r'), KeyCode::Char('y')]);
+    assert_eq!(*give(&effects), Order::Resume("ci".parse().unwrap()));
+}
+
+#[test]
 fn a_budget_is_begun_at_the_limit_that_governs_and_set_as_written() {
     let mut state = of(busy(), SIZE);
     press(&mut state, &[KeyCode::Char('b')]);

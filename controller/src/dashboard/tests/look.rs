@@ -1,7 +1,7 @@
 //! How it looks, at several sizes.
 
 use super::scene::{busy, empty, of, press, screen, write};
-use crate::dashboard::{Event, Snapshot, State, update};
+use crate::dashboard::{BottleState, Event, Snapshot, State, update};
 use crossterm::event::KeyCode;
 use insta::assert_snapshot;
 
@@ -32,6 +32,17 @@ fn a_bottle_that_is_stopped_says_by_whom_and_why() {
 }
 
 #[test]
+fn a_frozen_bottle_says_so() {
+    let frozen = || {
+        let mut snapshot = busy();
+        let ci = snapshot.bottles.iter_mut().find(|bottle| bottle.name.as_str() == "ci").unwrap();
+        (ci.state, ci.runs[0].frozen) = (BottleState::Frozen, true);
+        snapshot
+    };
+    all_sizes("frozen", frozen, |_| {});
+}
+
+#[test]
 fn the_help_has_every_key() {
     all_sizes("help", busy, |state| drop(press(state, &[KeyCode::Char('?')])));
 }
@@ -39,6 +50,7 @@ fn the_help_has_every_key() {
 #[test]
 fn a_dialog_names_what_will_happen() {
     all_sizes("cutoff", busy, |state| drop(press(state, &[KeyCode::Char('c')])));
+    all_sizes("freeze", busy, |state| drop(press(state, &[KeyCode::Char('f')])));
     all_sizes("kill", busy, |state| drop(press(state, &[KeyCode::End, KeyCode::Char('K')])));
     all_sizes("resume", busy, |state| {
         press(state, &[KeyCode::Down; 4]);

@@ -4,7 +4,7 @@ use crate::dashboard::{
     Bottle, BottleState, Effect, Event, EventRow, Limit, Run, Snapshot, Spent, State, update, view,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use hudson_schema::ledger::{Block, BlockBudget, Enforcement, EnforcementState};
+use hudson_schema::ledger::{Action, Block, BlockBudget, Enforcement, EnforcementState};
 use hudson_schema::{Policy, Scope, ScopeKind};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -160,6 +160,7 @@ pub(super) fn run(id: &str, agent: Option<&str>) -> Run {
         started_at: NOW - 72 * MINUTE,
         finished_at: None,
         exit_code: None,
+        frozen: false,
         held: 0,
     }
 }
@@ -205,6 +206,7 @@ fn enforcement(bottle: &str, action: Action, detail: &str) -> Enforcement {
         bottle: bottle.parse().unwrap(),
         action,
         scope: Scope::global(),
+        ordered: false,
         cause: String::new(),
         state: EnforcementState::Done,
         detail: detail.to_owned(),

@@ -71,6 +71,9 @@ fn run(run: &Run, now: i64) -> String {
         held => format!(", {} tokens held", exact_tokens(held)),
     };
     let life = match (run.finished_at, run.exit_code) {
+        (None, _) if run.frozen => {
+            format!("frozen, live for {}{held}", span(now.saturating_sub(run.started_at)))
+        }
         (None, _) => format!("live for {}{held}", span(now.saturating_sub(run.started_at))),
         (Some(at), Some(code)) => format!("ended {} with exit code {code}", ago(now, at)),
         (Some(at), None) => format!("ended {}", ago(now, at)),

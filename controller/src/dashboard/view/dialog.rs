@@ -16,14 +16,15 @@ use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 /// The widest that a dialog is, its border included.
 const WIDEST: u16 = 72;
 
-const HELP: [(&str, &str); 13] = [
+const HELP: [(&str, &str); 14] = [
     ("↑ ↓  j k", "select a bottle, or scroll the marked pane"),
     ("Home End PgUp PgDn", "the same in greater steps; g and G, too"),
     ("Tab", "mark the next pane"),
     ("s", "sort by name, usage, rate, time to empty"),
     ("/", "filter by name, state, provider, agent, host"),
     ("c", "cut the bottle off: nothing gets out of it"),
-    ("r", "resume: lift what operators have ordered"),
+    ("f", "freeze: save what runs in it and stop it"),
+    ("r", "resume: lift what operators ordered, bring back"),
     ("K", "kill what runs in the bottle"),
     ("b", "change a budget"),
     ("Esc", "put a message or the filter away"),
@@ -60,6 +61,7 @@ pub(super) fn draw(state: &State, paint: Paint, frame: &mut Frame<'_>) {
 fn confirm(state: &State, order: &Order, room: usize) -> (&'static str, Vec<String>) {
     let (title, text) = match order {
         Order::Cutoff(name) => (" Cut off ", cutoff(name, bottle(state, name))),
+        Order::Freeze(name) => (" Freeze ", freeze(name, bottle(state, name))),
         Order::Resume(name) => (" Resume ", resume(name, bottle(state, name))),
         Order::Kill(name) => (" Kill ", kill(name, bottle(state, name))),
         Order::SetBudget { scope, provider, tokens } => {
@@ -93,10 +95,27 @@ fn cutoff(name: &BottleName, bottle: Option<&Bottle>) -> String {
     )
 }
 
+fn freeze(name: &BottleName, bottle: Option<&Bottle>) -> String {
+    format!(
+        "Freeze bottle {name}?\n\nNothing gets out of it any more. What runs in it ({}) is stopped where it is: processes \
+         are frozen, a container is saved as an image. Nothing is started in it until r brings it back.",
+        runs(bottle)
+    )
+}
+
 fn resume(name: &BottleName, bottle: Option<&Bottle>) -> String {
-    let mut text = format!("Resume bottle {name}?\n\nThis is lifted:");
-    for block in bottle.iter().flat_map(|bottle| bottle.ordered()) {
+    let mut text = format!("Resume bottle {name}?");
+    let ordered: Vec<_> = bottle.iter().flat_map(|bottle| bottle.ordered()).collect();
+    if !ordered.is_empty() {
+        text += "\n\nThis is lifted:";
+    }
+    for block in ordered {
         text += &format!("\n{} of {}: {}", block.policy, block.scope, block.cause);
+    }
+    match bottle.map_or(0, Bottle::frozen) {
+        0 => {}
+        1 => text += "\n\nThe run that is frozen is brought back.",
+        frozen => text += &format!("\n\nThe {frozen} runs that are frozen are brought back."),
     }
     for block in bottle.iter().flat_map(|bottle| &bottle.blocks).filter(|block| block.budget.is_some()) {
         text += &format!("\n\nThis stays, until b raises it: {}", block.cause);

@@ -121,8 +121,8 @@ fn keys(state: &State, paint: Paint, width: usize) -> Line<'static> {
     };
     // What matters most first: a narrow screen has no room for all.
     let keys = [
-        "c cutoff", "r resume", "K kill", "b budget", "? help", "q quit", "s sort", "/ filter", "Tab pane",
-        moves,
+        "c cutoff", "f freeze", "r resume", "K kill", "b budget", "? help", "q quit", "s sort", "/ filter",
+        "Tab pane", moves,
     ];
     Line::styled(joined(keys, "  ", width), paint.quiet())
 }

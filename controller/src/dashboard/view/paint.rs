@@ -56,7 +56,7 @@ impl Paint {
     pub(super) fn state(self, state: BottleState) -> Style {
         match state {
             BottleState::Running => self.well(),
-            BottleState::Partly | BottleState::CutOff => self.warning(),
+            BottleState::Partly | BottleState::CutOff | BottleState::Frozen => self.warning(),
             BottleState::Killed => self.wrong(),
             BottleState::Idle => self.quiet(),
         }
@@ -69,6 +69,7 @@ pub(super) fn symbol(state: BottleState) -> &'static str {
         BottleState::Running => "●",
         BottleState::Partly => "◐",
         BottleState::CutOff => "■",
+        BottleState::Frozen => "∗",
         BottleState::Killed => "×",
         BottleState::Idle => "○",
     }

@@ -15,8 +15,8 @@ pub(super) fn plan(connection: &Connection, run: &RunId, row: &BlockRow, now: i6
     let block = &row.block;
     let mut statement = connection.prepare_cached(
         "INSERT OR IGNORE INTO enforcements
-           (run_id, bottle, policy, scope, scope_key, cause, state, created_at, block_id)
-         SELECT runs.id, runs.bottle, :policy, :scope, :key, :cause, 'planned', :now, :block
+           (run_id, bottle, policy, scope, scope_key, cause, state, created_at, block_id, ordered)
+         SELECT runs.id, runs.bottle, :policy, :scope, :key, :cause, 'planned', :now, :block, :ordered
          FROM runs JOIN run_scopes ON run_scopes.run_id = runs.id
          WHERE runs.id = :run AND runs.finished_at IS NULL
            AND run_scopes.scope = :scope AND run_scopes.scope_key = :key",
@@ -29,6 +29,7 @@ pub(super) fn plan(connection: &Connection, run: &RunId, row: &BlockRow, now: i6
         ":cause": block.cause,
         ":block": row.id,
         ":now": now,
+        ":ordered": block.budget.is_none(),
     })?;
     match planned {
         0 => Ok(()),
@@ -68,8 +69,8 @@ pub(super) fn resume(connection: &Connection, run: &RunId, actor: &str, now: i64
     let planned = connection
         .prepare_cached(
             "INSERT INTO enforcements
-               (run_id, bottle, policy, scope, scope_key, cause, state, created_at, block_id)
-             SELECT run_id, bottle, 'resume', scope, scope_key, ?2, 'planned', ?3, block_id
+               (run_id, bottle, policy, scope, scope_key, cause, state, created_at, block_id, ordered)
+             SELECT run_id, bottle, 'resume', scope, scope_key, ?2, 'planned', ?3, block_id, 1
              FROM enforcements WHERE id = ?1
              ON CONFLICT (run_id, block_id, policy) DO UPDATE
                SET state = 'planned', detail = '', created_at = ?3, finished_at = NULL, cause = ?2
@@ -77,7 +78,13 @@ pub(super) fn resume(connection: &Connection, run: &RunId, actor: &str, now: i64
         )?
         .execute(params![freeze.id, format!("resumed by {actor}"), now])?;
     if planned > 0 {
-        audit::append_of_run(connection, now, "enforcement_plan", run, json!({"policy": Action::Resume, "scope": freeze.scope, "cause": format!("resumed by {actor}")}))?;
+        audit::append_of_run(
+            connection,
+            now,
+            "enforcement_plan",
+            run,
+            json!({"policy": Action::Resume, "scope": freeze.scope, "cause": format!("resumed by {actor}")}),
+        )?;
     }
     Ok(true)
 }
@@ -154,6 +161,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Enforcement> {
         action: action(row)?,
         scope: scope(row)?,
         cause: row.get("cause")?,
+        ordered: row.get("ordered")?,
         state,
         detail: row.get("detail")?,
         created_at: row.get("created_at")?,

@@ -14,12 +14,12 @@ use hudson_tests::{Outcome, clients, hudson, process};
 
 /// An ordinary user; no such account has to exist.
 const SOMEBODY: u32 = 64_242;
-pub(super) const ROUTES: &str =
+pub(crate) const ROUTES: &str =
     "routes:\n  - {host: files.example.com}\n  - {host: git.example.com, git_fetch: true}\n";
 
 /// Whose bottles they are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Operator {
+pub(crate) enum Operator {
     /// Who runs the tests.
     Tester,
     /// An ordinary user, also where the tester is root.
@@ -27,7 +27,7 @@ pub(super) enum Operator {
 }
 
 /// Both, where they differ.
-pub(super) fn operators() -> &'static [Operator] {
+pub(crate) fn operators() -> &'static [Operator] {
     match is_root() {
         true => &[Operator::Tester, Operator::Somebody],
         false => &[Operator::Tester],
@@ -39,14 +39,14 @@ fn is_root() -> bool {
 }
 
 /// Gone when it is dropped.
-pub(super) struct Place {
-    pub(super) simulator: Simulator,
+pub(crate) struct Place {
+    pub(crate) simulator: Simulator,
     folder: tempfile::TempDir,
     operator: Operator,
 }
 
 impl Place {
-    pub(super) fn of(operator: Operator) -> Self {
+    pub(crate) fn of(operator: Operator) -> Self {
         let simulator = Simulator::start(Options::default()).expect("the simulator starts");
         let folder = tempfile::Builder::new().prefix("hudson-place-").tempdir().expect("a folder");
         let place = Self { simulator, folder, operator };
@@ -81,12 +81,12 @@ impl Place {
         place
     }
 
-    pub(super) fn at(&self, path: &str) -> PathBuf {
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
 
     /// `hudson` with these words, as the operator types them in the project.
-    pub(super) fn hudson(&self, words: &[&str]) -> Command {
+    pub(crate) fn hudson(&self, words: &[&str]) -> Command {
         let program = self.at("bin/hudson").display().to_string();
         let mut command = match self.operator {
             Operator::Tester => clients::clean(&program),
@@ -102,7 +102,7 @@ impl Place {
     }
 
     /// `hudson run` in the bottle `ci` with these options, as a command.
-    pub(super) fn bottle(&self, options: &[&str], argv: &[&str]) -> Command {
+    pub(crate) fn bottle(&self, options: &[&str], argv: &[&str]) -> Command {
         let ca = self.at("upstream.pem").display().to_string();
         let address = self.simulator.address();
         let mut words = vec!["run".to_owned(), "--bottle".to_owned(), "ci".to_owned()];
@@ -119,11 +119,11 @@ impl Place {
     }
 
     /// A line for the shell in a bottle.
-    pub(super) fn run(&self, options: &[&str], script: &str) -> Outcome {
+    pub(crate) fn run(&self, options: &[&str], script: &str) -> Outcome {
         process::run(&mut self.bottle(options, &["sh", "-c", script]), Duration::from_secs(60))
     }
 
-    pub(super) fn status(&self) -> serde_json::Value {
+    pub(crate) fn status(&self) -> serde_json::Value {
         let outcome = process::run(&mut self.hudson(&["status", "--json"]), Duration::from_secs(20));
         serde_json::from_slice(&outcome.exited(0).stdout).expect("`--json` prints JSON")
     }
@@ -146,15 +146,15 @@ macro_rules! answering {
 }
 
 /// Services of the host, each of which answers everybody.
-pub(super) struct Services {
-    pub(super) tcp: std::net::SocketAddr,
-    pub(super) tcp6: std::net::SocketAddr,
-    pub(super) path: PathBuf,
-    pub(super) name: String,
+pub(crate) struct Services {
+    pub(crate) tcp: std::net::SocketAddr,
+    pub(crate) tcp6: std::net::SocketAddr,
+    pub(crate) path: PathBuf,
+    pub(crate) name: String,
 }
 
 impl Services {
-    pub(super) fn of(place: &Place) -> Self {
+    pub(crate) fn of(place: &Place) -> Self {
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let tcp6 = std::net::TcpListener::bind("[::1]:0").expect("a port is free");
         let path = place.at("elsewhere/socket");
@@ -178,7 +178,7 @@ impl Services {
 
 /// Copies a program, in a process of its own: a file that is open for writing here stays so in every process that a test
 /// starts at this moment, and cannot be run.
-pub(super) fn copied(from: &Path, to: &Path) {
+pub(crate) fn copied(from: &Path, to: &Path) {
     let status = Command::new("cp").arg(from).arg(to).status().expect("cp starts");
     assert!(status.success(), "{} is copied", from.display());
 }
