@@ -244,7 +244,10 @@ fn remove(path: &Path) -> bool {
 
 fn folders(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 #[cfg(test)]
@@ -272,7 +275,8 @@ mod tests {
 
     /// A process that counts in a file for as long as it runs, and has left its group and session.
     fn counting(cgroup: &Cgroup, beat: &Path) -> std::process::Child {
-        let script = format!("(setsid sh -c 'while :; do echo >> {}; sleep 0.01; done' &) ; sleep 60", beat.display());
+        let script =
+            format!("(setsid sh -c 'while :; do echo >> {}; sleep 0.01; done' &) ; sleep 60", beat.display());
         let file = cgroup.path().join("cgroup.procs");
         // The shell enters by itself: this test is no `hudson`.
         let enter = format!("echo 0 > {}; {script}", file.display());

@@ -68,11 +68,7 @@ impl Enforcer {
     }
 
     /// Carries out what is open of a run that has ended, after what is under way.
-    pub async fn finish(
-        self: &Arc<Self>,
-        run: &RunId,
-        back_end: &dyn BackEnd,
-    ) -> Result<(), LedgerError> {
+    pub async fn finish(self: &Arc<Self>, run: &RunId, back_end: &dyn BackEnd) -> Result<(), LedgerError> {
         let _busy = loop {
             match self.busy(run) {
                 Some(busy) => break busy,

@@ -226,7 +226,10 @@ impl Witness for Told {
     }
 
     fn fails(&self, row: &Enforcement, why: &str) {
-        eprintln!("hudson: the {} of bottle {} failed, its egress stays cut off: {why}", row.action, row.bottle);
+        eprintln!(
+            "hudson: the {} of bottle {} failed, its egress stays cut off: {why}",
+            row.action, row.bottle
+        );
     }
 }
 
@@ -293,7 +296,9 @@ impl Terminal {
         match foreground() {
             // Also where the command is stopped: it wanted the terminal before the shell put this group there.
             Ok(now) if now == nix::unistd::getpgrp() => self.give(),
-            Ok(now) if enforce::state_and_parent(self.group.as_raw()).is_some_and(|(state, _)| state == 'T') => {
+            Ok(now)
+                if enforce::state_and_parent(self.group.as_raw()).is_some_and(|(state, _)| state == 'T') =>
+            {
                 self.suspend(now).await;
             }
             Ok(_) => {}

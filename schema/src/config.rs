@@ -45,9 +45,9 @@ pub use route::{
 pub use rules::{ApprovalMode, Bind, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{
-    ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings, EnforcementCommands, EnforcementSettings, Estimate, Fatigue,
-    FatigueAction, LedgerSetting, ListenAddress, ListenSetting, ModelPattern, ModelSettings, NotifySetting,
-    OnTimeout, ProviderSettings, ProxySettings, RefuseAt, ScopeSettings, Settings, Synchronous,
-    TelegramSetting, Tier, WebhookSetting, WebhookUrl,
+    ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings, EnforcementCommands,
+    EnforcementSettings, Estimate, Fatigue, FatigueAction, LedgerSetting, ListenAddress, ListenSetting,
+    ModelPattern, ModelSettings, NotifySetting, OnTimeout, ProviderSettings, ProxySettings, RefuseAt,
+    ScopeSettings, Settings, Synchronous, TelegramSetting, Tier, WebhookSetting, WebhookUrl,
 };
 pub use values::{EnvName, Period, RateLimit};

@@ -22,7 +22,9 @@ const OPERATOR: &str = "operator:0";
 async fn freeze(ledger: &dyn Ledger, now: i64) {
     let scope = Scope::new(ScopeKind::Bottle, "ci");
     let (cause, actor) = ("by hand".into(), OPERATOR.into());
-    assert!(ledger.block_order(BlockOrder { scope, policy: Policy::Freeze, cause, actor, now }).await.unwrap());
+    assert!(
+        ledger.block_order(BlockOrder { scope, policy: Policy::Freeze, cause, actor, now }).await.unwrap()
+    );
 }
 
 async fn lift(ledger: &dyn Ledger) {
@@ -34,7 +36,9 @@ async fn carry_out(ledger: &dyn Ledger, action: Action, end: EnforcementState) {
     let open = ledger.enforcement_open().await.unwrap();
     let [row] = open.as_slice() else { panic!("{open:?}") };
     assert_eq!(row.action, action);
-    for (from, to) in [(EnforcementState::Planned, EnforcementState::Started), (EnforcementState::Started, end)] {
+    for (from, to) in
+        [(EnforcementState::Planned, EnforcementState::Started), (EnforcementState::Started, end)]
+    {
         assert!(ledger.enforcement_advance(row.id, from, to, "so it went", NOW).await.unwrap());
     }
 }

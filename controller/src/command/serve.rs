@@ -24,11 +24,7 @@ pub async fn up(context: &Context, arguments: ServeArgs) -> Result<u8> {
     let instance = start(context, &arguments, settings).await?;
     let listener = control::listen(&context.home, &place)?;
     tokio::spawn(control::serve(listener, instance.clone()));
-    tokio::spawn(enforce::control(
-        instance.ledger.clone(),
-        instance.runs.clone(),
-        instance.events.clone(),
-    ));
+    tokio::spawn(enforce::control(instance.ledger.clone(), instance.runs.clone(), instance.events.clone()));
     until_told(&instance, &arguments).await?;
     let _ = std::fs::remove_file(context.home.control_socket());
     Ok(exit::OK)

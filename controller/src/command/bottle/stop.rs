@@ -8,8 +8,8 @@ use super::{Context, ledger, refuse_unknown};
 use crate::cli::StopArgs;
 use crate::exit::{self, Exit};
 use crate::instance::now;
-use anyhow::Result;
 use crate::runs::Runs;
+use anyhow::Result;
 use hudson_schema::ledger::{
     Action, Block, BlockOrder, Enforcement, EnforcementState, Resumption, RunRecord, SharedLedger,
 };
@@ -182,11 +182,7 @@ pub(in super::super) async fn order_resume(context: &Context, name: &BottleName)
 }
 
 /// Plans that the frozen ones of these runs are brought back: those for which that is planned, and what keeps others frozen.
-async fn thaw(
-    context: &Context,
-    ledger: &SharedLedger,
-    live: &[RunId],
-) -> Result<(Vec<RunId>, Vec<Block>)> {
+async fn thaw(context: &Context, ledger: &SharedLedger, live: &[RunId]) -> Result<(Vec<RunId>, Vec<Block>)> {
     let settings = crate::settings::read(&context.home)?;
     let runs = Runs::new(context.home.clone(), ledger.clone(), settings, true);
     runs.set_overrides(ledger.budget_override_list().await?);

@@ -12,7 +12,8 @@ use anyhow::Result;
 use hudson_schema::budget::{BudgetOverride, WindowClock, asked, with_overrides};
 use hudson_schema::config::{Settings, load_bottle};
 use hudson_schema::ledger::{
-    Action, AskedLimit, Block, Enforcement, EnforcementState, RunRecord, SharedLedger, UsageColumn, UsageQuery,
+    Action, AskedLimit, Block, Enforcement, EnforcementState, RunRecord, SharedLedger, UsageColumn,
+    UsageQuery,
 };
 use hudson_schema::{BottleName, Policy, Provider, Scope, ScopeKind};
 use jiff::civil::Date;

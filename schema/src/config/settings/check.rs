@@ -1,7 +1,8 @@
 //! What takes more than one key of settings.yml to see, and which of its keys this version does not enforce.
 
 use super::{
-    enforcement, LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings, WebhookUrl,
+    LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings, WebhookUrl,
+    enforcement,
 };
 use crate::budget::BudgetMap;
 use crate::config::tree::Trail;

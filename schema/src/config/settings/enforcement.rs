@@ -94,8 +94,10 @@ mod tests {
 
     #[test]
     fn commands_are_read_with_what_stands_for_the_bottle() {
-        let settings =
-            parse("enforcement:\n  command:\n    freeze: [bot-bottle, freeze, \"{bottle}\"]\n    timeout: 5s\n").unwrap();
+        let settings = parse(
+            "enforcement:\n  command:\n    freeze: [bot-bottle, freeze, \"{bottle}\"]\n    timeout: 5s\n",
+        )
+        .unwrap();
         let commands = settings.enforcement.command.unwrap();
         assert_eq!(commands.freeze.unwrap(), ["bot-bottle", "freeze", "{bottle}"]);
         assert_eq!((commands.kill, commands.timeout.0.as_secs()), (None, 5));

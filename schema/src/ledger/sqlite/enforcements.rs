@@ -77,7 +77,13 @@ pub(super) fn resume(connection: &Connection, run: &RunId, actor: &str, now: i64
         )?
         .execute(params![freeze.id, format!("resumed by {actor}"), now])?;
     if planned > 0 {
-        audit::append_of_run(connection, now, "enforcement_plan", run, json!({"policy": Action::Resume, "scope": freeze.scope, "cause": format!("resumed by {actor}")}))?;
+        audit::append_of_run(
+            connection,
+            now,
+            "enforcement_plan",
+            run,
+            json!({"policy": Action::Resume, "scope": freeze.scope, "cause": format!("resumed by {actor}")}),
+        )?;
     }
     Ok(true)
 }

@@ -4,7 +4,9 @@
 
 use super::fail::Fail;
 use super::rows::parsed_option;
-use super::{AskedLimit, Block, Enforcement, Notification, NotifyClaim, NotifyEnd, NotifyFailure, NotifyState, budgets};
+use super::{
+    AskedLimit, Block, Enforcement, Notification, NotifyClaim, NotifyEnd, NotifyFailure, NotifyState, budgets,
+};
 use crate::{BottleName, Policy, Provider, Scope, ScopeKind};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use serde::Serialize;
