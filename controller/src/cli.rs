@@ -1,5 +1,6 @@
 //! The command line: one definition from which parsing, help, completions and man pages come.
 
+use crate::container::Volume;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hudson_proxy::dial::ConnectTo;
 use hudson_schema::budget::{Amount, BudgetMap};
@@ -114,17 +115,43 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = IsolationMode::Auto, value_name = "auto|full|none")]
     pub isolation: IsolationMode,
     /// Show this file or folder to an isolated command, read-only
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "image")]
     pub show: Vec<PathBuf>,
+    /// A container to run it in.
+    #[command(flatten)]
+    pub container: ContainerArgs,
     /// Do not use a running `hudson up`
     #[arg(long)]
     pub embedded: bool,
     /// How upstreams are reached.
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    /// The command and its arguments [with --container: default: the image's own]
+    #[arg(last = true, required_unless_present = "image", value_name = "CMD")]
     pub command: Vec<std::ffi::OsString>,
+}
+
+/// A container to run the command in.
+#[derive(Debug, Default, Args)]
+pub struct ContainerArgs {
+    /// Run the command in a container of this image, on a network of its own that leads to the proxy alone
+    ///
+    /// The image has to be there: nothing is pulled. The engine is the one that DOCKER_HOST=unix:///PATH names, else
+    /// Docker's or Podman's usual socket. The container gets nothing of the operator's environment but what --env names.
+    #[arg(long = "container", id = "image", value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Show this file or folder of the host, or this volume of the engine's, to the container
+    #[arg(long, value_name = "SRC:DST[:ro]", requires = "image")]
+    pub volume: Vec<Volume>,
+    /// The container's working directory [default: the image's]
+    #[arg(long, value_name = "DIR", requires = "image")]
+    pub workdir: Option<String>,
+    /// Whose the processes in the container are [default: the image's]
+    #[arg(long, value_name = "USER[:GROUP]", requires = "image")]
+    pub user: Option<String>,
+    /// A variable for the container; without a value, the operator's own
+    #[arg(long, value_name = "NAME[=VALUE]", requires = "image")]
+    pub env: Vec<String>,
 }
 
 /// `--isolation`.
@@ -132,7 +159,8 @@ pub struct RunArgs {
 pub enum IsolationMode {
     /// As full; where the kernel refuses that, nothing is started
     Auto,
-    /// Namespaces of its own: the proxy, the working directory and the system's programs are all it reaches
+    /// Namespaces of its own: the proxy, the working directory and the system's programs are all it reaches; a container
+    /// only the proxy
     Full,
     /// Everything that the operator can reach
     None,

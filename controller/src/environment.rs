@@ -117,15 +117,20 @@ pub fn expanded(
             rest = behind;
         }
         value.push_str(rest);
-        let secret = |secret: &SecretString| {
-            secret.expose_secret().len() >= SHORTEST && value.contains(secret.expose_secret())
-        };
-        if secrets.iter().any(secret) {
+        if holds_secret(&value, secrets) {
             return Err(format!("env.{name} holds a credential that Hudson puts on itself; leave it out"));
         }
         expanded.insert(name.clone(), OsString::from(value));
     }
     Ok(expanded)
+}
+
+/// Whether a value contains a secret that Hudson holds.
+pub fn holds_secret(value: &str, secrets: &[SecretString]) -> bool {
+    secrets
+        .iter()
+        .map(ExposeSecret::expose_secret)
+        .any(|secret| secret.len() >= SHORTEST && value.contains(secret))
 }
 
 #[cfg(test)]

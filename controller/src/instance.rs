@@ -151,6 +151,15 @@ impl Instance {
         Ok(())
     }
 
+    /// Serves at a socket of this host's that listens in a bottle's own network. Who comes by it has to show credentials
+    /// all the same.
+    pub fn serve_here(&self, listener: std::net::TcpListener) -> Result<()> {
+        let listener = Listener::here(listener, &self.own).context("listening in the bottle's network")?;
+        let proxy = self.proxy.clone();
+        tokio::spawn(async move { proxy.serve(listener).await });
+        Ok(())
+    }
+
     /// Ends it: streams may finish for this long, then usage is settled, what that brought is told outside for as long
     /// again at most, and the event log written.
     pub async fn stop(&self, grace: Duration) {

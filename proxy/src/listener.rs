@@ -70,6 +70,15 @@ impl Listener {
         Ok(Self { kind, address, own: Some(own.clone()) })
     }
 
+    /// A socket that listens already, in this network namespace.
+    pub fn here(listener: std::net::TcpListener, own: &OwnListeners) -> io::Result<Self> {
+        let bound = listener.local_addr()?;
+        let mut listener = Self::elsewhere(listener)?;
+        own.add(bound);
+        listener.own = Some(own.clone());
+        Ok(listener)
+    }
+
     /// A socket that listens already, in another network namespace: what has its address in this one is somebody else's.
     pub fn elsewhere(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;

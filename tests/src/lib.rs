@@ -7,6 +7,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod clients;
+pub mod engine;
 pub mod events;
 pub mod hudson;
 pub mod ledger;

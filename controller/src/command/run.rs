@@ -1,6 +1,9 @@
 //! `hudson run`: the main job in one command. Everything that can be wrong is found before anything is written or
 //! started; the run's end is its summary and its exit code.
 
+mod container;
+
+use self::container::Contained;
 use super::Context;
 use crate::budgets;
 use crate::cgroup::Cgroup;
@@ -25,7 +28,7 @@ use hudson_schema::ledger::{Block, SharedLedger, UsageColumn, UsageQuery, UsageS
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,17 +58,27 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
     let variable = |name: &str| std::env::var(name).ok();
     let own = environment::expanded(&prepared.resolved.bottle.env, &variable, &prepared.secret_values())
         .map_err(|error| Exit::usage(format!("bottle {}: {error}", prepared.bottle)))?;
-    let mut plan = plan(context, &arguments, &prepared, &own)?;
+    let mut contained = Contained::plan(context, &arguments, &prepared).await?;
+    let mut plan = match contained {
+        Some(_) => None,
+        None => plan(context, &arguments, &prepared, &own)?,
+    };
     instance::make_home(&context.home)?;
     let proxy = Proxy::find(context, &arguments, &prepared).await?;
-    let cgroup = Cgroup::make(&prepared.run);
+    let cgroup = match contained {
+        Some(_) => None,
+        None => Cgroup::make(&prepared.run),
+    };
     let path = cgroup.as_ref().map(|cgroup| cgroup.path().to_owned());
-    prepared.launch.place = Place::Process { cgroup: path.clone() };
+    prepared.launch.place = match &contained {
+        Some(contained) => contained.place.clone(),
+        None => Place::Process { cgroup: path.clone() },
+    };
     if let Some(plan) = &mut plan {
         plan.cgroup = path;
     }
-    let outcome =
-        in_bottle(context, &arguments, &prepared, &own, &proxy, plan.as_ref(), cgroup.clone()).await;
+    let room = Wanted { plan: plan.as_ref(), cgroup: cgroup.clone(), contained: contained.as_mut() };
+    let outcome = in_bottle(context, &arguments, &prepared, &own, &proxy, room).await;
     if let Some(cgroup) = cgroup {
         cgroup.disband().await;
     }
@@ -78,14 +91,18 @@ async fn in_bottle(
     prepared: &Prepared,
     own: &BTreeMap<String, OsString>,
     proxy: &Proxy,
-    plan: Option<&Plan>,
-    cgroup: Option<Cgroup>,
+    wanted: Wanted<'_>,
 ) -> Result<u8> {
+    let Wanted { plan, cgroup, mut contained } = wanted;
     // Where the kernel refuses it, before there is a run.
     let isolated = plan.map(Isolated::make).transpose()?;
     let registered = register::register(proxy.ledger(), prepared).await?;
     let run = &registered.record.id;
-    let outcome = supervised(context, arguments, prepared, own, proxy, &registered, isolated, cgroup).await;
+    let room = Room { isolated, cgroup, contained: contained.as_deref_mut() };
+    let outcome = supervised(context, arguments, prepared, own, proxy, &registered, room).await;
+    if let Some(contained) = contained {
+        contained.remove().await;
+    }
     // However it ended, its credentials end with it, and what it left in flight is settled.
     proxy.stop().await;
     let policy = proxy.policy(prepared, run)();
@@ -103,6 +120,40 @@ async fn in_bottle(
     Ok(if stopped { exit::BUDGET } else { ended.code })
 }
 
+/// What the command is to be started in, before any of it is made but the cgroup.
+struct Wanted<'a> {
+    plan: Option<&'a Plan>,
+    cgroup: Option<Cgroup>,
+    contained: Option<&'a mut Contained>,
+}
+
+/// What the command is started in; nothing where nothing isolates it.
+struct Room<'a> {
+    isolated: Option<Isolated>,
+    cgroup: Option<Cgroup>,
+    contained: Option<&'a mut Contained>,
+}
+
+/// A socket that listens where the command is, for the proxy.
+struct Door {
+    listener: TcpListener,
+    address: SocketAddr,
+    /// Whether the socket is in a network namespace of its own.
+    elsewhere: bool,
+}
+
+impl Room<'_> {
+    /// `None` where the command finds the proxy where everybody does.
+    async fn door(&mut self, context: &Context, proxy: &Proxy) -> Result<Option<Door>> {
+        if let Some(contained) = &mut self.contained {
+            return contained.open(context, proxy.ledger()).await.map(Some);
+        }
+        let Some(isolated) = &mut self.isolated else { return Ok(None) };
+        let (listener, address) = (isolated.take_listener()?, isolated.address);
+        Ok(Some(Door { listener, address, elsewhere: true }))
+    }
+}
+
 async fn supervised(
     context: &Context,
     arguments: &RunArgs,
@@ -110,10 +161,10 @@ async fn supervised(
     own: &BTreeMap<String, OsString>,
     proxy: &Proxy,
     registered: &Registered,
-    mut isolated: Option<Isolated>,
-    cgroup: Option<Cgroup>,
+    mut room: Room<'_>,
 ) -> Result<Ended> {
-    let address = proxy.serve(context, prepared, registered, isolated.as_mut()).await?;
+    let door = room.door(context, proxy).await?;
+    let address = proxy.serve(context, prepared, registered, door).await?;
     let run = &registered.record.id;
     let policy = proxy.policy(prepared, run);
     for block in proxy.ledger().block_fetch(run, &policy().governing(now()), now()).await? {
@@ -137,8 +188,13 @@ async fn supervised(
             &json!({"addresses": [address], "ca_file": context.home.ca_bundle(), "run": run}),
         )?;
     }
+    let hangup = matches!(proxy, Proxy::Shared { .. });
     let mut variables = own.clone();
     variables.extend(prepared.environment());
+    if let Some(contained) = room.contained.take() {
+        return contained.run(registered, variables, address, hangup).await;
+    }
+    let Room { isolated, cgroup, .. } = room;
     // What makes the traffic go through the proxy has the last word.
     variables.extend(registered.variables(address, &context.home));
     let mut withheld =
@@ -146,7 +202,6 @@ async fn supervised(
     if isolated.is_some() {
         environment::isolate(&mut variables, &mut withheld);
     }
-    let hangup = matches!(proxy, Proxy::Shared { .. });
     let program = Program {
         argv: &arguments.command,
         withheld: &withheld,
@@ -169,6 +224,7 @@ fn announce(prepared: &Prepared, run: &RunId) {
         );
     }
     match prepared.launch.isolation {
+        _ if matches!(prepared.launch.place, Place::Container { .. }) => container::announce(prepared),
         Isolation::Isolated => {
             eprintln!("hudson: this bottle is isolated: only the proxy is reachable from inside");
         }
@@ -231,8 +287,9 @@ impl Proxy {
         let log = context.home.event_log();
         let events =
             EventLog::to_file(&log).with_context(|| format!("opening the event log {}", log.display()))?;
-        // An isolated run comes by a socket in a network of its own, and needs no door in this one.
+        // A run that is isolated or in a container comes by a network of its own, and needs no door in this one.
         let listen = match prepared.launch.isolation {
+            _ if arguments.container.image.is_some() => Vec::new(),
             Isolation::Isolated => Vec::new(),
             Isolation::Unenforced => vec![ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
         };
@@ -255,7 +312,7 @@ impl Proxy {
         context: &Context,
         prepared: &Prepared,
         registered: &Registered,
-        isolated: Option<&mut Isolated>,
+        door: Option<Door>,
     ) -> Result<SocketAddr> {
         let addresses = match self {
             Self::Embedded(instance) => {
@@ -271,13 +328,15 @@ impl Proxy {
                 addresses
             }
         };
-        let Some(isolated) = isolated else { return network::first_tcp(&addresses) };
-        let listener = isolated.take_listener()?;
+        let Some(Door { listener, address, elsewhere }) = door else {
+            return network::first_tcp(&addresses);
+        };
         match self {
-            Self::Embedded(instance) => instance.serve_inside(listener)?,
+            Self::Embedded(instance) if elsewhere => instance.serve_inside(listener)?,
+            Self::Embedded(instance) => instance.serve_here(listener)?,
             Self::Shared { .. } => isolate::relay(listener, network::first_tcp(&addresses)?)?,
         }
-        Ok(isolated.address)
+        Ok(address)
     }
 
     /// What the run may do, read anew each time.
