@@ -8,12 +8,16 @@
 
 mod back_end;
 mod command;
+mod container;
 mod controller;
+mod orphans;
 mod process;
 
 pub use back_end::{BackEnd, Lasting, Nothing};
 pub use command::CommandBackEnd;
+pub use container::ContainerBackEnd;
 pub use controller::control;
+pub use orphans::{TakenDown, take_down_orphans};
 pub use process::{Life, ProcessBackEnd, descendants, state_and_parent};
 
 use crate::instance::now;

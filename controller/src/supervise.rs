@@ -171,10 +171,28 @@ impl Process {
     }
 }
 
-/// Has what is planned against the run carried out, after making sure that it is planned.
-async fn take_up(
+/// Has what is planned against a run carried out for as long as the ledger is there.
+pub async fn attend<B: BackEnd>(
     enforcer: &Arc<Enforcer>,
-    bottle: &Arc<ProcessBackEnd>,
+    bottle: &Arc<B>,
+    run: &RunId,
+    ledger: &SharedLedger,
+    policy: &CurrentPolicy,
+) {
+    let mut changes = ledger.changes();
+    loop {
+        take_up(enforcer, bottle, run, ledger, policy).await;
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = enforcer.freed() => {}
+        }
+    }
+}
+
+/// Has what is planned against the run carried out, after making sure that it is planned.
+async fn take_up<B: BackEnd>(
+    enforcer: &Arc<Enforcer>,
+    bottle: &Arc<B>,
     run: &RunId,
     ledger: &SharedLedger,
     policy: &CurrentPolicy,

@@ -9,6 +9,7 @@ use crate::budgets;
 use crate::cgroup::Cgroup;
 use crate::cli::{IsolationMode, RunArgs};
 use crate::control::{self, Answer};
+use crate::enforce;
 use crate::environment;
 use crate::events::EventLog;
 use crate::exit::{self, Exit};
@@ -65,6 +66,7 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
     };
     instance::make_home(&context.home)?;
     let proxy = Proxy::find(context, &arguments, &prepared).await?;
+    take_down_orphans(&proxy).await;
     let cgroup = match contained {
         Some(_) => None,
         None => Cgroup::make(&prepared.run),
@@ -83,6 +85,19 @@ pub async fn execute(context: &Context, arguments: RunArgs) -> Result<u8> {
         cgroup.disband().await;
     }
     outcome
+}
+
+/// What earlier runs have left behind is ended, where nobody has done it: no controller may be there.
+async fn take_down_orphans(proxy: &Proxy) {
+    match enforce::take_down_orphans(proxy.ledger()).await {
+        Ok(taken) => {
+            for enforce::TakenDown { run, outcome } in taken {
+                let what = outcome.unwrap_or_else(|error| format!("what is left of it stays: {error:#}"));
+                eprintln!("hudson: run {} of bottle {} had lost its hudson: {what}", run.id, run.bottle);
+            }
+        }
+        Err(error) => eprintln!("hudson: what earlier runs have left was not looked for: {error}"),
+    }
 }
 
 async fn in_bottle(
@@ -192,7 +207,7 @@ async fn supervised(
     let mut variables = own.clone();
     variables.extend(prepared.environment());
     if let Some(contained) = room.contained.take() {
-        return contained.run(registered, variables, address, hangup).await;
+        return contained.run(registered, variables, address, hangup, proxy.ledger(), &*policy).await;
     }
     let Room { isolated, cgroup, .. } = room;
     // What makes the traffic go through the proxy has the last word.

@@ -61,6 +61,20 @@ impl Bottle {
         }
     }
 
+    /// A variable of the container's environment, as it was made with; `None` where it has none of that name.
+    pub async fn variable(&self, name: &str) -> Result<Option<String>> {
+        let container = match self.inspect(&self.id).await? {
+            Some(container) => Some(container),
+            // A resume was interrupted between two names.
+            None => self.inspect(&format!("{}{LAST}", self.id)).await?,
+        };
+        let lines = container.and_then(|container| container.config?.env).unwrap_or_default();
+        let value = |line: &String| {
+            line.split_once('=').filter(|(of, _)| *of == name).map(|(_, value)| value.to_owned())
+        };
+        Ok(lines.iter().rev().find_map(value))
+    }
+
     /// What it does.
     pub async fn state(&self) -> Result<State> {
         Ok(self.inspect(&self.id).await?.as_ref().map_or(State::Gone, state_of))

@@ -3,8 +3,8 @@
 //! Invariants: one controller acts at a time (it holds the home's lock); a run that somebody stands by is left to them; what a
 //! dead supervisor left behind is taken down, never left with an agent in it that nobody watches.
 
-use super::{BackEnd, CommandBackEnd, Enforcer, Nothing, Witness};
-use crate::cgroup::Cgroup;
+use super::orphans::{TakenDown, take_down_orphans};
+use super::{BackEnd, CommandBackEnd, ContainerBackEnd, Enforcer, Nothing, Witness};
 use crate::events::EventLog;
 use crate::instance::now;
 use crate::launch::Launch;
@@ -99,37 +99,27 @@ impl Controller {
     fn back_end(&self, record: RunRecord) -> Arc<dyn BackEnd> {
         match (launch(&record).place, self.runs.settings().enforcement.command.clone()) {
             (Place::Elsewhere, Some(commands)) => Arc::new(CommandBackEnd::new(commands, record)),
-            (Place::Elsewhere | Place::Process { .. } | Place::Container { .. }, _) => Arc::new(Nothing),
+            (Place::Elsewhere | Place::Process { .. }, _) => Arc::new(Nothing),
+            (place @ Place::Container { .. }, _) => {
+                Arc::new(ContainerBackEnd::new(place, record, self.ledger.clone(), Box::new(|| {})))
+            }
         }
     }
 
-    /// Ends the runs whose supervisor is gone, and what it left behind.
     async fn take_down_orphans(&self) -> Result<()> {
-        for record in self.ledger.run_orphans().await? {
-            let mut fields = json!({"run": record.id, "bottle": record.bottle});
-            let outcome = take_down(&launch(&record).place).await;
-            let (name, value) = match &outcome {
-                Ok(killed) => ("killed", json!(killed)),
-                // Its credentials end all the same; what is left of it is told, and reaches nothing.
-                Err(error) => ("error", json!(format!("{error:#}"))),
+        for TakenDown { run, outcome } in take_down_orphans(&self.ledger).await? {
+            let mut fields = json!({"run": run.id, "bottle": run.bottle});
+            let (name, text) = match outcome {
+                Ok(done) => ("done", done),
+                Err(error) => ("error", format!("{error:#}")),
             };
-            self.ledger.run_finish(&record.id, now(), None).await?;
             if let Some(fields) = fields.as_object_mut() {
-                fields.insert(name.to_owned(), value);
+                fields.insert(name.to_owned(), text.into());
             }
             self.events.write("run_orphaned", fields);
         }
         Ok(())
     }
-}
-
-/// Ends what a dead supervisor left; how many processes that were.
-async fn take_down(place: &Place) -> Result<usize> {
-    let Place::Process { cgroup: Some(path) } = place else { return Ok(0) };
-    let Some(cgroup) = Cgroup::open(path.clone()) else { return Ok(0) };
-    let count = cgroup.kill().await?;
-    cgroup.disband().await;
-    Ok(count)
 }
 
 fn launch(record: &RunRecord) -> Launch {

@@ -4,20 +4,23 @@ use super::{Door, Ended};
 use crate::cli::{IsolationMode, RunArgs};
 use crate::command::Context;
 use crate::container::{self, Bottle, Engine, Forbidden, Names, Network, Session, Signals, Wish, firewall};
+use crate::enforce::{ContainerBackEnd, Enforcer};
 use crate::environment;
 use crate::exit::{self, Exit};
 use crate::launch::Prepared;
 use crate::place::Place;
 use crate::register::Registered;
+use crate::supervise::{self, CurrentPolicy, Told};
 use anyhow::{Context as _, Result};
 use bollard::models::{ImageInspect, Mount};
 use hudson_schema::RunId;
 use hudson_schema::home::Home;
-use hudson_schema::ledger::SharedLedger;
+use hudson_schema::ledger::{Action, Enforcement, EnforcementState, SharedLedger};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A container that a run is started in.
 pub(super) struct Contained {
@@ -113,6 +116,8 @@ impl Contained {
         mut variables: BTreeMap<String, OsString>,
         address: SocketAddr,
         hangup: bool,
+        ledger: &SharedLedger,
+        policy: &CurrentPolicy,
     ) -> Result<Ended> {
         variables.append(&mut self.named);
         // What makes the traffic go through the proxy has the last word.
@@ -123,10 +128,28 @@ impl Contained {
         let signals = Signals::new(hangup)?;
         container::create(&self.engine, &self.names, &self.wish, &self.image).await?;
         let hint = format!("`hudson bottle resume {}` continues it", self.bottle);
-        let (session, _driver) =
+        let (session, driver) =
             Session::new(self.engine.clone(), self.run.clone(), self.names.container.clone(), hint, signals);
-        let ended = session.run().await?;
-        Ok(Ended { code: ended.code, killed: false })
+        let enforcer = Enforcer::new(ledger.clone(), Box::new(Told));
+        let changed = Box::new(move || driver.look());
+        let record = registered.record.clone();
+        let bottle = Arc::new(ContainerBackEnd::new(self.place.clone(), record, ledger.clone(), changed));
+        let ended = tokio::select! {
+            ended = session.run() => ended,
+            () = supervise::attend(&enforcer, &bottle, &self.run, ledger, policy) => {
+                // The ledger is gone, and with it any word of a budget: what runs is removed with this run's end.
+                Ok(container::Ended { code: 137, frozen: None })
+            }
+        };
+        bottle.ended();
+        // A crossing by the very last request is acted on as well.
+        supervise::plan(&self.run, ledger, policy).await;
+        let last = enforcer.finish(&self.run, &*bottle).await;
+        let ended = ended?;
+        last.context("carrying out what was decided about the run")?;
+        let rows = ledger.enforcement_list(Some(&self.run)).await?;
+        let is_kill = |row: &Enforcement| row.action == Action::Kill && row.state == EnforcementState::Done;
+        Ok(Ended { code: ended.code, killed: rows.iter().any(is_kill) })
     }
 
     /// Removes all that was made. What cannot be removed now is by the next run of this home.
