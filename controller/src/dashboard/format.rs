@@ -67,7 +67,7 @@ pub(super) fn bar(percent: u64, width: usize) -> String {
 }
 
 /// A text without what a terminal would take for an order: models and causes come from elsewhere.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let harmful = |symbol: char| {
         symbol.is_control()
             || matches!(symbol, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
