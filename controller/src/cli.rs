@@ -75,6 +75,11 @@ pub enum Command {
     /// It reads the ledger, and writes to it only when an order is confirmed. `?` shows the keys. Colours are left out
     /// with `--no-color` or the variable NO_COLOR.
     Dashboard(DashboardArgs),
+    /// Write one HTML page with charts of what was used, left and stopped
+    ///
+    /// The page holds all that it needs: no script, no request, for light and dark screens and for paper. Days are days of
+    /// UTC.
+    Report(ReportArgs),
     /// Serve recorded provider streams over TLS, for any host's name
     ///
     /// A request is answered by a recording of the same host, method and target, best one of the same body; the
@@ -276,6 +281,20 @@ pub struct UsageArgs {
     /// Whether it goes on.
     #[command(flatten)]
     pub watch: WatchArgs,
+}
+
+/// Arguments of `hudson report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Which time it is about [default: the last 30 days]
+    #[command(flatten)]
+    pub period: PeriodArgs,
+    /// Only this bottle
+    #[arg(long, value_name = "NAME")]
+    pub bottle: Option<BottleName>,
+    /// The page; `-` for standard output
+    #[arg(long, short, value_name = "FILE", default_value = "hudson-report.html")]
+    pub output: PathBuf,
 }
 
 /// `--since` and `--until`.

@@ -17,6 +17,7 @@ mod meter;
 mod output;
 mod presets;
 mod replay;
+mod report;
 mod run;
 mod serve;
 mod status;
@@ -60,6 +61,7 @@ pub async fn execute(cli: Cli) -> Result<u8> {
         Command::Doctor => doctor::execute(&context).await,
         Command::Dashboard(arguments) => dashboard::execute(&context, arguments).await,
         Command::Status(arguments) => status::execute(&context, arguments).await,
+        Command::Report(arguments) => report::execute(&context, arguments).await,
         Command::Replay(arguments) => replay::execute(&context, arguments).await,
         Command::Completions { shell } => completions::execute(shell),
         Command::Man { directory } => man::execute(&directory),

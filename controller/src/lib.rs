@@ -21,6 +21,7 @@ mod notify;
 pub mod presets;
 mod register;
 mod reload;
+mod report;
 mod runs;
 mod settings;
 mod sidecar;

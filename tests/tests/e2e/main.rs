@@ -42,6 +42,7 @@ mod protocol;
 mod raw;
 mod recorded;
 mod reload;
+mod report;
 mod retrieval;
 mod sdks;
 mod shutdown;

@@ -73,7 +73,7 @@ pub(in super::super) struct Row {
     pub(in super::super) spent: u64,
     pub(in super::super) held: u64,
     left: u64,
-    window: &'static str,
+    pub(in super::super) window: &'static str,
     pub(in super::super) resets_at: Option<String>,
     pub(in super::super) source: Source,
 }
