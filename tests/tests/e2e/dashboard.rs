@@ -11,6 +11,7 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hudson_tests::clients::Invocation;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -164,6 +165,30 @@ fn keys_cut_a_bottle_off_and_resume_it_and_the_terminal_is_as_it_was() {
     terminal.press("q");
     let left = terminal.ends();
     assert!(left.contains("code 0") && left.contains("as it was"), "{left}");
+}
+
+#[test]
+fn the_last_refusals_of_a_bottle_are_shown() {
+    let stage = stage();
+    let asks = Invocation::shell(
+        "curl -s -o /dev/null https://elsewhere.example.com/a https://elsewhere.example.com/a",
+    );
+    stage
+        .world
+        .launch()
+        .option("--bottle", "ci")
+        .provider("none")
+        .env("THE_KEY", ANTHROPIC.value)
+        .run(&asks)
+        .exited(0);
+    let mut terminal = dashboard(&stage, "");
+    terminal.shows("○ idle");
+    // The details, to their end.
+    terminal.press("\tG");
+    terminal.shows("GET elsewhere.example.com/a");
+    terminal.shows("host_not_allowed");
+    terminal.press("q");
+    assert!(terminal.ends().contains("code 0"));
 }
 
 #[test]
