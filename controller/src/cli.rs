@@ -1,5 +1,7 @@
 //! The command line: one definition from which parsing, help, completions and man pages come.
 
+mod period;
+
 use crate::container::Volume;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hudson_proxy::dial::ConnectTo;
@@ -7,6 +9,7 @@ use hudson_schema::budget::{Amount, BudgetMap};
 use hudson_schema::config::{BottleAddress, ListenAddress};
 use hudson_schema::{AgentName, BottleName, Format, Policy, Provider, RunId};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The egress control plane for AI agents: routes, credentials, token budgets.
 #[derive(Debug, Parser)]
@@ -61,12 +64,23 @@ pub enum Command {
     #[command(subcommand)]
     Ca(CaCommand),
     /// Live runs, blocks, enforcement, configuration
-    Status,
+    Status(WatchArgs),
+    /// Look at everything that a bottle needs, and say what mends what is wrong
+    ///
+    /// Home, files, CA, whether the clients that are installed trust it, ledger, listeners, container engine, kernel and
+    /// clock. Each client is started once, in a folder of its own, and speaks to this program alone. Nothing is changed.
+    /// The exit code is 1 when something has failed.
+    Doctor,
     /// Bottles, budgets and events on one live screen, with keys to cut off, resume, kill and change budgets
     ///
     /// It reads the ledger, and writes to it only when an order is confirmed. `?` shows the keys. Colours are left out
     /// with `--no-color` or the variable NO_COLOR.
     Dashboard(DashboardArgs),
+    /// Write one HTML page with charts of what was used, left and stopped
+    ///
+    /// The page holds all that it needs: no script, no request, for light and dark screens and for paper. Days are days of
+    /// UTC.
+    Report(ReportArgs),
     /// Serve recorded provider streams over TLS, for any host's name
     ///
     /// A request is answered by a recording of the same host, method and target, best one of the same body; the
@@ -197,7 +211,7 @@ pub enum BottleCommand {
     /// Give a bottle started elsewhere a proxy URL and an environment
     Add(BottleAddArgs),
     /// List bottles
-    List,
+    List(WatchArgs),
     /// Show one bottle
     Show {
         /// Its name
@@ -286,12 +300,55 @@ pub struct UsageArgs {
     /// Only this run
     #[arg(long, value_name = "ID")]
     pub run: Option<RunId>,
-    /// Only what began on or after this day or instant, such as 2026-11-01
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    /// Which time it is about.
+    #[command(flatten)]
+    pub period: PeriodArgs,
     /// Print each response instead of sums
     #[arg(long)]
     pub rows: bool,
+    /// Print comma-separated values (RFC 4180), for spreadsheets
+    ///
+    /// Texts that a spreadsheet would take for a formula have an apostrophe put in front.
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    pub csv: bool,
+    /// Whether it goes on.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+}
+
+/// Arguments of `hudson report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Which time it is about [default: the last 30 days]
+    #[command(flatten)]
+    pub period: PeriodArgs,
+    /// Only this bottle
+    #[arg(long, value_name = "NAME")]
+    pub bottle: Option<BottleName>,
+    /// The page; `-` for standard output
+    #[arg(long, short, value_name = "FILE", default_value = "hudson-report.html")]
+    pub output: PathBuf,
+}
+
+/// `--since` and `--until`.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct PeriodArgs {
+    /// Only what began on or after this day (UTC) or instant, such as 2026-11-01 or 2026-11-01T09:30:00Z
+    #[arg(long, value_name = "TIME", value_parser = period::since)]
+    pub since: Option<i64>,
+    /// Only what began before the end of this day (UTC), or before this instant
+    #[arg(long, value_name = "TIME", value_parser = period::until)]
+    pub until: Option<i64>,
+}
+
+/// `--watch`.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct WatchArgs {
+    /// Go on and show it anew whenever it has changed, which is looked at every SECONDS too [default: 1]
+    ///
+    /// On a terminal it is redrawn in place; elsewhere, and with --json, it is printed again. Ctrl-C ends it.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = period::seconds)]
+    pub watch: Option<Duration>,
 }
 
 /// A column of `hudson usage`.
@@ -303,10 +360,14 @@ pub enum UsageBy {
     Bottle,
     /// The UTC day.
     Day,
+    /// The host.
+    Host,
     /// The model.
     Model,
     /// The provider.
     Provider,
+    /// How the numbers were come by.
+    Quality,
     /// The run.
     Run,
 }
@@ -319,6 +380,9 @@ pub enum BudgetCommand {
         /// Only limits that govern this bottle
         #[arg(long, value_name = "NAME")]
         bottle: Option<BottleName>,
+        /// Whether it goes on.
+        #[command(flatten)]
+        watch: WatchArgs,
     },
     /// Set limits in place of those of the files and the launch, at once and for every running Hudson of this home
     ///

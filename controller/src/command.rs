@@ -7,7 +7,9 @@ mod ca;
 mod check;
 mod completions;
 mod credential;
+mod csv;
 mod dashboard;
+mod doctor;
 mod explain;
 mod ledger;
 mod man;
@@ -15,10 +17,12 @@ mod meter;
 mod output;
 mod presets;
 mod replay;
+mod report;
 mod run;
 mod serve;
 mod status;
 mod usage;
+mod watch;
 
 use crate::cli::{Cli, Command};
 use crate::instance;
@@ -54,8 +58,10 @@ pub async fn execute(cli: Cli) -> Result<u8> {
         Command::Meter(arguments) => meter::execute(&context, arguments),
         Command::Presets(arguments) => presets::execute(&context, arguments),
         Command::Ca(arguments) => ca::execute(&context, arguments),
+        Command::Doctor => doctor::execute(&context).await,
         Command::Dashboard(arguments) => dashboard::execute(&context, arguments).await,
-        Command::Status => status::execute(&context).await,
+        Command::Status(arguments) => status::execute(&context, arguments).await,
+        Command::Report(arguments) => report::execute(&context, arguments).await,
         Command::Replay(arguments) => replay::execute(&context, arguments).await,
         Command::Completions { shell } => completions::execute(shell),
         Command::Man { directory } => man::execute(&directory),

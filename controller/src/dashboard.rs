@@ -16,7 +16,8 @@ mod view;
 
 pub(crate) use audit::sentence;
 pub(crate) use event::{Effect, Event, Order};
-pub(crate) use snapshot::{Bottle, BottleState, EventRow, Limit, Run, Snapshot, Spent};
+pub(crate) use format::{clean, exact_tokens, tokens};
+pub(crate) use snapshot::{Bottle, BottleState, EventRow, Limit, Refusal, Run, Snapshot, Spent};
 pub(crate) use state::State;
 pub(crate) use update::update;
 pub(crate) use view::view;

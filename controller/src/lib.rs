@@ -24,6 +24,7 @@ pub mod place;
 pub mod presets;
 mod register;
 mod reload;
+mod report;
 mod runs;
 mod settings;
 mod sidecar;

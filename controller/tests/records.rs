@@ -108,6 +108,9 @@ async fn what_is_recorded_is_shown() {
     assert_eq!((&sums[0]["agent"], &sums[0]["day"]), (&json!("rev"), &json!("1970-01-02")));
     assert_eq!((&sums[0]["total"], &sums[0]["inexact"]), (&json!(42), &json!(1)));
     assert_eq!(json(home, &["usage", "--since", "1970-01-03"]), json!([]));
+    assert_eq!(json(home, &["usage", "--until", "1970-01-01"]), json!([]));
+    let hosts = json(home, &["usage", "--until", "1970-01-02", "--by", "host,quality"]);
+    assert_eq!((&hosts[0]["host"], &hosts[0]["quality"]), (&json!("api.anthropic.com"), &json!("recovered")));
     let rows = json(home, &["usage", "--rows", "--run", RUN]);
     assert_eq!((&rows[0]["response_id"], &rows[0]["quality"]), (&json!("msg_1"), &json!("recovered")));
 
@@ -139,5 +142,33 @@ async fn what_is_recorded_is_shown() {
     assert_eq!(json(home, &["status"])["runs"], json!([]));
     for arguments in [&["usage", "--run", "nope"][..], &["usage", "--bottle", "nope"]] {
         assert_eq!(hudson(home, arguments).status.code(), Some(3), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn usage_is_exported_for_spreadsheets() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let text = |arguments: &[&str]| {
+        let output = hudson(home.path(), arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let headings = "bottle,requests,inexact,input,output,cache_read,cache_write,reasoning,total,charged\r\n";
+    // Without a ledger there are columns all the same.
+    assert_eq!(text(&["usage", "--csv", "--by", "bottle"]), headings);
+    recorded(&home).await;
+    assert_eq!(
+        text(&["usage", "--csv", "--by", "bottle"]),
+        format!("{headings}ci,1,1,30,12,0,0,0,42,42\r\n")
+    );
+    let rows = text(&["usage", "--rows", "--csv"]);
+    let (head, row) = rows.split_once("\r\n").unwrap();
+    assert!(head.starts_with("id,run_id,bottle,") && head.ends_with(",started_at,finished_at"), "{head}");
+    assert_eq!(head.split(',').count(), row.trim_end().split(',').count());
+    assert!(row.contains(",claude-x,msg_1,") && row.contains(",1970-01-02T00:00:00.001Z"), "{row}");
+    for other in ["--json", "--watch"] {
+        let refused = hudson(home.path(), &["usage", "--csv", other]);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     }
 }

@@ -7,7 +7,7 @@ mod remove;
 mod show;
 mod stop;
 
-use super::{Context, ledger};
+use super::{Context, ledger, watch};
 use crate::cli::BottleCommand;
 use crate::exit::Exit;
 use anyhow::{Context as _, Result};
@@ -22,7 +22,7 @@ pub(super) use stop::{Outcome, all_done, lines, order_cutoff, order_freeze, orde
 pub(super) async fn execute(context: &Context, command: BottleCommand) -> Result<u8> {
     match command {
         BottleCommand::Add(arguments) => add::execute(context, arguments).await,
-        BottleCommand::List => list::execute(context).await,
+        BottleCommand::List(arguments) => list::execute(context, arguments).await,
         BottleCommand::Show { name } => show::execute(context, &name).await,
         BottleCommand::Cutoff(arguments) => stop::cutoff(context, arguments).await,
         BottleCommand::Freeze(arguments) => stop::freeze(context, arguments).await,

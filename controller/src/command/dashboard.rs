@@ -7,6 +7,7 @@
 mod measure;
 mod orders;
 mod read;
+mod refusals;
 mod terminal;
 
 use super::{Context, bottle, budget, check, ledger};

@@ -2,28 +2,42 @@
 //!
 //! Invariant: standard output holds the answer and nothing else; a reader that went away (`| head`) is no error.
 
+use crate::dashboard::clean;
 use anyhow::{Context, Result};
 use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width, presets,
 };
 use serde::Serialize;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use unicode_width::UnicodeWidthStr;
 
 /// Blanks in front of and behind each cell.
 const PADDING: (u16, u16) = (0, 2);
 
+/// Columns that a cell of a paragraph has at least, however narrow the terminal is.
+const LEAST_ROOM: usize = 10;
 /// One line under the headings.
 const LINED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
 
 /// Prints a text as it stands.
 pub(super) fn text(text: &str) -> Result<()> {
+    bytes(text.as_bytes())
+}
+
+/// Prints bytes as they stand.
+pub(super) fn bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    written(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
 /// Prints a value as one line of JSON.
 pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> Result<()> {
-    text(&format!("{}\n", serde_json::to_string(value)?))
+    text(&json_line(value)?)
+}
+
+/// A value as one line of JSON.
+pub(super) fn json_line<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    Ok(serde_json::to_string(value)? + "\n")
 }
 
 /// The outcome of a write: who closed the pipe has read enough.
@@ -68,8 +82,13 @@ impl From<&str> for Cell {
 
 /// Prints rows under their headings, as wide as the terminal allows.
 pub(super) fn table(headings: &[&str], rows: Vec<Vec<Cell>>) -> Result<()> {
-    let terminal = io::stdout().is_terminal();
-    text(&render(headings, rows, terminal.then(width).map(Style::Terminal).unwrap_or(Style::Plain)))
+    text(&table_text(headings, rows))
+}
+
+/// The same as a text.
+pub(super) fn table_text(headings: &[&str], rows: Vec<Vec<Cell>>) -> String {
+    let style = if io::stdout().is_terminal() { Style::Terminal(size().0) } else { Style::Plain };
+    render(headings, rows, style)
 }
 
 /// Where a table goes.
@@ -92,7 +111,7 @@ fn render(headings: &[&str], rows: Vec<Vec<Cell>>, style: Style) -> String {
     let mut table = Table::new();
     match style {
         Style::Terminal(width) if least.iter().sum::<usize>() > usize::from(width) => {
-            return records(&headings, lines);
+            return records(&headings, lines, usize::from(width));
         }
         Style::Terminal(width) => {
             table.load_style(LINED).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
@@ -116,20 +135,52 @@ fn render(headings: &[&str], rows: Vec<Vec<Cell>>, style: Style) -> String {
 }
 
 /// Where not every column has room for its words, a row is a paragraph.
-fn records(headings: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let widest = headings.iter().map(|heading| heading.chars().count()).max().unwrap_or_default();
+fn records(headings: &[String], rows: impl Iterator<Item = Vec<String>>, width: usize) -> String {
+    let widest = headings.iter().map(|heading| heading.width()).max().unwrap_or_default();
+    let room = width.saturating_sub(widest + 2).max(LEAST_ROOM);
+    let field = |(heading, cell): (&String, String)| -> String {
+        let lines = folded(&cell, room).into_iter().enumerate();
+        lines.map(|(at, line)| format!("{:<widest$}  {line}\n", if at == 0 { heading } else { "" })).collect()
+    };
     let paragraphs: Vec<String> = rows
-        .map(|row| {
-            let lines = headings.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
-            lines.map(|(heading, cell)| format!("{heading:<widest$}  {cell}\n")).collect()
-        })
+        .map(|row| headings.iter().zip(row).filter(|(_, cell)| !cell.is_empty()).map(field).collect())
         .collect();
     paragraphs.join("\n")
 }
 
+/// A text behind its label, folded under itself on a terminal and in one line elsewhere.
+pub(super) fn field(label: &str, text: &str) -> String {
+    let indent = label.width();
+    let room = match io::stdout().is_terminal() {
+        true => usize::from(size().0).saturating_sub(indent).max(LEAST_ROOM),
+        false => usize::MAX,
+    };
+    let lines = folded(&clean(&text.replace(char::is_whitespace, " ")), room);
+    let line = |(at, line): (usize, &String)| match at {
+        0 => format!("{label}{line}\n"),
+        _ => format!("{:indent$}{line}\n", ""),
+    };
+    lines.iter().enumerate().map(line).collect()
+}
+
+/// A text in lines of at most `width` columns; a word that is longer stays whole, for it may be an id to be copied.
+fn folded(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// The width of each column that leaves its words whole.
 fn least_widths(lines: &[Vec<String>]) -> Vec<usize> {
-    let longest = |cell: &String| cell.split(' ').map(|word| word.chars().count()).max().unwrap_or_default();
+    let longest = |cell: &String| cell.split(' ').map(|word| word.width()).max().unwrap_or_default();
     let mut least = Vec::new();
     for line in lines {
         for (index, cell) in line.iter().enumerate() {
@@ -148,7 +199,8 @@ impl Cell {
         match (self, style) {
             // An empty cell would shift the columns of whoever cuts at white space.
             (Self::Text(text), Style::Plain) if text.is_empty() => "-".to_owned(),
-            (Self::Text(text), _) => text.replace(|c: char| c.is_control() && c != '\n', " "),
+            // Models and causes come from elsewhere: nothing of them moves a cursor or makes a row.
+            (Self::Text(text), _) => clean(&text.replace(char::is_whitespace, " ")),
             (Self::Number(number), Style::Plain) => number.to_string(),
             (Self::Number(number), Style::Terminal(_)) => grouped(number),
         }
@@ -176,10 +228,19 @@ pub(super) fn instant(milliseconds: i64) -> String {
     }
 }
 
-fn width() -> u16 {
+/// The same for programs, with its milliseconds.
+pub(super) fn precise_instant(milliseconds: i64) -> String {
+    match jiff::Timestamp::from_millisecond(milliseconds) {
+        Ok(instant) => instant.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        Err(_) => milliseconds.to_string(),
+    }
+}
+
+/// Columns and rows of the terminal.
+pub(super) fn size() -> (u16, u16) {
     match rustix::termios::tcgetwinsize(io::stdout()) {
-        Ok(size) if size.ws_col > 0 => size.ws_col,
-        _ => 80,
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+        _ => (80, 24),
     }
 }
 
@@ -227,6 +288,18 @@ mod tests {
             narrow.starts_with("RUN     01a1f97d") && narrow.ends_with("TOKENS  1,234,567\n"),
             "{narrow}"
         );
+        // An id has to be copied whole; everything else is folded.
+        assert!(narrow.lines().skip(1).all(|line| line.width() <= 40), "{narrow}");
+    }
+
+    #[test]
+    fn no_text_makes_a_row_or_moves_the_cursor() {
+        let cells = || vec![vec![Cell::from("a\nci  9\u{1b}[2J\u{202e}b"), Cell::from(1_u64)]];
+        for style in [Style::Plain, Style::Terminal(80), Style::Terminal(8)] {
+            let drawn = render(&["MODEL", "TOKENS"], cells(), style);
+            assert!(!drawn.contains('\u{1b}') && !drawn.contains('\u{202e}'), "{drawn:?}");
+            assert!(!drawn.contains("\nci  9"), "{drawn:?}");
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! Invariant: bad configuration is shown here and hides nothing else.
 
 use super::output::{self, Cell};
-use super::{Context, budget, check, ledger};
+use super::{Context, budget, check, ledger, watch};
+use crate::cli::WatchArgs;
 use crate::control::{self, Answer};
-use crate::exit;
 use crate::isolate::Isolation;
 use crate::launch::Launch;
 use anyhow::Result;
@@ -17,13 +17,15 @@ use serde_json::{Value, json};
 const LATEST: usize = 10;
 
 /// Shows the state of a home.
-pub(super) async fn execute(context: &Context) -> Result<u8> {
-    let state = State::read(context).await?;
-    match context.json {
-        true => output::json(&state.object())?,
-        false => state.print(context)?,
-    }
-    Ok(exit::OK)
+pub(super) async fn execute(context: &Context, arguments: WatchArgs) -> Result<u8> {
+    watch::show(context, arguments, async || {
+        let state = State::read(context).await?;
+        match context.json {
+            true => output::json_line(&state.object()),
+            false => Ok(state.words(context)),
+        }
+    })
+    .await
 }
 
 #[derive(Default)]
@@ -100,7 +102,7 @@ impl State {
         })
     }
 
-    fn print(&self, context: &Context) -> Result<()> {
+    fn words(&self, context: &Context) -> String {
         let up = match &self.up {
             Some(up) => {
                 let addresses: Vec<String> = up.addresses.iter().map(ToString::to_string).collect();
@@ -108,36 +110,38 @@ impl State {
             }
             None => "not running".to_owned(),
         };
-        let mut head = format!("home          {}\nhudson up     {up}\n", context.home.path().display());
         let faults = self.all_faults();
-        let word = if faults.is_empty() {
-            "ok"
-        } else {
-            "FAULTY: what ran before goes on with the files as they were"
+        let configuration = match faults.is_empty() {
+            true => "ok",
+            false => "FAULTY: what ran before goes on with the files as they were",
         };
-        head += &format!("configuration {word}\n");
-        head += &format!("held          {} tokens by requests in flight\n", output::grouped(self.held));
-        head += &format!(
-            "responses     {} ({} of them not exact)\n",
-            output::grouped(self.requests),
-            self.inexact
-        );
-        output::text(&head)?;
+        let responses = format!("{} ({} of them not exact)", output::grouped(self.requests), self.inexact);
+        let fields = [
+            ("home", context.home.path().display().to_string()),
+            ("hudson up", up),
+            ("configuration", configuration.to_owned()),
+            ("held", format!("{} tokens by requests in flight", output::grouped(self.held))),
+            ("responses", responses),
+        ];
+        let field = |(label, text): &(&str, String)| output::field(&format!("{label:<14}"), text);
+        let mut head: String = fields.iter().map(field).collect();
         for fault in faults {
-            output::text(&format!("\n{fault}\n"))?;
+            head += &format!("\n{fault}\n");
         }
-        self.print_runs()?;
-        self.print_notifications()?;
-        self.print_warnings()?;
-        self.print_blocks()?;
-        self.print_enforcements()
+        let parts = [
+            self.runs_words(),
+            self.notifications_words(),
+            self.warnings_words(),
+            self.blocks_words(),
+            self.enforcements_words(),
+        ];
+        head + &parts.concat()
     }
 
-    fn print_runs(&self) -> Result<()> {
+    fn runs_words(&self) -> String {
         if self.runs.is_empty() {
-            return output::text("\nno live runs\n");
+            return "\nno live runs\n".to_owned();
         }
-        output::text("\n")?;
         let rows = self.runs.iter().map(|run| -> Vec<Cell> {
             vec![
                 run.id.as_str().into(),
@@ -147,7 +151,10 @@ impl State {
                 isolation(run).name().into(),
             ]
         });
-        output::table(&["LIVE RUN", "BOTTLE", "AGENT", "SINCE", "ISOLATION"], rows.collect())
+        format!(
+            "\n{}",
+            output::table_text(&["LIVE RUN", "BOTTLE", "AGENT", "SINCE", "ISOLATION"], rows.collect())
+        )
     }
 
     /// Deliveries to be made; what has no channel yet is at least one.
@@ -155,10 +162,11 @@ impl State {
         self.notifications.undelivered.saturating_add(self.notifications.undirected)
     }
 
-    fn print_notifications(&self) -> Result<()> {
+    fn notifications_words(&self) -> String {
         let mut text = String::new();
         if self.undelivered() > 0 {
-            text += &format!("\nnotifications {} not delivered yet\n", self.undelivered());
+            text += "\n";
+            text += &output::field("notifications ", &format!("{} not delivered yet", self.undelivered()));
         }
         if let Some(failure) = &self.notifications.last_failure {
             let what = match (failure.next_at, failure.failed_at) {
@@ -166,19 +174,20 @@ impl State {
                 (None, Some(at)) => format!("was given up at {}", output::instant(at)),
                 (None, None) => "was given up".to_owned(),
             };
-            text += &format!(
-                "\nlast failure  {} to {} {what}, after {} attempts: {}\n",
+            let failure = format!(
+                "{} to {} {what}, after {} attempts: {}",
                 failure.event, failure.channel, failure.attempts, failure.error
             );
+            text += "\n";
+            text += &output::field("last failure  ", &failure);
         }
-        output::text(&text)
+        text
     }
 
-    fn print_warnings(&self) -> Result<()> {
+    fn warnings_words(&self) -> String {
         if self.warnings.is_empty() {
-            return Ok(());
+            return String::new();
         }
-        output::text("\n")?;
         let rows = self.warnings.iter().map(|row| -> Vec<Cell> {
             vec![
                 format!("{} {}", row.scope, row.name).trim_end().to_owned().into(),
@@ -189,14 +198,19 @@ impl State {
                 row.resets_at.clone().unwrap_or_default().into(),
             ]
         });
-        output::table(&["NEARLY SPENT", "PROVIDER", "LIMIT", "SPENT", "PART", "RESETS AT"], rows.collect())
+        format!(
+            "\n{}",
+            output::table_text(
+                &["NEARLY SPENT", "PROVIDER", "LIMIT", "SPENT", "PART", "RESETS AT"],
+                rows.collect()
+            )
+        )
     }
 
-    fn print_blocks(&self) -> Result<()> {
+    fn blocks_words(&self) -> String {
         if self.blocks.is_empty() {
-            return Ok(());
+            return String::new();
         }
-        output::text("\n")?;
         let rows = self.blocks.iter().map(|block| -> Vec<Cell> {
             let until = block.budget.as_ref().and_then(|budget| budget.window_end).map(output::instant);
             vec![
@@ -207,14 +221,13 @@ impl State {
                 block.cause.as_str().into(),
             ]
         });
-        output::table(&["BLOCKED", "POLICY", "SINCE", "UNTIL", "CAUSE"], rows.collect())
+        format!("\n{}", output::table_text(&["BLOCKED", "POLICY", "SINCE", "UNTIL", "CAUSE"], rows.collect()))
     }
 
-    fn print_enforcements(&self) -> Result<()> {
+    fn enforcements_words(&self) -> String {
         if self.enforcements.is_empty() {
-            return Ok(());
+            return String::new();
         }
-        output::text("\n")?;
         let rows = self.enforcements.iter().map(|row| -> Vec<Cell> {
             vec![
                 output::instant(row.created_at).into(),
@@ -225,7 +238,10 @@ impl State {
                 row.detail.as_str().into(),
             ]
         });
-        output::table(&["ENFORCED", "RUN", "BOTTLE", "POLICY", "STATE", "DETAIL"], rows.collect())
+        format!(
+            "\n{}",
+            output::table_text(&["ENFORCED", "RUN", "BOTTLE", "POLICY", "STATE", "DETAIL"], rows.collect())
+        )
     }
 }
 

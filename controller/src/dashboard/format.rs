@@ -5,7 +5,7 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Tokens in at most five columns: `999`, `1.2k`, `12.3k`, `123k`, `1.2M`; rounded down.
-pub(super) fn tokens(number: u64) -> String {
+pub(crate) fn tokens(number: u64) -> String {
     let units = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
     match units.into_iter().find(|(unit, _)| number >= *unit) {
         None => number.to_string(),
@@ -17,7 +17,7 @@ pub(super) fn tokens(number: u64) -> String {
 }
 
 /// Tokens with every digit: `1,234,567`.
-pub(super) fn exact_tokens(number: u64) -> String {
+pub(crate) fn exact_tokens(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -67,7 +67,7 @@ pub(super) fn bar(percent: u64, width: usize) -> String {
 }
 
 /// A text without what a terminal would take for an order: models and causes come from elsewhere.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let harmful = |symbol: char| {
         symbol.is_control()
             || matches!(symbol, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

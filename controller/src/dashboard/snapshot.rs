@@ -97,6 +97,30 @@ pub(crate) struct Bottle {
     pub(crate) blocks: Vec<Block>,
     /// The last things that were done about it, latest first.
     pub(crate) enforcements: Vec<Enforcement>,
+    /// The last answers that it got instead of the upstream's, latest first.
+    pub(crate) refusals: Vec<Refusal>,
+}
+
+/// An answer that a bottle got instead of the upstream's, as often as it got it.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    /// When it got it last.
+    pub(crate) at: i64,
+    /// The refusal's code.
+    pub(crate) code: String,
+    /// Method, host and path.
+    pub(crate) asked: String,
+    /// What was wrong with it.
+    pub(crate) reason: String,
+    /// How often.
+    pub(crate) times: u64,
+}
+
+impl Refusal {
+    /// Whether another one says the same.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        self.code == other.code && self.asked == other.asked
+    }
 }
 
 impl Bottle {

@@ -25,6 +25,8 @@ pub(super) const BACKDATE: Duration = Duration::from_secs(3600);
 pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
+    /// Where the certificate is.
+    path: PathBuf,
 }
 
 /// Why there is no CA.
@@ -86,6 +88,24 @@ impl CertificateAuthority {
         make(home)
     }
 
+    /// Reads the CA of a home and nothing else: none is made, and the client bundle stays as it is.
+    pub fn read(home: &Home) -> Result<Self, AuthorityError> {
+        load(home)
+    }
+
+    /// From when to when the certificate is valid, in unix seconds.
+    pub fn validity(&self) -> Result<(i64, i64), AuthorityError> {
+        let invalid = |error: String| AuthorityError::Invalid {
+            path: self.path.clone(),
+            why: format!("no certificate that can be read: {error}"),
+        };
+        let (_, pem) = x509_parser::pem::parse_x509_pem(self.certificate_pem.as_bytes())
+            .map_err(|error| invalid(error.to_string()))?;
+        let validity =
+            pem.parse_x509().map_err(|error| invalid(error.to_string()))?.tbs_certificate.validity.clone();
+        Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
+    }
+
     /// The certificate, PEM.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
@@ -121,7 +141,7 @@ fn load(home: &Home) -> Result<CertificateAuthority, AuthorityError> {
     check_pair(home, &certificate_pem, &key)?;
     let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key)
         .map_err(|error| AuthorityError::Invalid { path: home.ca_certificate(), why: error.to_string() })?;
-    Ok(CertificateAuthority { issuer, certificate_pem })
+    Ok(CertificateAuthority { issuer, certificate_pem, path: home.ca_certificate() })
 }
 
 /// A certificate beside another certificate's key would sign leaves that nobody trusts, and say so only at the client.
@@ -284,6 +304,17 @@ mod tests {
             write_new(path, &kept, 0o600).unwrap();
         }
         CertificateAuthority::open(&home).unwrap();
+    }
+
+    #[test]
+    fn reading_makes_nothing_and_tells_how_long_it_is_valid() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        assert!(CertificateAuthority::read(&home).is_err());
+        assert!(!home.ca().exists());
+        CertificateAuthority::open(&home).unwrap();
+        let (from, to) = CertificateAuthority::read(&home).unwrap().validity().unwrap();
+        assert_eq!(to - from, i64::try_from((LIFETIME + BACKDATE).as_secs()).unwrap());
     }
 
     #[test]

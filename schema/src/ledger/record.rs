@@ -309,6 +309,8 @@ pub struct UsageQuery {
     pub bottle: Option<BottleName>,
     /// Only rows that began at or after this time.
     pub since: Option<i64>,
+    /// Only rows that began before this time.
+    pub until: Option<i64>,
     /// The columns to sum by, in order.
     pub by: Vec<UsageColumn>,
 }
@@ -322,16 +324,20 @@ pub enum UsageColumn {
     Bottle,
     /// The UTC day it began.
     Day,
+    /// The host that answered.
+    Host,
     /// The model.
     Model,
     /// The provider.
     Provider,
+    /// How the numbers were come by.
+    Quality,
     /// The run.
     Run,
 }
 
 /// Usage summed over one group.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct UsageSum {
     /// The group's values, in the order of [`UsageQuery::by`]; empty where the column is null.
     pub group: Vec<String>,

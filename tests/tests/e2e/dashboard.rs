@@ -11,6 +11,7 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hudson_tests::clients::Invocation;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -22,19 +23,24 @@ const ROUTES: &str = "routes:\n  - {host: api.anthropic.com, auth_scheme: Bearer
 const MESSAGE: &str =
     r#"{"model":"sim-950-100","max_tokens":100,"messages":[{"role":"user","content":"x"}]}"#;
 
-/// A shell on a terminal of 80 columns and 24 rows.
-struct Terminal {
+/// A shell on a terminal of 24 rows.
+pub(crate) struct Terminal {
     child: std::process::Child,
     keys: ChildStdin,
     seen: Arc<Mutex<(vt100::Parser, String)>>,
 }
 
 impl Terminal {
-    /// Runs a line of shell, with `script` as what makes the terminal.
+    /// Runs a line of shell on 80 columns, with `script` as what makes the terminal.
     fn run(stage: &Stage, line: &str) -> Self {
+        Self::run_on(stage, 80, line)
+    }
+
+    /// The same on so many columns.
+    pub(crate) fn run_on(stage: &Stage, columns: u16, line: &str) -> Self {
         let mut command = Command::new("script");
         command.args(["--quiet", "--flush", "--return", "--command"]);
-        command.arg(format!("stty rows 24 cols 80; {line}")).arg("/dev/null");
+        command.arg(format!("stty rows 24 cols {columns}; {line}")).arg("/dev/null");
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
@@ -45,7 +51,7 @@ impl Terminal {
         let mut child = command.spawn().expect("script(1) of util-linux can be started");
         let keys = child.stdin.take().expect("standard input is piped");
         let mut output = child.stdout.take().expect("standard output is piped");
-        let [rows, columns] = [24, 80].map(|size| NonZero::new(size).expect("it has room"));
+        let [rows, columns] = [24, columns].map(|size| NonZero::new(size).expect("it has room"));
         let seen = Arc::new(Mutex::new((vt100::Parser::new(rows, columns, 0), String::new())));
         let shared = seen.clone();
         std::thread::spawn(move || {
@@ -59,28 +65,28 @@ impl Terminal {
         Self { child, keys, seen }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("the terminal is there");
     }
 
-    fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         self.seen.lock().expect("no holder panics").0.screen().contents()
     }
 
     /// Everything that was ever written to it.
-    fn written(&self) -> String {
+    pub(crate) fn written(&self) -> String {
         self.seen.lock().expect("no holder panics").1.clone()
     }
 
     #[track_caller]
-    fn shows(&self, text: &str) {
+    pub(crate) fn shows(&self, text: &str) {
         wait_until(SOON, || self.screen().contains(text).then_some(()))
             .unwrap_or_else(|| panic!("it does not show {text:?}:\n{}", self.screen()));
     }
 
     /// Waits for the end of the line; what its last commands printed.
     #[track_caller]
-    fn ends(mut self) -> String {
+    pub(crate) fn ends(mut self) -> String {
         wait_until(SOON, || self.child.try_wait().ok().flatten())
             .unwrap_or_else(|| panic!("it goes on:\n{}", self.screen()));
         let seen = self.seen.lock().expect("no holder panics");
@@ -159,6 +165,30 @@ fn keys_cut_a_bottle_off_and_resume_it_and_the_terminal_is_as_it_was() {
     terminal.press("q");
     let left = terminal.ends();
     assert!(left.contains("code 0") && left.contains("as it was"), "{left}");
+}
+
+#[test]
+fn the_last_refusals_of_a_bottle_are_shown() {
+    let stage = stage();
+    let asks = Invocation::shell(
+        "curl -s -o /dev/null https://elsewhere.example.com/a https://elsewhere.example.com/a",
+    );
+    stage
+        .world
+        .launch()
+        .option("--bottle", "ci")
+        .provider("none")
+        .env("THE_KEY", ANTHROPIC.value)
+        .run(&asks)
+        .exited(0);
+    let mut terminal = dashboard(&stage, "");
+    terminal.shows("○ idle");
+    // The details, to their end.
+    terminal.press("\tG");
+    terminal.shows("GET elsewhere.example.com/a");
+    terminal.shows("host_not_allowed");
+    terminal.press("q");
+    assert!(terminal.ends().contains("code 0"));
 }
 
 #[test]

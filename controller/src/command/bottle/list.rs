@@ -1,8 +1,8 @@
 //! `hudson bottle list`: bottles with files and bottles on record, with what they used.
 
 use super::super::output::{self, Cell};
-use super::{Context, ledger, on_disk, on_record};
-use crate::exit;
+use super::{Context, ledger, on_disk, on_record, watch};
+use crate::cli::WatchArgs;
 use anyhow::Result;
 use hudson_schema::BottleName;
 use hudson_schema::config::load_bottle;
@@ -27,16 +27,18 @@ struct Row {
 }
 
 /// Lists bottles.
-pub(super) async fn execute(context: &Context) -> Result<u8> {
+pub(super) async fn execute(context: &Context, arguments: WatchArgs) -> Result<u8> {
+    watch::show(context, arguments, async || page(context).await).await
+}
+
+async fn page(context: &Context) -> Result<String> {
     let ledger = ledger::open(context)?;
     let rows = rows(context, ledger.as_ref()).await?;
     if context.json {
-        output::json(&rows)?;
-        return Ok(exit::OK);
+        return output::json_line(&rows);
     }
     if rows.is_empty() {
-        output::text(&format!("no bottles in {}\n", context.home.path().display()))?;
-        return Ok(exit::OK);
+        return Ok(format!("no bottles in {}\n", context.home.path().display()));
     }
     let headings = ["BOTTLE", "PARENTS", "ROUTES", "LIVE RUNS", "REQUESTS", "TOTAL", "CHARGED", "FILES"];
     let cells = rows.iter().map(|row| -> Vec<Cell> {
@@ -57,8 +59,7 @@ pub(super) async fn execute(context: &Context) -> Result<u8> {
             files.into(),
         ]
     });
-    output::table(&headings, cells.collect())?;
-    Ok(exit::OK)
+    Ok(output::table_text(&headings, cells.collect()))
 }
 
 async fn rows(context: &Context, ledger: Option<&SharedLedger>) -> Result<Vec<Row>> {

@@ -4,9 +4,10 @@
 //! Invariant: the limits are those a proxy would ask, found by the same functions from the same files and launches.
 
 use super::super::output::{self, Cell};
-use super::{Context, bottle, ledger};
+use super::{Context, bottle, ledger, watch};
+use crate::cli::WatchArgs;
+use crate::instance;
 use crate::launch::Launch;
-use crate::{exit, instance};
 use anyhow::{Context as _, Result};
 use hudson_schema::budget::{BudgetOverride, ScopeBudget, WindowClock, with_overrides};
 use hudson_schema::config::{Settings, load_bottle};
@@ -17,14 +18,20 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 /// Shows budgets.
-pub(super) async fn execute(context: &Context, bottle: Option<BottleName>) -> Result<u8> {
-    let settings = crate::settings::read(&context.home)?;
-    let ledger = ledger::open(context)?;
-    if let Some(name) = &bottle {
-        bottle::refuse_unknown(context, ledger.as_ref(), name).await?;
-    }
-    print(context, &every_row(context, &settings, ledger.as_ref(), bottle.as_ref()).await?)?;
-    Ok(exit::OK)
+pub(super) async fn execute(
+    context: &Context,
+    bottle: Option<BottleName>,
+    arguments: WatchArgs,
+) -> Result<u8> {
+    watch::show(context, arguments, async || {
+        let settings = crate::settings::read(&context.home)?;
+        let ledger = ledger::open(context)?;
+        if let Some(name) = &bottle {
+            bottle::refuse_unknown(context, ledger.as_ref(), name).await?;
+        }
+        page(context, &every_row(context, &settings, ledger.as_ref(), bottle.as_ref()).await?)
+    })
+    .await
 }
 
 /// Every limit in force, from global to the runs; only those that govern a bottle when one is named.
@@ -66,7 +73,7 @@ pub(in super::super) struct Row {
     pub(in super::super) spent: u64,
     pub(in super::super) held: u64,
     left: u64,
-    window: &'static str,
+    pub(in super::super) window: &'static str,
     pub(in super::super) resets_at: Option<String>,
     pub(in super::super) source: Source,
 }
@@ -224,13 +231,16 @@ async fn rows(
 }
 
 pub(super) fn print(context: &Context, rows: &[Row]) -> Result<()> {
+    output::text(&page(context, rows)?)
+}
+
+fn page(context: &Context, rows: &[Row]) -> Result<String> {
     if context.json {
-        return output::json(rows);
+        return output::json_line(rows);
     }
     if rows.is_empty() {
-        return output::text(
-            "no budget is set; settings.yml, bottle.yml, `run --budget` and `budget set` set one\n",
-        );
+        return Ok("no budget is set; settings.yml, bottle.yml, `run --budget` and `budget set` set one\n"
+            .to_owned());
     }
     let headings =
         ["SCOPE", "NAME", "PROVIDER", "LIMIT", "SPENT", "HELD", "LEFT", "WINDOW", "RESETS AT", "FROM"];
@@ -248,5 +258,5 @@ pub(super) fn print(context: &Context, rows: &[Row]) -> Result<()> {
             row.source.name().into(),
         ]
     });
-    output::table(&headings, cells.collect())
+    Ok(output::table_text(&headings, cells.collect()))
 }

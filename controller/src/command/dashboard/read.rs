@@ -3,6 +3,7 @@
 //! Invariant: nothing is written; a fault of the files hides the limits, and nothing else.
 
 use super::measure::{RECENT, Recent, most_first};
+use super::refusals::Refusals;
 use super::{Context, bottle, budget, check, follow, ledger};
 use crate::control;
 use crate::dashboard::{Bottle, BottleState, Event, EventRow, Limit, Run, Snapshot, Spent, sentence};
@@ -37,6 +38,7 @@ pub(super) struct Reader {
     ledger: Option<SharedLedger>,
     /// When each bottle was last seen to be active.
     active: BTreeMap<String, i64>,
+    refusals: Refusals,
 }
 
 /// What every bottle is looked at with.
@@ -55,7 +57,7 @@ struct Whole {
 impl Reader {
     /// A reader that tells of changes as soon as there is a ledger.
     pub(super) fn new(context: Arc<Context>, events: UnboundedSender<Event>) -> Self {
-        Self { context, events, ledger: None, active: BTreeMap::new() }
+        Self { context, events, ledger: None, active: BTreeMap::new(), refusals: Refusals::default() }
     }
 
     /// Reads everything once.
@@ -106,6 +108,7 @@ impl Reader {
             Vec::new()
         });
         let settings = settings.and_then(|settings| Some((settings.clone(), settings.clock().ok()?)));
+        self.refusals.read(&self.context.home.event_log());
         let whole = self.whole(settings, rows, snapshot.now).await?;
         let mut names = bottle::on_disk(&self.context.home)?;
         names.extend(whole.runs.iter().map(|run| run.bottle.clone()));
@@ -209,6 +212,7 @@ impl Reader {
             runs: shown,
             blocks,
             enforcements: enforcements.take(ENFORCEMENTS).cloned().collect(),
+            refusals: self.refusals.of(name.as_str()),
             name,
         })
     }

@@ -1,7 +1,7 @@
 //! Fixed homes, and keys.
 
 use crate::dashboard::{
-    Bottle, BottleState, Effect, Event, EventRow, Limit, Run, Snapshot, Spent, State, update, view,
+    Bottle, BottleState, Effect, Event, EventRow, Limit, Refusal, Run, Snapshot, Spent, State, update, view,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use hudson_schema::ledger::{Action, Block, BlockBudget, Enforcement, EnforcementState};
@@ -129,6 +129,10 @@ fn ci() -> Bottle {
         hosts: vec![spent("api.anthropic.com", 210_000, 31, 0), spent("api.openai.com", 1_200, 2, 1)],
         limits: vec![own, global],
         runs: vec![Run { held: 16_384, ..run("a", Some("reviewer")) }],
+        refusals: vec![
+            refusal("GET evil.example.com/\u{1b}[2J", 41),
+            refusal("POST paste.example.com/new", 1),
+        ],
         ..bottle("ci")
     }
 }
@@ -146,6 +150,17 @@ pub(super) fn bottle(name: &str) -> Bottle {
         runs: Vec::new(),
         blocks: Vec::new(),
         enforcements: Vec::new(),
+        refusals: Vec::new(),
+    }
+}
+
+fn refusal(asked: &str, times: u64) -> Refusal {
+    Refusal {
+        at: NOW - 2 * MINUTE,
+        code: "host_not_allowed".to_owned(),
+        asked: asked.to_owned(),
+        reason: "the host is not on this bottle's allowlist".to_owned(),
+        times,
     }
 }
 

@@ -4,7 +4,7 @@ use super::format::{bar, clean, counted, exact_tokens, fit, joined, left, right,
 use super::head::place;
 use super::paint::{Paint, symbol};
 use crate::dashboard::list::word;
-use crate::dashboard::{Bottle, Limit, Run, Spent};
+use crate::dashboard::{Bottle, Limit, Refusal, Run, Spent};
 use hudson_schema::ledger::Enforcement;
 use ratatui::text::{Line, Span};
 
@@ -36,6 +36,9 @@ pub(super) fn lines(bottle: &Bottle, now: i64, paint: Paint, width: usize) -> Ve
     sheet.text("in flight", &format!("{} tokens held", exact_tokens(bottle.held)));
     sheet.spent("provider", &bottle.providers);
     sheet.spent("host, 15m", &bottle.hosts);
+    for refusal in &bottle.refusals {
+        sheet.text("refused", &refused(refusal, now));
+    }
     for row in &bottle.enforcements {
         sheet.text("enforced", &enforced(row, now));
     }
@@ -85,6 +88,14 @@ fn enforced(row: &Enforcement, now: i64) -> String {
     let when = ago(now, row.finished_at.unwrap_or(row.created_at));
     let detail = if row.detail.is_empty() { &row.cause } else { &row.detail };
     format!("{} {} {when}: {detail}", row.action, row.state.name())
+}
+
+fn refused(refusal: &Refusal, now: i64) -> String {
+    let times = match refusal.times {
+        1 => String::new(),
+        times => format!(", {} times", exact_tokens(times)),
+    };
+    format!("{} {}{times}: {}: {}", refusal.asked, ago(now, refusal.at), refusal.code, refusal.reason)
 }
 
 struct Sheet {

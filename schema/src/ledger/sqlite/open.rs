@@ -162,7 +162,8 @@ fn immutable(path: &Path) -> PathBuf {
     uri.into()
 }
 
-fn known() -> i64 {
+/// The version that this program knows.
+pub(super) fn known() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
@@ -191,7 +192,7 @@ fn create(path: &Path) -> Result<(), LedgerError> {
 }
 
 /// The schema's version; 0 when there is none.
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version'";
     match connection.query_row(table, (), |_| Ok(())).optional()? {
         Some(()) => {

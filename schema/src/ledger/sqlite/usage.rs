@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, named_params};
 /// The filters of a [`UsageQuery`].
 const FILTER: &str = "FROM usage
     WHERE (:run IS NULL OR run_id = :run) AND (:bottle IS NULL OR bottle = :bottle)
-      AND (:since IS NULL OR started_at >= :since)";
+      AND (:since IS NULL OR started_at >= :since) AND (:until IS NULL OR started_at < :until)";
 
 /// See [`super::Ledger::usage_list`].
 pub(super) fn list(connection: &Connection, query: &UsageQuery) -> Result<Vec<UsageRecord>, Fail> {
@@ -63,8 +63,10 @@ fn expression(column: UsageColumn) -> &'static str {
         UsageColumn::Agent => "ifnull(agent, '')",
         UsageColumn::Bottle => "bottle",
         UsageColumn::Day => "date(started_at / 1000, 'unixepoch')",
+        UsageColumn::Host => "host",
         UsageColumn::Model => "ifnull(model, '')",
         UsageColumn::Provider => "provider",
+        UsageColumn::Quality => "quality",
         UsageColumn::Run => "run_id",
     }
 }
@@ -80,6 +82,7 @@ fn read<T>(
         ":run": query.run.as_ref().map(|run| run.as_str()),
         ":bottle": query.bottle.as_ref().map(|bottle| bottle.as_str()),
         ":since": query.since,
+        ":until": query.until,
     };
     let rows = statement.query_map(filters, map)?.collect::<rusqlite::Result<_>>()?;
     Ok(rows)

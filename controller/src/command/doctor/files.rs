@@ -1,0 +1,28 @@
+//! Settings, bottles and routes, as `hudson check` sees them and as a launch would.
+
+use super::Finding;
+use crate::command::{bottle, check};
+use hudson_schema::home::Home;
+
+const CHECK: &str = "files";
+
+/// Looks at them.
+pub(super) fn look(home: &Home) -> Vec<Finding> {
+    let fix = "mend the file; nothing starts with it, and what runs goes on with what it was before";
+    let faults = match check::home_faults(home) {
+        Ok(faults) => faults,
+        Err(error) => return vec![Finding::failed(CHECK, format!("{error:#}"), "let this user read it")],
+    };
+    if !faults.is_empty() {
+        return faults.into_iter().map(|fault| Finding::failed(CHECK, fault, fix)).collect();
+    }
+    if let Err(error) = crate::settings::read(home) {
+        return vec![Finding::failed(CHECK, format!("{error:#}"), fix)];
+    }
+    let bottles = bottle::on_disk(home).map(|bottles| bottles.len()).unwrap_or_default();
+    let settings = match home.settings().exists() {
+        true => "settings.yml",
+        false => "no settings.yml, so the defaults hold,",
+    };
+    vec![Finding::ok(CHECK, format!("{settings} and the files of {bottles} bottles are in order"))]
+}
