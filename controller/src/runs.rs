@@ -7,16 +7,20 @@ use crate::launch::{self, Launch};
 use anyhow::Result;
 use async_trait::async_trait;
 use hudson_proxy::identity::Presented;
+use hudson_proxy::traffic::Traffic;
 use hudson_proxy::{LaunchSecret, Run, RunPolicy, RunSource};
 use hudson_schema::budget::{BudgetOverride, ScopeBudget, with_overrides};
 use hudson_schema::config::Settings;
 use hudson_schema::home::Home;
 use hudson_schema::ledger::{LedgerError, RunRecord, SharedLedger};
-use hudson_schema::{AgentName, RunId};
+use hudson_schema::{AgentName, BottleName, RunId};
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bottles whose requests are counted each by itself.
+const COUNTED: usize = 1000;
 
 /// The runs of this process.
 pub struct Runs {
@@ -24,6 +28,8 @@ pub struct Runs {
     ledger: SharedLedger,
     /// Whether runs are only those given to [`Runs::insert`]: an embedded proxy serves its own run and no other.
     closed: bool,
+    /// Whether this process delivers notifications, so that settings without their secrets cannot be used.
+    notifies: bool,
     // A std mutex: never held over an await.
     state: Mutex<State>,
 }
@@ -33,8 +39,22 @@ struct State {
     /// What the operator has set while Hudson runs.
     overrides: Vec<BudgetOverride>,
     live: HashMap<RunId, Live>,
+    /// The requests of each bottle since this process started, also of runs that have ended. Bottles past the first
+    /// [`COUNTED`] are counted together.
+    traffic: BTreeMap<Option<BottleName>, Arc<Traffic>>,
     /// What was wrong with the files at the last reload.
     fault: Option<String>,
+}
+
+impl State {
+    fn traffic_of(&mut self, bottle: &BottleName) -> Arc<Traffic> {
+        let named = Some(bottle.clone());
+        let key = match self.traffic.len() < COUNTED || self.traffic.contains_key(&named) {
+            true => named,
+            false => None,
+        };
+        self.traffic.entry(key).or_default().clone()
+    }
 }
 
 #[derive(Clone)]
@@ -48,11 +68,22 @@ struct Live {
 }
 
 impl Runs {
-    /// No runs yet.
-    pub fn new(home: Home, ledger: SharedLedger, settings: Settings, closed: bool) -> Arc<Self> {
-        let state =
-            State { settings: Arc::new(settings), overrides: Vec::new(), live: HashMap::new(), fault: None };
-        Arc::new(Self { home, ledger, closed, state: Mutex::new(state) })
+    /// No runs yet, in a process that delivers notifications or in one that does not.
+    pub fn new(
+        home: Home,
+        ledger: SharedLedger,
+        settings: Settings,
+        closed: bool,
+        notifies: bool,
+    ) -> Arc<Self> {
+        let state = State {
+            settings: Arc::new(settings),
+            overrides: Vec::new(),
+            live: HashMap::new(),
+            traffic: BTreeMap::new(),
+            fault: None,
+        };
+        Arc::new(Self { home, ledger, closed, notifies, state: Mutex::new(state) })
     }
 
     /// The settings in force.
@@ -77,13 +108,15 @@ impl Runs {
             &launch,
         )?;
         let budgets = resolved.policy.budgets.clone();
-        let run = Arc::new(Run::new(
+        let traffic = self.lock().traffic_of(&record.bottle);
+        let run = Run::new(
             record.id.clone(),
             record.bottle.clone(),
             record.credential_hash,
             secrets,
             resolved.policy,
-        ));
+        );
+        let run = Arc::new(run.counted_in(traffic));
         let live =
             Live { run: run.clone(), agent: record.agent.clone(), launch, files: resolved.files, budgets };
         let mut state = self.lock();
@@ -118,6 +151,11 @@ impl Runs {
         true
     }
 
+    /// The requests of each bottle since this process started; of those past the first [`COUNTED`] under no name.
+    pub fn traffic(&self) -> Vec<(Option<BottleName>, Arc<Traffic>)> {
+        self.lock().traffic.iter().map(|(bottle, traffic)| (bottle.clone(), traffic.clone())).collect()
+    }
+
     /// Every run served.
     pub fn live(&self) -> Vec<Arc<Run>> {
         self.lock().live.values().map(|live| live.run.clone()).collect()
@@ -127,6 +165,16 @@ impl Runs {
     pub fn remove(&self, id: &RunId) {
         if let Some(live) = self.lock().live.remove(id) {
             live.run.token.cancel();
+        }
+    }
+
+    /// Stops serving those that the ledger says have ended.
+    pub async fn remove_ended(&self) {
+        for run in self.live() {
+            let record = self.ledger.run_fetch(&run.id).await;
+            if matches!(record, Ok(Some(record)) if record.finished_at.is_some()) {
+                self.remove(&run.id);
+            }
         }
     }
 
@@ -148,8 +196,10 @@ impl Runs {
     /// All or nothing: no run changes when one of the files is wrong.
     fn try_reload(&self) -> Result<()> {
         let settings = crate::settings::read(&self.home)?;
-        // Settings whose secrets are missing are settings that cannot be read.
-        crate::notify::channels(&settings)?;
+        if self.notifies {
+            // Settings whose secrets are missing are settings that cannot be read.
+            crate::notify::channels(&settings)?;
+        }
         let live: Vec<Live> = self.lock().live.values().cloned().collect();
         let mut resolved = Vec::with_capacity(live.len());
         for live in &live {

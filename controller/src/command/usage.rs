@@ -12,15 +12,41 @@ use serde_json::{Map, Value, json};
 
 /// Prints usage.
 pub(super) async fn execute(context: &Context, arguments: UsageArgs) -> Result<u8> {
+    match read(context, arguments).await? {
+        None if context.json => output::json(&json!([]))?,
+        None => output::text(&ledger::nothing_yet(context))?,
+        Some(read) if context.json => output::json(&read.object())?,
+        Some(Read::Rows(rows)) => print_rows(rows)?,
+        Some(Read::Sums(by, sums)) => print_sums(&by, sums)?,
+    }
+    Ok(exit::OK)
+}
+
+/// The same as JSON.
+pub(super) async fn object(context: &Context, arguments: UsageArgs) -> Result<Value> {
+    Ok(read(context, arguments).await?.map_or_else(|| json!([]), |read| read.object()))
+}
+
+/// What was asked for.
+enum Read {
+    Rows(Vec<UsageRecord>),
+    Sums(Vec<UsageBy>, Vec<UsageSum>),
+}
+
+impl Read {
+    fn object(&self) -> Value {
+        match self {
+            Self::Rows(rows) => json!(rows),
+            Self::Sums(by, sums) => sums.iter().map(|sum| object_of(by, sum)).collect(),
+        }
+    }
+}
+
+/// Reads it; `None` when nothing has been recorded yet.
+async fn read(context: &Context, arguments: UsageArgs) -> Result<Option<Read>> {
     let since = arguments.since.as_deref().map(since).transpose()?;
     let by = distinct(&arguments.by);
-    let Some(ledger) = ledger::open(context)? else {
-        match context.json {
-            true => output::json(&json!([]))?,
-            false => output::text(&ledger::nothing_yet(context))?,
-        }
-        return Ok(exit::OK);
-    };
+    let Some(ledger) = ledger::open(context)? else { return Ok(None) };
     refuse_unknown(context, &ledger, &arguments).await?;
     let query = UsageQuery {
         run: arguments.run,
@@ -28,11 +54,10 @@ pub(super) async fn execute(context: &Context, arguments: UsageArgs) -> Result<u
         since,
         by: by.iter().map(|by| column(*by)).collect(),
     };
-    match arguments.rows {
-        true => rows(context, ledger.usage_list(query).await?)?,
-        false => sums(context, &by, ledger.usage_sum(query).await?)?,
-    }
-    Ok(exit::OK)
+    Ok(Some(match arguments.rows {
+        true => Read::Rows(ledger.usage_list(query).await?),
+        false => Read::Sums(by, ledger.usage_sum(query).await?),
+    }))
 }
 
 /// A misspelt name must not look like a bottle that used nothing.
@@ -51,10 +76,7 @@ async fn refuse_unknown(context: &Context, ledger: &SharedLedger, arguments: &Us
     Ok(())
 }
 
-fn rows(context: &Context, rows: Vec<UsageRecord>) -> Result<()> {
-    if context.json {
-        return output::json(&rows);
-    }
+fn print_rows(rows: Vec<UsageRecord>) -> Result<()> {
     let headings = [
         "STARTED",
         "BOTTLE",
@@ -90,10 +112,7 @@ fn rows(context: &Context, rows: Vec<UsageRecord>) -> Result<()> {
     output::table(&headings, cells.collect())
 }
 
-fn sums(context: &Context, by: &[UsageBy], sums: Vec<UsageSum>) -> Result<()> {
-    if context.json {
-        return output::json(&sums.iter().map(|sum| object(by, sum)).collect::<Vec<_>>());
-    }
+fn print_sums(by: &[UsageBy], sums: Vec<UsageSum>) -> Result<()> {
     let mut headings: Vec<String> = by.iter().map(|by| name(*by).to_uppercase()).collect();
     headings.extend(
         ["REQUESTS", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE", "TOTAL", "CHARGED", "NOT EXACT"]
@@ -119,7 +138,7 @@ fn sums(context: &Context, by: &[UsageBy], sums: Vec<UsageSum>) -> Result<()> {
     output::table(&headings, cells.collect())
 }
 
-fn object(by: &[UsageBy], sum: &UsageSum) -> Value {
+fn object_of(by: &[UsageBy], sum: &UsageSum) -> Value {
     let mut object = Map::new();
     for (by, value) in by.iter().zip(&sum.group) {
         let value = if value.is_empty() { Value::Null } else { Value::from(value.as_str()) };
@@ -214,7 +233,7 @@ mod tests {
             usage: Usage { input: 3, output: 4, total: 7, ..Usage::default() },
             charged: 8,
         };
-        let object = object(&[UsageBy::Bottle, UsageBy::Agent], &sum);
+        let object = object_of(&[UsageBy::Bottle, UsageBy::Agent], &sum);
         assert_eq!(object.get("bottle").unwrap(), "ci");
         assert!(object.get("agent").unwrap().is_null());
         assert_eq!(object.get("total").unwrap(), 7);

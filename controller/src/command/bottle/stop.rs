@@ -12,6 +12,7 @@ use anyhow::Result;
 use hudson_schema::ledger::{Block, BlockOrder, Enforcement, EnforcementState, RunRecord, SharedLedger};
 use hudson_schema::{BottleName, Policy, RunId, Scope, ScopeKind};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,9 +32,7 @@ pub(in super::super) struct Outcome {
 pub(super) async fn cutoff(context: &Context, arguments: StopArgs) -> Result<u8> {
     let ordered = order_cutoff(context, &arguments).await?;
     match context.json {
-        true => output::json(
-            &serde_json::json!({"bottle": arguments.name, "new": ordered.new, "runs": ordered.outcomes}),
-        )?,
+        true => output::json(&ordered.object(&arguments.name))?,
         false => output::text(&ordered.words(&arguments.name))?,
     }
     Ok(exit::OK)
@@ -47,6 +46,11 @@ pub(in super::super) struct Ordered {
 }
 
 impl Ordered {
+    /// What became of it, as JSON.
+    pub(in super::super) fn object(&self, name: &BottleName) -> Value {
+        json!({"bottle": name, "new": self.new, "runs": self.outcomes})
+    }
+
     /// What became of it, for people.
     pub(in super::super) fn words(&self, name: &BottleName) -> String {
         let state = if self.new { "is cut off" } else { "was cut off already" };
@@ -67,7 +71,7 @@ pub(in super::super) async fn order_cutoff(context: &Context, arguments: &StopAr
 pub(super) async fn kill(context: &Context, arguments: StopArgs) -> Result<u8> {
     let outcomes = order_kill(context, &arguments).await?;
     match context.json {
-        true => output::json(&serde_json::json!({"bottle": arguments.name, "runs": outcomes}))?,
+        true => output::json(&json!({"bottle": arguments.name, "runs": outcomes}))?,
         false => output::text(&lines(&outcomes))?,
     }
     Ok(if all_done(&outcomes) { exit::OK } else { exit::FAILED })
@@ -96,9 +100,7 @@ pub(in super::super) fn all_done(outcomes: &[Outcome]) -> bool {
 pub(super) async fn resume(context: &Context, name: &BottleName) -> Result<u8> {
     let resumed = order_resume(context, name).await?;
     match context.json {
-        true => output::json(
-            &serde_json::json!({"bottle": name, "lifted": resumed.lifted, "standing": resumed.standing}),
-        )?,
+        true => output::json(&resumed.object(name))?,
         false => output::text(&resumed.words(name))?,
     }
     Ok(exit::OK)
@@ -112,6 +114,11 @@ pub(in super::super) struct Resumed {
 }
 
 impl Resumed {
+    /// As JSON.
+    pub(in super::super) fn object(&self, name: &BottleName) -> Value {
+        json!({"bottle": name, "lifted": self.lifted, "standing": self.standing})
+    }
+
     /// The same for people.
     pub(in super::super) fn words(&self, name: &BottleName) -> String {
         let mut text = format!("bottle {name} is resumed\n");
