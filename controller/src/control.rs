@@ -30,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 const CONNECTIONS: usize = 64;
 /// How long accepting rests after it failed.
 const REST: Duration = Duration::from_millis(50);
+/// How long who is refused has to read why.
+const LINGER: Duration = Duration::from_millis(250);
 /// How often it is told that somebody was refused.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -51,6 +53,7 @@ pub async fn serve(
     end: CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let refusals = Arc::new(Semaphore::new(CONNECTIONS));
     let mut told: Option<Instant> = None;
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
@@ -68,7 +71,13 @@ pub async fn serve(
                 told = Some(Instant::now());
                 events.write("control_refused", object!({"reason": why.to_string()}));
             }
-            tokio::spawn(refuse(stream, format!("{why:#}")));
+            // Who may not come takes no room from those who may.
+            if let Ok(place) = refusals.clone().try_acquire_owned() {
+                tokio::spawn(async move {
+                    refuse(stream, format!("{why:#}")).await;
+                    drop(place);
+                });
+            }
             continue;
         }
         let (answerer, end) = (answerer.clone(), end.clone());
@@ -86,5 +95,11 @@ async fn refuse(mut stream: UnixStream, why: String) {
         "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all((head + &body).as_bytes())).await;
+    let telling = async {
+        let _ = stream.write_all((head + &body).as_bytes()).await;
+        let _ = stream.shutdown().await;
+        // A client that finds both directions closed when it looks first takes it for nobody being there.
+        tokio::time::sleep(LINGER).await;
+    };
+    let _ = tokio::time::timeout(2 * LINGER, telling).await;
 }

@@ -10,7 +10,7 @@ use crate::instance::now;
 use crate::notify::{self, Deliverer};
 use crate::process::Process;
 use crate::reload::{self, Reload};
-use crate::runs::Runs;
+use crate::runs::{Manner, Runs};
 use crate::{budgets, enforce, network};
 use anyhow::{Context, Result};
 use hudson_schema::RunId;
@@ -41,7 +41,8 @@ impl Controller {
     ) -> Result<Self> {
         let process = process.clone();
         let (home, ledger) = (process.home.clone(), process.ledger.clone());
-        let runs = Runs::new(home, ledger.clone(), settings.clone(), true, true);
+        let manner = Manner { closed: true, notifies: true, apart: true };
+        let runs = Runs::new(home, ledger.clone(), settings.clone(), manner);
         runs.set_overrides(ledger.budget_override_list().await?);
         let deliverer = deliver(&process, &runs, &settings, network)?;
         let mut known = Known::default();

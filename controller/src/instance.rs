@@ -4,7 +4,7 @@ use crate::cli::NetworkArgs;
 use crate::events::EventLog;
 use crate::process::Process;
 use crate::reload::{self, Reload};
-use crate::runs::Runs;
+use crate::runs::{Manner, Runs};
 use crate::{budgets, network};
 use anyhow::{Context, Result};
 use hudson_proxy::tls::{CertificateAuthority, LeafCache};
@@ -39,10 +39,8 @@ pub struct Options<'a> {
     pub listen: Vec<ListenAddress>,
     /// How upstreams are reached.
     pub network: &'a NetworkArgs,
-    /// Whether it serves only the runs it is given.
-    pub closed: bool,
-    /// Whether this process delivers notifications too.
-    pub notifies: bool,
+    /// Which runs it serves, and how.
+    pub manner: Manner,
 }
 
 impl Instance {
@@ -58,7 +56,7 @@ impl Instance {
         let dialer = network::dialer(options.network, &settings.proxy, own.clone())?;
         let limits = network::limits(&settings);
         let catalogue = crate::settings::catalogue(&settings);
-        let runs = Runs::new(home.clone(), ledger.clone(), settings, options.closed, options.notifies);
+        let runs = Runs::new(home.clone(), ledger.clone(), settings, options.manner);
         // Before any run is served, so that none is by the files alone.
         runs.set_overrides(ledger.budget_override_list().await?);
         let proxy = Proxy::new(ProxyParts {

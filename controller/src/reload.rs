@@ -23,7 +23,7 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// What is kept current.
 pub struct Reload {
-    /// Those whose files are read; all of them from the same settings.
+    /// Those whose files are read, the proxy's own first.
     pub runs: Vec<Arc<Runs>>,
     /// The one that serves them, where this process has one.
     pub proxy: Option<Proxy>,
@@ -82,13 +82,16 @@ impl Reload {
     }
 
     fn read(&self, events: &EventLog) {
-        // Each keeps what it had where it cannot read; all of them meet the same files.
+        // Each keeps what it had where it cannot read.
         let read: Vec<_> = self.runs.iter().map(|runs| runs.reload()).collect();
-        if let Some(error) = read.into_iter().find_map(Result::err) {
-            return events.write("configuration_kept", json!({"error": error}));
+        let ended = match (&self.proxy, read.first()) {
+            (Some(proxy), Some(Ok(()))) => self.take_over(proxy),
+            _ => 0,
+        };
+        match read.into_iter().find_map(Result::err) {
+            Some(error) => events.write("configuration_kept", json!({"error": error})),
+            None => events.write("configuration_reloaded", json!({"tunnels_ended": ended})),
         }
-        let ended = self.proxy.as_ref().map(|proxy| self.take_over(proxy)).unwrap_or_default();
-        events.write("configuration_reloaded", json!({"tunnels_ended": ended}));
     }
 
     /// Has the proxy go by what was read; how many tunnels that ended.

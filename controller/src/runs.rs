@@ -22,14 +22,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Bottles whose requests are counted each by itself.
 const COUNTED: usize = 1000;
 
+/// How runs come to be here, and how they are kept current.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Whether runs are only those given to [`Runs::insert`]: an embedded proxy serves its own run and no other.
+    pub closed: bool,
+    /// Whether this process delivers notifications, so that settings without their secrets cannot be used.
+    pub notifies: bool,
+    /// Whether each run is read by itself, as a controller does: the files of a run that others serve, or that died with
+    /// its process, are no reason to leave the rest as it was.
+    pub apart: bool,
+}
+
 /// The runs of this process.
 pub struct Runs {
     home: Home,
     ledger: SharedLedger,
-    /// Whether runs are only those given to [`Runs::insert`]: an embedded proxy serves its own run and no other.
-    closed: bool,
-    /// Whether this process delivers notifications, so that settings without their secrets cannot be used.
-    notifies: bool,
+    manner: Manner,
     // A std mutex: never held over an await.
     state: Mutex<State>,
 }
@@ -68,14 +77,8 @@ struct Live {
 }
 
 impl Runs {
-    /// No runs yet, in a process that delivers notifications or in one that does not.
-    pub fn new(
-        home: Home,
-        ledger: SharedLedger,
-        settings: Settings,
-        closed: bool,
-        notifies: bool,
-    ) -> Arc<Self> {
+    /// No runs yet.
+    pub fn new(home: Home, ledger: SharedLedger, settings: Settings, manner: Manner) -> Arc<Self> {
         let state = State {
             settings: Arc::new(settings),
             overrides: Vec::new(),
@@ -83,7 +86,7 @@ impl Runs {
             traffic: BTreeMap::new(),
             fault: None,
         };
-        Arc::new(Self { home, ledger, closed, notifies, state: Mutex::new(state) })
+        Arc::new(Self { home, ledger, manner, state: Mutex::new(state) })
     }
 
     /// The settings in force.
@@ -193,10 +196,10 @@ impl Runs {
         result
     }
 
-    /// All or nothing: no run changes when one of the files is wrong.
+    /// All or nothing, but where runs are apart: no run changes when one of the files is wrong.
     fn try_reload(&self) -> Result<()> {
         let settings = crate::settings::read(&self.home)?;
-        if self.notifies {
+        if self.manner.notifies {
             // Settings whose secrets are missing are settings that cannot be read.
             crate::notify::channels(&settings)?;
         }
@@ -204,19 +207,23 @@ impl Runs {
         let mut resolved = Vec::with_capacity(live.len());
         for live in &live {
             let run = &live.run;
-            resolved.push(launch::resolve(
+            let read = launch::resolve(
                 &self.home,
                 &settings,
                 &run.bottle,
                 live.agent.as_ref(),
                 &run.id,
                 &live.launch,
-            )?);
+            );
+            match read {
+                Err(_) if self.manner.apart => {}
+                read => resolved.push((run.id.clone(), read?)),
+            }
         }
         let mut state = self.lock();
         let State { live: runs, overrides, .. } = &mut *state;
-        for (live, resolved) in live.iter().zip(resolved) {
-            let Some(live) = runs.get_mut(&live.run.id) else { continue };
+        for (id, resolved) in resolved {
+            let Some(live) = runs.get_mut(&id) else { continue };
             live.files = resolved.files;
             live.budgets = resolved.policy.budgets;
             let budgets = with_overrides(&live.budgets, overrides);
@@ -238,7 +245,7 @@ impl RunSource for Runs {
         if let Some(live) = self.lock().live.get(id) {
             return Ok(presented.matches(&live.run.credential_hash).then(|| live.run.clone()));
         }
-        if self.closed {
+        if self.manner.closed {
             return Ok(None);
         }
         // Launched through the ledger, or before this process started.

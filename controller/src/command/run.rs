@@ -16,7 +16,7 @@ use crate::network;
 use crate::notify::{self, Deliverer};
 use crate::process::Process;
 use crate::register::{self, Registered};
-use crate::runs::Runs;
+use crate::runs::{Manner, Runs};
 use crate::supervise::{self, Ended, Program};
 use anyhow::{Context as _, Result};
 use hudson_proxy::RunPolicy;
@@ -194,8 +194,8 @@ impl Proxy {
         let own = arguments.embedded || !network.connect_to.is_empty() || !network.upstream_ca.is_empty();
         if !own && control::status(&context.home).await?.as_ref().is_some_and(Identity::serves) {
             let ledger = crate::settings::ledger(&context.home, &prepared.settings)?;
-            let runs =
-                Runs::new(context.home.clone(), ledger.clone(), prepared.settings.clone(), true, false);
+            let manner = Manner { closed: true, ..Manner::default() };
+            let runs = Runs::new(context.home.clone(), ledger.clone(), prepared.settings.clone(), manner);
             runs.set_overrides(ledger.budget_override_list().await?);
             tokio::spawn(budgets::follow(runs.clone(), ledger.clone(), None));
             return Ok(Self::Shared { ledger, runs });
@@ -210,7 +210,8 @@ impl Proxy {
         };
         // What cannot be told outside is said before anything listens.
         notify::channels(&prepared.settings)?;
-        let options = Options { listen, network, closed: true, notifies: true };
+        let manner = Manner { closed: true, notifies: true, apart: false };
+        let options = Options { listen, network, manner };
         let process = Process::start(context.home.clone(), &prepared.settings, events).await?;
         let instance = Box::new(Instance::start(&process, prepared.settings.clone(), options).await?);
         instance.keep_current()?;

@@ -13,6 +13,7 @@ use crate::events::EventLog;
 use crate::exit::{self, Exit};
 use crate::instance::{self, Instance, Options};
 use crate::process::Process;
+use crate::runs::Manner;
 use crate::{limits, network, notify, sidecar};
 use anyhow::{Context as _, Result};
 use api::Api;
@@ -114,7 +115,8 @@ async fn start(
         true => settings.proxy.listen.clone(),
         false => arguments.listen.clone(),
     };
-    let options = Options { listen, network: &arguments.network, closed: false, notifies };
+    let manner = Manner { notifies, ..Manner::default() };
+    let options = Options { listen, network: &arguments.network, manner };
     Instance::start(process, settings.clone(), options).await
 }
 

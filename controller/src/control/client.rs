@@ -15,7 +15,6 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -151,9 +150,19 @@ async fn ask<T: DeserializeOwned>(
     if status.is_success() {
         return serde_json::from_slice(&body).map(Some).with_context(|| another_version(&socket));
     }
-    let told: Value = serde_json::from_slice(&body).with_context(|| another_version(&socket))?;
-    let message = told.pointer("/error/message").and_then(Value::as_str);
-    Err(anyhow!("the running hudson: {}", message.unwrap_or(status.as_str())))
+    let told: Fault = serde_json::from_slice(&body).with_context(|| another_version(&socket))?;
+    Err(anyhow!("the running hudson: {}", told.error.message))
+}
+
+/// An answer that is an error.
+#[derive(Deserialize)]
+struct Fault {
+    error: Cause,
+}
+
+#[derive(Deserialize)]
+struct Cause {
+    message: String,
 }
 
 fn another_version(socket: &Path) -> String {
