@@ -6,7 +6,7 @@ use crate::container::Volume;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hudson_proxy::dial::ConnectTo;
 use hudson_schema::budget::{Amount, BudgetMap};
-use hudson_schema::config::{BottleAddress, ListenAddress};
+use hudson_schema::config::{BottleAddress, ListenAddress, ListenSetting};
 use hudson_schema::{AgentName, BottleName, Format, Policy, Provider, RunId};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,9 +32,13 @@ pub enum Command {
     /// Run a command as a bottle: its traffic through the proxy, its tokens under a budget
     Run(RunArgs),
     /// Serve: proxy and controller in one process, for bottles of this host
-    Up(ServeArgs),
+    Up(UpArgs),
+    /// Budgets, enforcement, notifications and the control socket for all bottles of this host, without a proxy
+    ///
+    /// One controller acts at a time; what one leaves undone the next one takes up. Proxies keep hard limits meanwhile.
+    Controller(ControllerArgs),
     /// Serve the proxy alone, as a sidecar (EGRESS_ROUTES names the routes file)
-    Proxy(ServeArgs),
+    Proxy(ProxyArgs),
     /// Bottles: add one for a container started elsewhere, list, show
     #[command(subcommand)]
     Bottle(BottleCommand),
@@ -189,12 +193,67 @@ pub struct NetworkArgs {
     /// A PEM file with certificate authorities trusted beside the system's
     #[arg(long, value_name = "FILE")]
     pub upstream_ca: Vec<PathBuf>,
-    /// Written, as JSON, when the proxy listens
+    /// Written, as JSON, when it is ready
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 }
 
-/// Arguments of `hudson up` and `hudson proxy`.
+/// Arguments of `hudson up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Where it serves.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// Whose place it takes.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Where it is watched.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
+}
+
+/// Arguments of `hudson controller`.
+#[derive(Debug, Args)]
+pub struct ControllerArgs {
+    /// Whose place it takes.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Where it is watched.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
+    /// How webhooks are reached.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// Arguments of `hudson proxy`.
+#[derive(Debug, Args)]
+pub struct ProxyArgs {
+    /// Where it serves.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// Serve metrics here; a proxy does not take `control.metrics` of settings.yml, which is the controller's
+    #[arg(long, value_name = "ADDRESS:PORT|off", default_value = "off")]
+    pub metrics: ListenSetting,
+}
+
+/// The place of the one controller of a home.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// Wait until no other controller of this home runs, instead of ending with exit code 4
+    #[arg(long, visible_alias = "wait")]
+    pub standby: bool,
+}
+
+/// Where a controller is watched.
+#[derive(Debug, Args)]
+pub struct MetricsArgs {
+    /// Serve metrics here instead of at `control.metrics` in settings.yml
+    #[arg(long, value_name = "ADDRESS:PORT|off")]
+    pub metrics: Option<ListenSetting>,
+}
+
+/// Where a proxy serves.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Listen here instead of `proxy.listen` in settings.yml
@@ -339,6 +398,16 @@ pub struct PeriodArgs {
     /// Only what began before the end of this day (UTC), or before this instant
     #[arg(long, value_name = "TIME", value_parser = period::until)]
     pub until: Option<i64>,
+}
+
+impl PeriodArgs {
+    /// Reads what stands elsewhere than on the command line; what is wrong names the field.
+    pub fn read(since: Option<&str>, until: Option<&str>) -> Result<Self, String> {
+        let read = |name: &str, text: Option<&str>, read: fn(&str) -> Result<i64, String>| {
+            text.map(|text| read(text).map_err(|why| format!("{name} {text:?}: {why}"))).transpose()
+        };
+        Ok(Self { since: read("since", since, period::since)?, until: read("until", until, period::until)? })
+    }
 }
 
 /// `--watch`.

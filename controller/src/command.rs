@@ -28,6 +28,7 @@ use crate::cli::{Cli, Command};
 use crate::instance;
 use anyhow::Result;
 use hudson_schema::home::Home;
+use hudson_schema::ledger::SharedLedger;
 
 /// What every command gets.
 pub(crate) struct Context {
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) home: Home,
     /// Whether to print JSON.
     pub(crate) json: bool,
+    /// The ledger, in a process that has it open; others open it themselves.
+    pub(crate) ledger: Option<SharedLedger>,
 }
 
 /// Runs a command; its exit code.
@@ -44,10 +47,11 @@ pub async fn execute(cli: Cli) -> Result<u8> {
         Err(_) if is_homeless(&cli.command) => Home::new(""),
         home => home?,
     };
-    let context = Context { home, json: cli.json };
+    let context = Context { home, json: cli.json, ledger: None };
     match cli.command {
         Command::Run(arguments) => run::execute(&context, arguments).await,
         Command::Up(arguments) => serve::up(&context, arguments).await,
+        Command::Controller(arguments) => serve::controller(&context, arguments).await,
         Command::Proxy(arguments) => serve::proxy(&context, arguments).await,
         Command::Bottle(arguments) => bottle::execute(&context, arguments).await,
         Command::Usage(arguments) => usage::execute(&context, arguments).await,

@@ -7,6 +7,7 @@
 mod file;
 mod repeats;
 
+use crate::metrics::Counters;
 use file::RotatingFile;
 use hudson_proxy::{Event, EventSink};
 use hudson_schema::{RefusalCode, RunId};
@@ -19,9 +20,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::broadcast;
 
 /// Events that wait to be written: seconds of a busy proxy, a few MiB.
 const WAITING: usize = 4096;
+/// Lines that a watcher may be behind.
+const WATCHED: usize = 1024;
 /// What is written at once, in bytes.
 const BATCH: usize = 1 << 16;
 /// How long the end of the process waits for what is not written yet.
@@ -33,14 +37,15 @@ pub struct EventLog {
     shared: Arc<Shared>,
     // A std mutex: map operations, never over an await.
     stopped: Mutex<HashMap<RunId, RefusalCode>>,
+    counters: Counters,
 }
 
 /// What the reporting side and the writer share.
-#[derive(Default)]
 struct Shared {
     // A std mutex: one look-up per event, never over an await.
     repeats: Mutex<Repeats>,
     dropped: AtomicU64,
+    watchers: broadcast::Sender<Arc<str>>,
 }
 
 enum Message {
@@ -70,15 +75,26 @@ impl EventLog {
 
     fn start(output: Output) -> io::Result<Self> {
         let (lines, messages) = sync_channel(WAITING);
-        let shared = Arc::<Shared>::default();
+        let (repeats, dropped) = (Mutex::default(), AtomicU64::default());
+        let shared = Arc::new(Shared { repeats, dropped, watchers: broadcast::Sender::new(WATCHED) });
         let writer = Writer { output, messages, shared: shared.clone() };
         std::thread::Builder::new().name("event-log".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { lines, shared, stopped: Mutex::default() })
+        Ok(Self { lines, shared, stopped: Mutex::default(), counters: Counters::default() })
     }
 
     /// The budget refusal that a run met, if any.
     pub fn budget_refusal(&self, run: &RunId) -> Option<RefusalCode> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get(run).copied()
+    }
+
+    /// What the proxy's events add up to.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Each line from now on, as it is written. Who is slow misses some, and is told how many.
+    pub fn watch(&self) -> broadcast::Receiver<Arc<str>> {
+        self.shared.watchers.subscribe()
     }
 
     /// Writes one event of the control plane's own.
@@ -118,6 +134,7 @@ impl EventLog {
 
 impl EventSink for EventLog {
     fn emit(&self, event: Event) {
+        self.counters.count(&event);
         if let Event::StreamCut { run, .. } = &event {
             self.note(run, RefusalCode::BudgetExhausted);
         }
@@ -148,6 +165,14 @@ impl Drop for EventLog {
 }
 
 impl Shared {
+    /// Shows lines to whoever watches.
+    fn show(&self, text: &str) {
+        if self.watchers.receiver_count() > 0 {
+            // Nobody watches any more: nobody is to be told.
+            text.lines().for_each(|line| drop(self.watchers.send(line.into())));
+        }
+    }
+
     fn repeats(&self) -> MutexGuard<'_, Repeats> {
         self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -190,6 +215,7 @@ impl Writer {
             if dropped > 0 {
                 line(&mut text, now, json!({"event": "events_dropped", "count": dropped}));
             }
+            self.shared.show(&text);
             // A log that cannot be written must not stop enforcement; when it can be again, it says what is missing.
             if !text.is_empty() && self.output.write(text.as_bytes()).is_err() {
                 self.shared.dropped.fetch_add(dropped + lines, Ordering::Relaxed);

@@ -1,10 +1,11 @@
-//! A running Hudson: home, CA, ledger, listeners, proxy and the tasks that keep them current.
+//! The proxy's part of a process: listeners, the proxy behind them, and the runs it serves, kept current.
 
 use crate::cli::NetworkArgs;
 use crate::events::EventLog;
-use crate::notify::{self, Deliverer};
-use crate::runs::Runs;
-use crate::{budgets, network, reload};
+use crate::process::Process;
+use crate::reload::{self, Reload};
+use crate::runs::{Manner, Runs};
+use crate::{budgets, network};
 use anyhow::{Context, Result};
 use hudson_proxy::tls::{CertificateAuthority, LeafCache};
 use hudson_proxy::{Listener, OwnListeners, Proxy, ProxyParts, Run};
@@ -16,10 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the holds of owners that died are looked for.
-const REAP_EVERY: Duration = Duration::from_secs(10);
-
-/// A running proxy with everything around it.
+/// A running proxy with the runs it serves.
 pub struct Instance {
     /// Its home.
     pub home: Home,
@@ -33,7 +31,6 @@ pub struct Instance {
     pub addresses: Vec<ListenAddress>,
     own: OwnListeners,
     proxy: Proxy,
-    deliverer: Arc<Deliverer>,
 }
 
 /// How to start one.
@@ -42,23 +39,15 @@ pub struct Options<'a> {
     pub listen: Vec<ListenAddress>,
     /// How upstreams are reached.
     pub network: &'a NetworkArgs,
-    /// Whether it serves only the runs it is given.
-    pub closed: bool,
+    /// Which runs it serves, and how.
+    pub manner: Manner,
 }
 
 impl Instance {
     /// Starts one: everything that can be wrong is found before anything is served.
-    pub async fn start(
-        home: Home,
-        settings: Settings,
-        events: EventLog,
-        options: Options<'_>,
-    ) -> Result<Self> {
-        let channels = notify::channels(&settings)?;
+    pub async fn start(process: &Process, settings: Settings, options: Options<'_>) -> Result<Self> {
+        let Process { home, ledger, events, own } = process.clone();
         let authority = CertificateAuthority::open(&home)?;
-        let ledger = crate::settings::ledger(&home, &settings)?;
-        ledger.holds_reap(now()).await?;
-        let own = OwnListeners::default();
         let mut listeners = Vec::new();
         for address in &options.listen {
             listeners.push(network::listen(address, &own).await?);
@@ -67,12 +56,9 @@ impl Instance {
         let dialer = network::dialer(options.network, &settings.proxy, own.clone())?;
         let limits = network::limits(&settings);
         let catalogue = crate::settings::catalogue(&settings);
-        let runs = Runs::new(home.clone(), ledger.clone(), settings, options.closed);
+        let runs = Runs::new(home.clone(), ledger.clone(), settings, options.manner);
         // Before any run is served, so that none is by the files alone.
         runs.set_overrides(ledger.budget_override_list().await?);
-        let events = Arc::new(events);
-        let deliverer =
-            Deliverer::new(ledger.clone(), runs.clone(), events.clone(), dialer.share(), channels);
         let proxy = Proxy::new(ProxyParts {
             ledger: ledger.clone(),
             runs: runs.clone(),
@@ -86,46 +72,46 @@ impl Instance {
             let proxy = proxy.clone();
             tokio::spawn(async move { proxy.serve(listener).await });
         }
-        let instance = Self { home, ledger, runs, events, addresses, own, proxy, deliverer };
-        instance.keep_current()?;
+        let instance = Self { home, ledger, runs, events, addresses, own, proxy };
+        instance.notice_ends();
         Ok(instance)
     }
 
-    /// The background: reloading, delivering, reaping, noticing runs that ended elsewhere.
-    fn keep_current(&self) -> Result<()> {
-        let reloading =
-            reload::watch(self.runs.clone(), self.ledger.clone(), self.proxy.clone(), self.events.clone());
+    /// Keeps files and limits current without a controller in this process.
+    pub fn keep_current(&self) -> Result<()> {
+        let reload = Reload { runs: vec![self.runs.clone()], proxy: Some(self.proxy.clone()) };
+        let reloading = reload::watch(reload, self.ledger.clone(), self.events.clone());
         tokio::spawn(reloading.context("waiting for SIGHUP")?);
         let following = budgets::follow(self.runs.clone(), self.ledger.clone(), Some(self.events.clone()));
         tokio::spawn(following);
-        tokio::spawn(self.deliverer.clone().run());
-        let (ledger, events) = (self.ledger.clone(), self.events.clone());
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(REAP_EVERY).await;
-                if let Err(error) = ledger.holds_reap(now()).await {
-                    events.write(
-                        "ledger_failed",
-                        serde_json::json!({"what": "reaping holds", "error": error.to_string()}),
-                    );
-                }
-            }
-        });
+        Ok(())
+    }
+
+    /// Keeps them current beside a controller's own runs, which is who acts on a change of limits.
+    pub fn keep_current_with(&self, known: &Arc<Runs>) -> Result<()> {
+        let runs = vec![self.runs.clone(), known.clone()];
+        let reload = Reload { runs, proxy: Some(self.proxy.clone()) };
+        let reloading = reload::watch(reload, self.ledger.clone(), self.events.clone());
+        tokio::spawn(reloading.context("waiting for SIGHUP")?);
+        tokio::spawn(budgets::follow(self.runs.clone(), self.ledger.clone(), None));
+        Ok(())
+    }
+
+    /// How many tunnels are open.
+    pub fn tunnels(&self) -> usize {
+        self.proxy.tunnels().len()
+    }
+
+    /// Stops serving runs that ended elsewhere.
+    fn notice_ends(&self) {
         let (ledger, runs) = (self.ledger.clone(), self.runs.clone());
         tokio::spawn(async move {
             let mut changes = ledger.changes();
             while changes.changed().await.is_ok() {
-                for run in runs.live() {
-                    match ledger.run_fetch(&run.id).await {
-                        Ok(Some(record)) if record.finished_at.is_some() => runs.remove(&run.id),
-                        Ok(Some(record)) => run.set_credential_hash(record.credential_hash),
-                        _ => {}
-                    }
-                }
+                runs.follow_ledger().await;
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
-        Ok(())
     }
 
     /// Serves a run at an address of its own too, for clients that cannot send credentials, until the run ends; where
@@ -160,14 +146,9 @@ impl Instance {
         Ok(())
     }
 
-    /// Ends it: streams may finish for this long, then usage is settled, what that brought is told outside for as long
-    /// again at most, and the event log written.
+    /// Ends it: streams may finish for this long, then usage is settled.
     pub async fn stop(&self, grace: Duration) {
         self.proxy.shutdown(grace).await;
-        self.deliverer.finish(grace).await;
-        let events = self.events.clone();
-        // A panic there would be a log that cannot be written, which stops nothing.
-        let _ = tokio::task::spawn_blocking(move || events.flush()).await;
     }
 }
 

@@ -1,6 +1,6 @@
-//! Delivering what the ledger's outbox holds, in every process that serves runs. Each notification is claimed in the
-//! ledger before it is sent, so that two processes do not send it twice; what a process that died had claimed is taken
-//! over when the claim's time is over.
+//! Delivering what the ledger's outbox holds, in the controller and in each `hudson run` that has its own proxy. Each
+//! notification is claimed in the ledger before it is sent, so that two processes do not send it twice; what a process
+//! that died had claimed is taken over when the claim's time is over.
 //!
 //! Invariant: nobody waits for a delivery, neither requests nor enforcement; a failure is tried again at the channel's
 //! times and then given up, aloud.

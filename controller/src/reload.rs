@@ -21,30 +21,31 @@ const QUIET: Duration = Duration::from_millis(250);
 /// Where notifications do not arrive (bind mounts), files are looked at this often.
 const POLL: Duration = Duration::from_secs(2);
 
+/// What is kept current.
+pub struct Reload {
+    /// Those whose files are read, the proxy's own first.
+    pub runs: Vec<Arc<Runs>>,
+    /// The one that serves them, where this process has one.
+    pub proxy: Option<Proxy>,
+}
+
 /// Reloads for as long as the process lives. SIGHUP is taken from this call on: left to itself it ends a process.
 pub fn watch(
-    runs: Arc<Runs>,
+    reload: Reload,
     ledger: SharedLedger,
-    proxy: Proxy,
     events: Arc<EventLog>,
 ) -> std::io::Result<impl Future<Output = ()>> {
     let hangup = signal(SignalKind::hangup())?;
-    Ok(watching(runs, ledger, proxy, events, hangup))
+    Ok(watching(reload, ledger, events, hangup))
 }
 
-async fn watching(
-    runs: Arc<Runs>,
-    ledger: SharedLedger,
-    proxy: Proxy,
-    events: Arc<EventLog>,
-    mut hangup: Signal,
-) {
+async fn watching(reload: Reload, ledger: SharedLedger, events: Arc<EventLog>, mut hangup: Signal) {
     // Without notices the poll still finds every change.
     let mut notices = Notices::new();
     let mut watched = BTreeSet::new();
-    let mut seen = stamps(&runs);
+    let mut seen = reload.stamps();
     loop {
-        watch_folders(&mut notices, &runs, &mut watched);
+        watch_folders(&mut notices, &reload.files(), &mut watched);
         let forced = tokio::select! {
             () = notices.changed() => {
                 tokio::time::sleep(QUIET).await;
@@ -54,55 +55,70 @@ async fn watching(
             () = tokio::time::sleep(POLL) => false,
             _ = hangup.recv() => true,
         };
-        let current = stamps(&runs);
+        let current = reload.stamps();
         if forced || current != seen {
             seen = current;
-            reload(&runs, &proxy, &events);
-            budgets::review(&runs, &ledger, &events).await;
+            reload.read(&events);
+            for runs in &reload.runs {
+                budgets::review(runs, &ledger, &events).await;
+            }
         }
     }
 }
 
-fn reload(runs: &Runs, proxy: &Proxy, events: &EventLog) {
-    match runs.reload() {
-        Ok(()) => {
-            proxy.set_catalogue(catalogue(&runs.settings()));
-            let live = runs.live();
-            // A tunnel whose host is on no route any more ends now, with whatever is in it. One that never had a route
-            // is there for its refusal to be read.
-            let ended = proxy.tunnels().end(|tunnel| {
-                live.iter().any(|run| {
-                    tunnel.routed
-                        && run.id == tunnel.run
-                        && policy::routes_to(&run.policy().routes, tunnel.scheme, &tunnel.host, tunnel.port)
-                            .is_empty()
-                })
-            });
-            events.write("configuration_reloaded", json!({"tunnels_ended": ended}));
+impl Reload {
+    fn files(&self) -> BTreeSet<PathBuf> {
+        self.runs.iter().flat_map(|runs| runs.files()).collect()
+    }
+
+    /// What each file looks like: a change of any of these is a change of the file. A file that a new run brought along
+    /// is one too: it may have changed since the run read it.
+    fn stamps(&self) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
+        let stamp = |path: PathBuf| {
+            let meta = std::fs::metadata(&path).ok();
+            (path, meta.and_then(|meta| Some((meta.modified().ok()?, meta.len()))))
+        };
+        self.files().into_iter().map(stamp).collect()
+    }
+
+    fn read(&self, events: &EventLog) {
+        // Each keeps what it had where it cannot read.
+        let read: Vec<_> = self.runs.iter().map(|runs| runs.reload()).collect();
+        let ended = match (&self.proxy, read.first()) {
+            (Some(proxy), Some(Ok(()))) => self.take_over(proxy),
+            _ => 0,
+        };
+        match read.into_iter().find_map(Result::err) {
+            Some(error) => events.write("configuration_kept", json!({"error": error})),
+            None => events.write("configuration_reloaded", json!({"tunnels_ended": ended})),
         }
-        Err(error) => events.write("configuration_kept", json!({"error": error})),
+    }
+
+    /// Has the proxy go by what was read; how many tunnels that ended.
+    fn take_over(&self, proxy: &Proxy) -> usize {
+        if let Some(runs) = self.runs.first() {
+            proxy.set_catalogue(catalogue(&runs.settings()));
+        }
+        let live: Vec<_> = self.runs.iter().flat_map(|runs| runs.live()).collect();
+        // A tunnel whose host is on no route any more ends now, with whatever is in it. One that never had a route is
+        // there for its refusal to be read.
+        proxy.tunnels().end(|tunnel| {
+            live.iter().any(|run| {
+                tunnel.routed
+                    && run.id == tunnel.run
+                    && policy::routes_to(&run.policy().routes, tunnel.scheme, &tunnel.host, tunnel.port)
+                        .is_empty()
+            })
+        })
     }
 }
 
 /// Folders, not files: editors replace a file by renaming another onto it.
-fn watch_folders(notices: &mut Notices, runs: &Runs, watched: &mut BTreeSet<PathBuf>) {
-    for file in runs.files() {
+fn watch_folders(notices: &mut Notices, files: &BTreeSet<PathBuf>, watched: &mut BTreeSet<PathBuf>) {
+    for file in files {
         let folder = file.parent().map(Path::to_owned).unwrap_or_default();
         if !watched.contains(&folder) && notices.watch(&folder) {
             watched.insert(folder);
         }
     }
-}
-
-/// What each file looks like: a change of any of these is a change of the file. A file that a new run brought along is
-/// one too: it may have changed since the run read it.
-fn stamps(runs: &Runs) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
-    runs.files()
-        .into_iter()
-        .map(|path| {
-            let stamp =
-                std::fs::metadata(&path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
-            (path, stamp)
-        })
-        .collect()
 }

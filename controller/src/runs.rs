@@ -7,23 +7,38 @@ use crate::launch::{self, Launch};
 use anyhow::Result;
 use async_trait::async_trait;
 use hudson_proxy::identity::Presented;
+use hudson_proxy::traffic::Traffic;
 use hudson_proxy::{LaunchSecret, Run, RunPolicy, RunSource};
 use hudson_schema::budget::{BudgetOverride, ScopeBudget, with_overrides};
 use hudson_schema::config::Settings;
 use hudson_schema::home::Home;
 use hudson_schema::ledger::{LedgerError, RunRecord, SharedLedger};
-use hudson_schema::{AgentName, RunId};
+use hudson_schema::{AgentName, BottleName, RunId};
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bottles whose requests are counted each by itself.
+const COUNTED: usize = 1000;
+
+/// How runs come to be here, and how they are kept current.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Whether runs are only those given to [`Runs::insert`]: an embedded proxy serves its own run and no other.
+    pub closed: bool,
+    /// Whether this process delivers notifications, so that settings without their secrets cannot be used.
+    pub notifies: bool,
+    /// Whether each run is read by itself, as a controller does: the files of a run that others serve, or that died with
+    /// its process, are no reason to leave the rest as it was.
+    pub apart: bool,
+}
 
 /// The runs of this process.
 pub struct Runs {
     home: Home,
     ledger: SharedLedger,
-    /// Whether runs are only those given to [`Runs::insert`]: an embedded proxy serves its own run and no other.
-    closed: bool,
+    manner: Manner,
     // A std mutex: never held over an await.
     state: Mutex<State>,
 }
@@ -33,8 +48,22 @@ struct State {
     /// What the operator has set while Hudson runs.
     overrides: Vec<BudgetOverride>,
     live: HashMap<RunId, Live>,
+    /// The requests of each bottle since this process started, also of runs that have ended. Bottles past the first
+    /// [`COUNTED`] are counted together.
+    traffic: BTreeMap<Option<BottleName>, Arc<Traffic>>,
     /// What was wrong with the files at the last reload.
     fault: Option<String>,
+}
+
+impl State {
+    fn traffic_of(&mut self, bottle: &BottleName) -> Arc<Traffic> {
+        let named = Some(bottle.clone());
+        let key = match self.traffic.len() < COUNTED || self.traffic.contains_key(&named) {
+            true => named,
+            false => None,
+        };
+        self.traffic.entry(key).or_default().clone()
+    }
 }
 
 #[derive(Clone)]
@@ -49,10 +78,15 @@ struct Live {
 
 impl Runs {
     /// No runs yet.
-    pub fn new(home: Home, ledger: SharedLedger, settings: Settings, closed: bool) -> Arc<Self> {
-        let state =
-            State { settings: Arc::new(settings), overrides: Vec::new(), live: HashMap::new(), fault: None };
-        Arc::new(Self { home, ledger, closed, state: Mutex::new(state) })
+    pub fn new(home: Home, ledger: SharedLedger, settings: Settings, manner: Manner) -> Arc<Self> {
+        let state = State {
+            settings: Arc::new(settings),
+            overrides: Vec::new(),
+            live: HashMap::new(),
+            traffic: BTreeMap::new(),
+            fault: None,
+        };
+        Arc::new(Self { home, ledger, manner, state: Mutex::new(state) })
     }
 
     /// The settings in force.
@@ -77,13 +111,15 @@ impl Runs {
             &launch,
         )?;
         let budgets = resolved.policy.budgets.clone();
-        let run = Arc::new(Run::new(
+        let traffic = self.lock().traffic_of(&record.bottle);
+        let run = Run::new(
             record.id.clone(),
             record.bottle.clone(),
             record.credential_hash,
             secrets,
             resolved.policy,
-        ));
+        );
+        let run = Arc::new(run.counted_in(traffic));
         let live =
             Live { run: run.clone(), agent: record.agent.clone(), launch, files: resolved.files, budgets };
         let mut state = self.lock();
@@ -118,6 +154,11 @@ impl Runs {
         true
     }
 
+    /// The requests of each bottle since this process started; of those past the first [`COUNTED`] under no name.
+    pub fn traffic(&self) -> Vec<(Option<BottleName>, Arc<Traffic>)> {
+        self.lock().traffic.iter().map(|(bottle, traffic)| (bottle.clone(), traffic.clone())).collect()
+    }
+
     /// Every run served.
     pub fn live(&self) -> Vec<Arc<Run>> {
         self.lock().live.values().map(|live| live.run.clone()).collect()
@@ -127,6 +168,17 @@ impl Runs {
     pub fn remove(&self, id: &RunId) {
         if let Some(live) = self.lock().live.remove(id) {
             live.run.token.cancel();
+        }
+    }
+
+    /// Stops serving those that the ledger says have ended, and takes over credentials that were changed.
+    pub async fn follow_ledger(&self) {
+        for run in self.live() {
+            match self.ledger.run_fetch(&run.id).await {
+                Ok(Some(record)) if record.finished_at.is_some() => self.remove(&run.id),
+                Ok(Some(record)) => run.set_credential_hash(record.credential_hash),
+                _ => {}
+            }
         }
     }
 
@@ -145,28 +197,34 @@ impl Runs {
         result
     }
 
-    /// All or nothing: no run changes when one of the files is wrong.
+    /// All or nothing, but where runs are apart: no run changes when one of the files is wrong.
     fn try_reload(&self) -> Result<()> {
         let settings = crate::settings::read(&self.home)?;
-        // Settings whose secrets are missing are settings that cannot be read.
-        crate::notify::channels(&settings)?;
+        if self.manner.notifies {
+            // Settings whose secrets are missing are settings that cannot be read.
+            crate::notify::channels(&settings)?;
+        }
         let live: Vec<Live> = self.lock().live.values().cloned().collect();
         let mut resolved = Vec::with_capacity(live.len());
         for live in &live {
             let run = &live.run;
-            resolved.push(launch::resolve(
+            let read = launch::resolve(
                 &self.home,
                 &settings,
                 &run.bottle,
                 live.agent.as_ref(),
                 &run.id,
                 &live.launch,
-            )?);
+            );
+            match read {
+                Err(_) if self.manner.apart => {}
+                read => resolved.push((run.id.clone(), read?)),
+            }
         }
         let mut state = self.lock();
         let State { live: runs, overrides, .. } = &mut *state;
-        for (live, resolved) in live.iter().zip(resolved) {
-            let Some(live) = runs.get_mut(&live.run.id) else { continue };
+        for (id, resolved) in resolved {
+            let Some(live) = runs.get_mut(&id) else { continue };
             live.files = resolved.files;
             live.budgets = resolved.policy.budgets;
             let budgets = with_overrides(&live.budgets, overrides);
@@ -188,7 +246,7 @@ impl RunSource for Runs {
         if let Some(live) = self.lock().live.get(id) {
             return Ok(live.run.is_named_by(presented).then(|| live.run.clone()));
         }
-        if self.closed {
+        if self.manner.closed {
             return Ok(None);
         }
         // Launched through the ledger, or before this process started.

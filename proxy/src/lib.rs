@@ -23,6 +23,7 @@ pub mod server;
 mod shared;
 mod tasks;
 pub mod tls;
+pub mod traffic;
 pub mod tunnel;
 mod upstream;
 pub mod websocket;

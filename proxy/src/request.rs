@@ -25,6 +25,7 @@ use crate::event::Event;
 use crate::policy::{self, judge};
 use crate::run::{Run, RunPolicy};
 use crate::shared::{Shared, now};
+use crate::traffic::HostClass;
 use crate::tunnel::TunnelGuard;
 use crate::upstream::UpstreamClient;
 use crate::websocket::Offer;
@@ -88,7 +89,9 @@ pub(crate) async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> R
     let uri = request.uri().clone();
     // A GET that opens a WebSocket is what a POST to its path is.
     let called = if request.headers().contains_key(header::UPGRADE) { Method::POST } else { method.clone() };
-    match pass(&origin, request).await {
+    // Nobody's, as far as a request is not known to be a provider's.
+    let mut class = HostClass::Other;
+    let response = match pass(&origin, request, &mut class).await {
         Ok(response) => response,
         Err(refusal) => {
             let format = format_of(&origin, &called, &uri);
@@ -96,10 +99,16 @@ pub(crate) async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> R
             report_at(&origin, &method, &uri, response.status(), &refusal);
             response
         }
-    }
+    };
+    origin.run.traffic.count(class, response.status());
+    response
 }
 
-async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+async fn pass(
+    origin: &Arc<Origin>,
+    request: Request<Incoming>,
+    class: &mut HostClass,
+) -> Result<Response<Body>, Refusal> {
     if let Some(refusal) = &origin.fixed {
         return Err(refusal.clone());
     }
@@ -107,6 +116,7 @@ async fn pass(origin: &Arc<Origin>, request: Request<Incoming>) -> Result<Respon
     let target = target::read(origin, &request)?;
     let policy = origin.run.policy();
     let Judged { route, offer, endpoint } = judged(origin, &policy, &target, request.headers())?;
+    *class = HostClass::of(&endpoint);
     if offer.is_some() || !matches!(endpoint, Endpoint::Metered { .. }) {
         // A metered request asks in the transaction of its hold.
         block(&origin.shared, &origin.run, |policy| whose(&endpoint).or_else(|| origin.provider(policy)))

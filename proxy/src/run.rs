@@ -4,6 +4,7 @@
 //! value that is current then; a run that ended or was stopped lets nothing more through.
 
 use crate::identity::Presented;
+use crate::traffic::Traffic;
 use crate::upstream::UpstreamClient;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
@@ -83,6 +84,8 @@ pub struct Run {
     pub secrets: HashMap<String, LaunchSecret>,
     /// Ends everything of the run.
     pub token: CancellationToken,
+    /// Its requests, counted.
+    pub traffic: Arc<Traffic>,
     policy: ArcSwap<RunPolicy>,
     /// Wakes who waits for another policy.
     policy_changed: Notify,
@@ -118,6 +121,7 @@ impl Run {
             credential_hash: ArcSwap::from_pointee(credential_hash),
             secrets,
             token: CancellationToken::new(),
+            traffic: Arc::default(),
             policy: ArcSwap::from_pointee(policy),
             policy_changed: Notify::new(),
             upstream: ArcSwapOption::empty(),
@@ -125,6 +129,11 @@ impl Run {
             ending: watch::Sender::new(false),
             watched: AtomicBool::new(false),
         }
+    }
+
+    /// The same, counted together with others.
+    pub fn counted_in(self, traffic: Arc<Traffic>) -> Self {
+        Self { traffic, ..self }
     }
 
     /// Whether these are its credentials.

@@ -35,6 +35,10 @@ macro_rules! counted {
             fn changes(&self) -> watch::Receiver<u64> {
                 self.ledger.changes()
             }
+
+            fn measures(&self) -> Arc<Measures> {
+                self.ledger.measures()
+            }
         }
     };
 }

@@ -7,6 +7,7 @@
 pub mod audit;
 mod block;
 mod error;
+mod measures;
 mod notification;
 mod record;
 pub mod sqlite;
@@ -14,6 +15,7 @@ pub mod sqlite;
 pub use audit::AuditRecord;
 pub use block::{Block, BlockBudget, BlockOrder};
 pub use error::LedgerError;
+pub use measures::{DurationCounts, Durations, Measures};
 pub use notification::{Notification, NotifyClaim, NotifyEnd, NotifyFailure, NotifyState};
 pub use record::*;
 
@@ -210,4 +212,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// ends, blocks, enforcement, limits. A charge that stops nobody does not move it; one that has somebody warned moves
     /// it in the process that made it.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// What it costs this process.
+    fn measures(&self) -> Arc<Measures>;
 }

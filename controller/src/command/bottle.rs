@@ -14,6 +14,8 @@ use anyhow::{Context as _, Result};
 use hudson_schema::BottleName;
 use hudson_schema::home::Home;
 use hudson_schema::ledger::{SharedLedger, UsageColumn, UsageQuery};
+pub(super) use list::rows;
+pub(super) use show::object;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 pub(super) use stop::{Outcome, all_done, lines, order_cutoff, order_freeze, order_kill, order_resume};

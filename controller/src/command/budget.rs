@@ -6,7 +6,7 @@ mod show;
 use super::{Context, bottle, ledger, watch};
 use crate::cli::BudgetCommand;
 use anyhow::Result;
-pub(super) use change::order_set;
+pub(super) use change::{order_clear, order_set};
 pub(super) use show::{Row, every_row, past_threshold};
 
 /// Runs a `hudson budget` command.

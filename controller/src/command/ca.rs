@@ -23,7 +23,7 @@ pub(super) fn execute(context: &Context, command: CaCommand) -> Result<u8> {
             // Held while the CA changes, so that no `up` starts on half of it.
             let Some(_place) = Place::take(home)? else {
                 return Err(Exit::conflict(format!(
-                    "a `hudson up` serves {} with the present CA; stop it, rotate, and start it again",
+                    "a `hudson up` or `hudson controller` serves {} with the present CA; stop it, rotate, and start it again",
                     home.path().display()
                 ))
                 .into());

@@ -34,7 +34,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) async fn execute(context: &Context, arguments: DashboardArgs) -> Result<u8> {
     refuse_without_screen(context)?;
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let context = Arc::new(Context { home: context.home.clone(), json: false });
+    let context = Arc::new(Context { home: context.home.clone(), json: false, ledger: None });
     let (events, incoming) = unbounded_channel();
     let mut screen = Screen::take()?;
     let home = context.home.path().display().to_string();

@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 /// Opens the ledger for reading; `None` when nothing has been recorded yet.
 pub(super) fn open(context: &Context) -> Result<Option<SharedLedger>> {
+    if let Some(ledger) = &context.ledger {
+        return Ok(Some(ledger.clone()));
+    }
     let path = context.home.ledger();
     match std::fs::metadata(&path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
@@ -21,6 +24,9 @@ pub(super) fn open(context: &Context) -> Result<Option<SharedLedger>> {
 
 /// Opens the ledger for an order, made if it is missing.
 pub(super) fn open_to_write(context: &Context) -> Result<SharedLedger> {
+    if let Some(ledger) = &context.ledger {
+        return Ok(ledger.clone());
+    }
     instance::make_home(&context.home)?;
     crate::settings::ledger(&context.home, &crate::settings::read(&context.home)?)
 }

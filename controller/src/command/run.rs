@@ -8,7 +8,8 @@ use super::Context;
 use crate::budgets;
 use crate::cgroup::Cgroup;
 use crate::cli::{IsolationMode, RunArgs};
-use crate::control::{self, Answer};
+use crate::control::{self, Identity, Served};
+use crate::controller;
 use crate::enforce;
 use crate::environment;
 use crate::events::EventLog;
@@ -17,9 +18,11 @@ use crate::instance::{self, Instance, Options, now};
 use crate::isolate::{self, Isolated, Isolation, Plan, Wish};
 use crate::launch::{Prepared, Request};
 use crate::network;
+use crate::notify::{self, Deliverer};
 use crate::place::Place;
+use crate::process::Process;
 use crate::register::{self, Registered};
-use crate::runs::Runs;
+use crate::runs::{Manner, Runs};
 use crate::supervise::{self, Ended, Program};
 use anyhow::{Context as _, Result};
 use hudson_proxy::RunPolicy;
@@ -283,7 +286,7 @@ fn plan(
 
 /// The proxy that serves the run: a running `hudson up`, or one embedded here for this run alone.
 enum Proxy {
-    Embedded(Box<Instance>),
+    Embedded { process: Process, instance: Box<Instance>, deliverer: Arc<Deliverer> },
     Shared { ledger: SharedLedger, runs: Arc<Runs> },
 }
 
@@ -292,9 +295,10 @@ impl Proxy {
         let network = &arguments.network;
         // What changes the dial can only be had from a proxy of one's own.
         let own = arguments.embedded || !network.connect_to.is_empty() || !network.upstream_ca.is_empty();
-        if !own && control::status(&context.home).await?.is_some() {
+        if !own && control::status(&context.home).await?.as_ref().is_some_and(Identity::serves) {
             let ledger = crate::settings::ledger(&context.home, &prepared.settings)?;
-            let runs = Runs::new(context.home.clone(), ledger.clone(), prepared.settings.clone(), true);
+            let manner = Manner { closed: true, ..Manner::default() };
+            let runs = Runs::new(context.home.clone(), ledger.clone(), prepared.settings.clone(), manner);
             runs.set_overrides(ledger.budget_override_list().await?);
             tokio::spawn(budgets::follow(runs.clone(), ledger.clone(), None));
             return Ok(Self::Shared { ledger, runs });
@@ -308,15 +312,20 @@ impl Proxy {
             Isolation::Isolated => Vec::new(),
             Isolation::Unenforced => vec![ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
         };
-        let options = Options { listen, network, closed: true };
-        let instance =
-            Instance::start(context.home.clone(), prepared.settings.clone(), events, options).await?;
-        Ok(Self::Embedded(Box::new(instance)))
+        // What cannot be told outside is said before anything listens.
+        notify::channels(&prepared.settings)?;
+        let manner = Manner { closed: true, notifies: true, apart: false };
+        let options = Options { listen, network, manner };
+        let process = Process::start(context.home.clone(), &prepared.settings, events).await?;
+        let instance = Box::new(Instance::start(&process, prepared.settings.clone(), options).await?);
+        instance.keep_current()?;
+        let deliverer = controller::deliver(&process, &instance.runs, &prepared.settings, network)?;
+        Ok(Self::Embedded { process, instance, deliverer })
     }
 
     fn ledger(&self) -> &SharedLedger {
         match self {
-            Self::Embedded(instance) => &instance.ledger,
+            Self::Embedded { instance, .. } => &instance.ledger,
             Self::Shared { ledger, .. } => ledger,
         }
     }
@@ -330,14 +339,14 @@ impl Proxy {
         door: Option<Door>,
     ) -> Result<SocketAddr> {
         let addresses = match self {
-            Self::Embedded(instance) => {
+            Self::Embedded { instance, .. } => {
                 instance.runs.insert(&registered.record, prepared.secrets())?;
                 instance.addresses.clone()
             }
             Self::Shared { runs, .. } => {
                 // Not to serve it: to know its limits as the process that does knows them.
                 runs.insert(&registered.record, HashMap::new())?;
-                let Answer { addresses, .. } =
+                let Served { addresses, .. } =
                     control::hand_over(&context.home, &registered.record.id, &prepared.secrets(), None)
                         .await?;
                 addresses
@@ -347,8 +356,8 @@ impl Proxy {
             return network::first_tcp(&addresses);
         };
         match self {
-            Self::Embedded(instance) if elsewhere => instance.serve_inside(listener)?,
-            Self::Embedded(instance) => instance.serve_here(listener)?,
+            Self::Embedded { instance, .. } if elsewhere => instance.serve_inside(listener)?,
+            Self::Embedded { instance, .. } => instance.serve_here(listener)?,
             Self::Shared { .. } => isolate::relay(listener, network::first_tcp(&addresses)?)?,
         }
         Ok(address)
@@ -359,7 +368,7 @@ impl Proxy {
         let launched = Arc::new(prepared.resolved.policy.clone());
         let run = run.clone();
         let runs = match self {
-            Self::Embedded(instance) => instance.runs.clone(),
+            Self::Embedded { instance, .. } => instance.runs.clone(),
             Self::Shared { runs, .. } => runs.clone(),
         };
         Box::new(move || runs.policy(&run).unwrap_or_else(|| launched.clone()))
@@ -372,15 +381,18 @@ impl Proxy {
             return Ok(false);
         }
         Ok(match self {
-            Self::Embedded(instance) if instance.events.budget_refusal(run).is_some() => true,
+            Self::Embedded { instance, .. } if instance.events.budget_refusal(run).is_some() => true,
             // Where the refusals were given in another process, only what it journalled can be told.
             _ => self.ledger().enforcement_list(Some(run)).await?.iter().any(|row| !row.ordered),
         })
     }
 
     async fn stop(&self) {
-        if let Self::Embedded(instance) = self {
+        if let Self::Embedded { process, instance, deliverer } = self {
             instance.stop(GRACE).await;
+            // What that brought is told outside.
+            deliverer.finish(GRACE).await;
+            process.flush().await;
         }
     }
 }

@@ -1,83 +1,214 @@
-//! `hudson up` and `hudson proxy`: serving until told to stop. A first signal lets what is in flight finish for a while;
-//! a second one ends it. Either way usage is settled.
+//! `hudson up`, `hudson controller` and `hudson proxy`: serving until told to stop. A first signal lets what is in flight
+//! finish for a while; a second one ends it. Either way usage is settled.
+
+mod api;
+mod stream;
+mod watch;
 
 use super::Context;
-use crate::cli::ServeArgs;
+use crate::cli::{ControllerArgs, PlaceArgs, ProxyArgs, ServeArgs, UpArgs};
 use crate::control::{self, Place};
+use crate::controller::Controller;
 use crate::events::EventLog;
 use crate::exit::{self, Exit};
 use crate::instance::{self, Instance, Options};
-use crate::{enforce, limits, network, sidecar};
+use crate::process::Process;
+use crate::runs::Manner;
+use crate::{limits, network, notify, sidecar};
 use anyhow::{Context as _, Result};
+use api::Api;
+use hudson_schema::config::{ListenSetting, Settings};
 use serde_json::json;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use watch::Watch;
 
 /// Serves every bottle of this host, and the control socket by which they are added.
-pub async fn up(context: &Context, arguments: ServeArgs) -> Result<u8> {
+pub async fn up(context: &Context, arguments: UpArgs) -> Result<u8> {
+    let mut signals = Signals::new()?;
+    let Some(place) = take_place(context, &arguments.place, &mut signals).await? else { return Ok(exit::OK) };
     let settings = crate::settings::read(&context.home)?;
-    instance::make_home(&context.home)?;
-    let place = Place::take(&context.home)?.ok_or_else(|| {
-        Exit::conflict(format!("another `hudson up` serves {}; stop it first", context.home.path().display()))
-    })?;
-    let instance = start(context, &arguments, settings).await?;
-    let listener = control::listen(&context.home, &place)?;
-    tokio::spawn(control::serve(listener, instance.clone()));
-    tokio::spawn(enforce::control(instance.ledger.clone(), instance.runs.clone(), instance.events.clone()));
-    until_told(&instance, &arguments).await?;
-    let _ = std::fs::remove_file(context.home.control_socket());
-    Ok(exit::OK)
+    notify::channels(&settings)?;
+    let process = process(context, &settings).await?;
+    let instance = Arc::new(start(&process, &arguments.serve, &settings, true).await?);
+    let network = &arguments.serve.network;
+    let controller = Arc::new(Controller::start(&process, settings.clone(), network, &place).await?);
+    instance.keep_current_with(&controller.runs)?;
+    let metrics = arguments.metrics.metrics.unwrap_or(settings.control.metrics);
+    let parts = Parts { process, instance: Some(instance), controller: Some(controller), metrics };
+    parts.serve("up", &settings, Some(&place), network.ready_file.as_deref(), &mut signals).await
+}
+
+/// Acts on budgets and orders for every bottle of this host, whoever serves it.
+pub async fn controller(context: &Context, arguments: ControllerArgs) -> Result<u8> {
+    let mut signals = Signals::new()?;
+    let Some(place) = take_place(context, &arguments.place, &mut signals).await? else { return Ok(exit::OK) };
+    let settings = crate::settings::read(&context.home)?;
+    let process = process(context, &settings).await?;
+    let controller = Controller::start(&process, settings.clone(), &arguments.network, &place).await?;
+    controller.keep_current()?;
+    let metrics = arguments.metrics.metrics.unwrap_or(settings.control.metrics);
+    let parts = Parts { process, instance: None, controller: Some(Arc::new(controller)), metrics };
+    let ready_file = arguments.network.ready_file.as_deref();
+    parts.serve("controller", &settings, Some(&place), ready_file, &mut signals).await
 }
 
 /// Serves one bottle as a sidecar: `EGRESS_ROUTES` names its routes, the ledger is shared.
-pub async fn proxy(context: &Context, arguments: ServeArgs) -> Result<u8> {
+pub async fn proxy(context: &Context, arguments: ProxyArgs) -> Result<u8> {
+    let mut signals = Signals::new()?;
     let settings = crate::settings::read(&context.home)?;
     let sidecar = sidecar::from_environment()?;
     instance::make_home(&context.home)?;
-    let instance = start(context, &arguments, settings).await?;
+    let process = process(context, &settings).await?;
+    let instance = Arc::new(start(&process, &arguments.serve, &settings, false).await?);
+    instance.keep_current()?;
     if let Some(sidecar) = sidecar {
         sidecar.serve(&instance).await?;
     }
-    until_told(&instance, &arguments).await?;
-    Ok(exit::OK)
+    let parts = Parts { process, instance: Some(instance), controller: None, metrics: arguments.metrics };
+    let ready_file = arguments.serve.network.ready_file.as_deref();
+    parts.serve("proxy", &settings, None, ready_file, &mut signals).await
+}
+
+/// The place of the one controller; `None` when told to stop while waiting for it.
+async fn take_place(
+    context: &Context,
+    arguments: &PlaceArgs,
+    signals: &mut Signals,
+) -> Result<Option<Place>> {
+    // What is wrong is said now, not when the other one has ended.
+    crate::settings::read(&context.home)?;
+    instance::make_home(&context.home)?;
+    if let Some(place) = Place::take(&context.home)? {
+        return Ok(Some(place));
+    }
+    if !arguments.standby {
+        return Err(Exit::conflict(format!(
+            "another `hudson up` or `hudson controller` serves {}; stop it first, or wait for its end with --standby",
+            context.home.path().display()
+        ))
+        .into());
+    }
+    eprintln!("hudson: standing by: another controller serves {}", context.home.path().display());
+    tokio::select! {
+        place = Place::wait(&context.home) => place.map(Some),
+        () = signals.told() => Ok(None),
+    }
+}
+
+async fn process(context: &Context, settings: &Settings) -> Result<Process> {
+    limits::raise_open_files();
+    let events = EventLog::to_stderr().context("starting the event log")?;
+    Process::start(context.home.clone(), settings, events).await
 }
 
 async fn start(
-    context: &Context,
+    process: &Process,
     arguments: &ServeArgs,
-    settings: hudson_schema::config::Settings,
-) -> Result<Arc<Instance>> {
-    limits::raise_open_files();
+    settings: &Settings,
+    notifies: bool,
+) -> Result<Instance> {
     let listen = match arguments.listen.is_empty() {
         true => settings.proxy.listen.clone(),
         false => arguments.listen.clone(),
     };
-    let options = Options { listen, network: &arguments.network, closed: false };
-    let events = EventLog::to_stderr().context("starting the event log")?;
-    Ok(Arc::new(Instance::start(context.home.clone(), settings, events, options).await?))
+    let manner = Manner { notifies, ..Manner::default() };
+    let options = Options { listen, network: &arguments.network, manner };
+    Instance::start(process, settings.clone(), options).await
 }
 
-async fn until_told(instance: &Instance, arguments: &ServeArgs) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("waiting for signals")?;
-    if let Some(path) = &arguments.network.ready_file {
-        let ready = json!({"addresses": instance.addresses, "ca_file": instance.home.ca_bundle(), "pid": std::process::id()});
-        network::write_ready(path, &ready)?;
-    }
-    instance.events.write("listening", json!({"addresses": instance.addresses}));
-    let mut told = async || {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+/// What a process serves.
+struct Parts {
+    process: Process,
+    instance: Option<Arc<Instance>>,
+    controller: Option<Arc<Controller>>,
+    metrics: ListenSetting,
+}
+
+impl Parts {
+    /// Opens what it is asked and watched by, says that it is ready, and goes on until it is told to stop.
+    async fn serve(
+        self,
+        role: &'static str,
+        settings: &Settings,
+        place: Option<&Place>,
+        ready_file: Option<&Path>,
+        signals: &mut Signals,
+    ) -> Result<u8> {
+        let Self { process, instance, controller, metrics } = self;
+        let watch = Watch::new(role, &process, instance.clone(), controller.clone());
+        let metrics = match metrics {
+            ListenSetting::Off => None,
+            ListenSetting::On(address) => Some(watch.listen(address, settings).await?),
+        };
+        let end = CancellationToken::new();
+        if let Some(place) = place {
+            let listener = control::listen(&process.home, place)?;
+            let (process, instance, end) = (process.clone(), instance.clone(), end.clone());
+            let api = Api { role, process: process.clone(), instance, watch, metrics, end: end.clone() };
+            tokio::spawn(control::serve(listener, Arc::new(api), process.events, end));
         }
-    };
-    told().await;
-    let grace = instance.runs.settings().proxy.shutdown_grace.0;
-    instance.events.write("stopping", json!({"grace_seconds": grace.as_secs_f64()}));
-    tokio::select! {
-        () = instance.stop(grace) => {}
-        () = told() => instance.stop(Duration::ZERO).await,
+        let addresses = instance.as_ref().map(|instance| instance.addresses.clone()).unwrap_or_default();
+        if let Some(path) = ready_file {
+            let ready = json!({
+                "addresses": addresses,
+                "ca_file": process.home.ca_bundle(),
+                "metrics": metrics,
+                "pid": std::process::id(),
+            });
+            network::write_ready(path, &ready)?;
+        }
+        process.events.write("listening", json!({"addresses": addresses, "metrics": metrics}));
+        signals.told().await;
+        let settings = match (&controller, &instance) {
+            (Some(controller), _) => controller.runs.settings(),
+            (None, Some(instance)) => instance.runs.settings(),
+            (None, None) => Arc::new(settings.clone()),
+        };
+        let grace = settings.proxy.shutdown_grace.0;
+        process.events.write("stopping", json!({"grace_seconds": grace.as_secs_f64()}));
+        let stop = async |grace: Duration| {
+            if let Some(instance) = &instance {
+                instance.stop(grace).await;
+            }
+            if let Some(controller) = &controller {
+                controller.stop(grace).await;
+            }
+            process.flush().await;
+        };
+        tokio::select! {
+            () = stop(grace) => {}
+            () = signals.told() => stop(Duration::ZERO).await,
+        }
+        end.cancel();
+        if place.is_some() {
+            let _ = std::fs::remove_file(process.home.control_socket());
+        }
+        Ok(exit::OK)
     }
-    Ok(())
+}
+
+/// The signals that tell a process to stop, taken from the beginning on.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("waiting for signals")?,
+            terminate: signal(SignalKind::terminate()).context("waiting for signals")?,
+        })
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use super::output::{self, Cell};
 use super::{Context, budget, check, ledger, watch};
 use crate::cli::WatchArgs;
-use crate::control::{self, Answer};
+use crate::control::{self, Identity};
 use crate::isolate::Isolation;
 use crate::launch::Launch;
 use anyhow::Result;
@@ -19,7 +19,7 @@ const LATEST: usize = 10;
 /// Shows the state of a home.
 pub(super) async fn execute(context: &Context, arguments: WatchArgs) -> Result<u8> {
     watch::show(context, arguments, async || {
-        let state = State::read(context).await?;
+        let state = State::read(context, control::status(&context.home).await?).await?;
         match context.json {
             true => output::json_line(&state.object()),
             false => Ok(state.words(context)),
@@ -28,9 +28,20 @@ pub(super) async fn execute(context: &Context, arguments: WatchArgs) -> Result<u
     .await
 }
 
+/// The same as JSON, as the controller that runs itself says it.
+pub(super) async fn object(context: &Context, own: Identity) -> Result<Value> {
+    Ok(State::read(context, Some(own)).await?.object())
+}
+
+/// Runs as JSON: the live ones, or all on record.
+pub(super) async fn runs(context: &Context, live: bool) -> Result<Value> {
+    let Some(ledger) = ledger::open(context)? else { return Ok(json!([])) };
+    Ok(ledger.run_list(live).await?.iter().map(run).collect())
+}
+
 #[derive(Default)]
 struct State {
-    up: Option<Answer>,
+    up: Option<Identity>,
     faults: Vec<String>,
     runs: Vec<RunRecord>,
     blocks: Vec<Block>,
@@ -45,12 +56,8 @@ struct State {
 }
 
 impl State {
-    async fn read(context: &Context) -> Result<Self> {
-        let mut state = Self {
-            up: control::status(&context.home).await?,
-            faults: check::home_faults(&context.home)?,
-            ..Self::default()
-        };
+    async fn read(context: &Context, up: Option<Identity>) -> Result<Self> {
+        let mut state = Self { up, faults: check::home_faults(&context.home)?, ..Self::default() };
         let Some(ledger) = ledger::open(context)? else { return Ok(state) };
         state.runs = ledger.run_list(true).await?;
         state.blocks = ledger.block_list().await?;
@@ -86,7 +93,7 @@ impl State {
     fn object(&self) -> Value {
         let runs: Vec<Value> = self.runs.iter().map(run).collect();
         json!({
-            "up": self.up.as_ref().map(|up| json!({"pid": up.pid, "addresses": up.addresses})),
+            "up": self.up.as_ref().map(|up| json!({"pid": up.pid, "role": up.role, "addresses": up.addresses})),
             "configuration_faults": self.all_faults(),
             "runs": runs,
             "blocks": self.blocks,
@@ -104,6 +111,7 @@ impl State {
 
     fn words(&self, context: &Context) -> String {
         let up = match &self.up {
+            Some(up) if !up.serves() => format!("not running; process {} is a controller", up.pid),
             Some(up) => {
                 let addresses: Vec<String> = up.addresses.iter().map(ToString::to_string).collect();
                 format!("process {}, listening on {}", up.pid, addresses.join(", "))
@@ -257,6 +265,8 @@ fn run(run: &RunRecord) -> Value {
         "agent": run.agent,
         "parents": run.parents,
         "since": run.started_at,
+        "finished_at": run.finished_at,
+        "exit_code": run.exit_code,
         "isolation": isolation(run),
     })
 }

@@ -8,6 +8,7 @@ use crate::cli::UsageArgs;
 use crate::exit::{self, Exit};
 use anyhow::Result;
 use hudson_schema::ledger::{SharedLedger, UsageQuery};
+use serde_json::{Value, json};
 
 /// Prints usage.
 pub(super) async fn execute(context: &Context, arguments: UsageArgs) -> Result<u8> {
@@ -22,19 +23,27 @@ pub(super) async fn execute(context: &Context, arguments: UsageArgs) -> Result<u
     Ok(exit::OK)
 }
 
+/// The same as JSON.
+pub(super) async fn object(context: &Context, arguments: &UsageArgs) -> Result<Value> {
+    let (ledger, query) = asked(context, arguments).await?;
+    Ok(match arguments.rows {
+        true => json!(rows::read(ledger.as_ref(), query).await?),
+        false => json!(sums::objects(&arguments.by, &sums::read(ledger.as_ref(), query).await?)),
+    })
+}
+
 async fn page(context: &Context, arguments: &UsageArgs) -> Result<String> {
     let (ledger, query) = asked(context, arguments).await?;
     if ledger.is_none() && !context.json {
         return Ok(ledger::nothing_yet(context));
     }
-    match (arguments.rows, context.json) {
-        (true, true) => output::json_line(&rows::read(ledger.as_ref(), query).await?),
-        (true, false) => Ok(rows::table(rows::read(ledger.as_ref(), query).await?)),
-        (false, true) => {
-            output::json_line(&sums::objects(&arguments.by, &sums::read(ledger.as_ref(), query).await?))
-        }
-        (false, false) => Ok(sums::table(&arguments.by, sums::read(ledger.as_ref(), query).await?)),
+    if context.json {
+        return output::json_line(&object(context, arguments).await?);
     }
+    Ok(match arguments.rows {
+        true => rows::table(rows::read(ledger.as_ref(), query).await?),
+        false => sums::table(&arguments.by, sums::read(ledger.as_ref(), query).await?),
+    })
 }
 
 /// The ledger, where there is one, and what is asked of it.

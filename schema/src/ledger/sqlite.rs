@@ -49,6 +49,7 @@ use writer::Writer;
 pub struct SqliteLedger {
     path: PathBuf,
     owners_dir: PathBuf,
+    measures: Arc<Measures>,
     // Dropped in this order: the writer last, so that the last connection is one that may tidy the log away.
     changes: Changes,
     readers: Readers,
@@ -71,10 +72,12 @@ impl SqliteLedger {
     fn open_as(path: &Path, owners_dir: &Path, synchronous: &str) -> Result<Self, LedgerError> {
         let connection = open::for_writing(path, synchronous)?;
         let changes = Changes::new(path);
-        let writer = Writer::start(path, owners_dir, connection, changes.counter())?;
+        let measures = Arc::<Measures>::default();
+        let writer = Writer::start(path, owners_dir, connection, changes.counter(), measures.clone())?;
         Ok(Self {
             path: path.to_owned(),
             owners_dir: owners_dir.to_owned(),
+            measures,
             writer: Some(writer),
             changes,
             readers: Readers::new(path),
@@ -87,6 +90,7 @@ impl SqliteLedger {
         Ok(Self {
             path: path.to_owned(),
             owners_dir: PathBuf::new(),
+            measures: Arc::default(),
             writer: None,
             changes: Changes::new(path),
             readers: Readers::new(path),
@@ -112,7 +116,7 @@ impl SqliteLedger {
         &self,
         body: impl FnMut(&Connection) -> Result<T, Fail> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        self.readers.call(body).await
+        self.measures.noted(self.readers.call(body).await)
     }
 }
 
@@ -351,5 +355,9 @@ impl Ledger for SqliteLedger {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    fn measures(&self) -> Arc<Measures> {
+        self.measures.clone()
     }
 }

@@ -23,6 +23,7 @@ mod clamp;
 mod clients;
 mod concurrency;
 mod conformance;
+mod controller;
 mod corporate;
 mod counting;
 mod crash;

@@ -48,19 +48,33 @@ fn setting(settings: &str) -> raw::Setting {
     raw::routes(ROUTES).settings(settings).env("THE_KEY", KEY).env("HOOK_SECRET", SECRET)
 }
 
-/// One more process on the ledger of a stage: `hudson proxy`, and its address.
-fn second(stage: &Stage) -> (Background, SocketAddr) {
+/// One more process on the ledger of a stage: `hudson proxy` with its address, or `hudson controller`.
+fn second(stage: &Stage, command: &str) -> (Background, Option<SocketAddr>) {
     let ready = stage.world.scratch().join("second.json");
+    let more: &[&str] = if command == "proxy" { &["--listen", "127.0.0.1:0"] } else { &[] };
+    let words = [&[command], more].concat();
     let mut command = clients::clean(&hudson::binary().display().to_string());
     command.env("HOME", stage.world.operator_home()).env("THE_KEY", KEY).env("HOOK_SECRET", SECRET);
-    command.args(["proxy", "--listen", "127.0.0.1:0"]).args(hudson::redirection(&stage.world.simulator));
+    command.args(words).args(hudson::redirection(&stage.world.simulator));
     command.arg("--home").arg(stage.world.home()).arg("--ready-file").arg(&ready);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let process = Background::start(&mut command);
     raw::wait_until(SOON, || ready.exists().then_some(())).expect("the second process is not ready");
     let told: Value = serde_json::from_slice(&std::fs::read(&ready).expect("it is readable")).expect("JSON");
-    let address = told["addresses"][0].as_str().and_then(|address| address.parse().ok());
-    (process, address.expect("the ready file tells an address"))
+    (process, told["addresses"][0].as_str().and_then(|address| address.parse().ok()))
+}
+
+/// A `hudson run` that has its own proxy, and delivers like the controller does.
+fn run_beside(stage: &Stage) -> Background {
+    let ready = stage.world.scratch().join("beside.json");
+    let mut command = clients::clean(&hudson::binary().display().to_string());
+    command.env("HOME", stage.world.operator_home()).env("THE_KEY", KEY).env("HOOK_SECRET", SECRET);
+    command.args(["run", "--embedded", "--isolation", "none", "--bottle", "beside", "--home"]);
+    command.arg(stage.world.home()).arg("--ready-file").arg(&ready).args(["--", "sleep", "60"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let process = Background::start(&mut command);
+    raw::wait_until(SOON, || ready.exists().then_some(())).expect("the run is not ready");
+    process
 }
 
 fn message(tokens: &str) -> String {
@@ -121,11 +135,13 @@ fn has(body: &Value, expected: &Value) {
 }
 
 #[test]
-fn each_decision_arrives_once_and_signed_with_two_processes_running() {
+fn each_decision_arrives_once_and_signed_with_three_processes_running() {
     let receiver = Upstream::start(|_| ok("", b""));
     let stage = stage(&settings(receiver.address, ""));
     let told = stage.bottle_add("ci", &[]);
-    let (_second, address) = second(&stage);
+    let (_second, address) = second(&stage, "proxy");
+    let address = address.expect("the ready file tells an address");
+    let _beside = run_beside(&stage);
     let ca = stage.world.home().join("ca/ca.pem");
     let agents = [Agent::new(stage.address, &told, &ca), Agent::new(address, &told, &ca)];
 
@@ -246,7 +262,7 @@ fn what_a_killed_process_had_begun_is_delivered_by_the_next_with_the_same_id() {
     stage.ends_within(SOON);
     // It is still on its way, as far as anybody knows.
     assert_eq!(status(&stage)["notifications"]["undelivered"], 1);
-    let (_second, _) = second(&stage);
+    let (_second, _) = second(&stage, "controller");
     let all = deliveries(&receiver, 2, TAKEN_OVER);
     assert_eq!((&all[0].id, &all[0].body), (&all[1].id, &all[1].body));
     raw::wait_until(SOON, || (status(&stage)["notifications"]["undelivered"] == 0).then_some(()))
@@ -343,7 +359,7 @@ fn a_secret_that_is_missing_is_said_at_the_start() {
     let world = World::new();
     let receiver = Upstream::start(|_| ok("", b""));
     world.configure("settings.yml", &settings(receiver.address, ""));
-    for words in [&["up"][..], &["proxy"], &["run", "--embedded", "--", "true"]] {
+    for words in [&["up"][..], &["controller"], &["run", "--embedded", "--", "true"]] {
         let mut command = clients::clean(&hudson::binary().display().to_string());
         command.env("HOME", world.operator_home()).current_dir(world.work());
         command.args(&words[..1]).arg("--home").arg(world.home()).args(&words[1..]);

@@ -5,10 +5,11 @@
 use super::super::output;
 use super::Context;
 use crate::cli::BottleAddArgs;
+use crate::control::{self, Identity};
 use crate::exit::{self, Exit};
 use crate::isolate::Isolation;
 use crate::launch::{Prepared, Request};
-use crate::{control, environment, network, register};
+use crate::{environment, network, register};
 use anyhow::{Result, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -36,7 +37,7 @@ pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Resu
     let own = environment::expanded(&prepared.resolved.bottle.env, &variable, &prepared.secret_values())
         .map_err(|error| Exit::usage(format!("bottle {}: {error}", prepared.bottle)))?;
     // Asked before anything is recorded: a run that nobody serves would stay on the books.
-    let up = control::status(home).await?.ok_or_else(|| Exit {
+    let up = control::status(home).await?.filter(Identity::serves).ok_or_else(|| Exit {
         code: exit::FAILED,
         message: format!(
             "no `hudson up` serves {}, so nothing would answer at the bottle's proxy URL; start it first",

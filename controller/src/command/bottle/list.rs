@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// One bottle. What its files say is unknown where they cannot be read.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(in super::super) struct Row {
     bottle: BottleName,
     parents: Vec<BottleName>,
     routes: usize,
@@ -62,7 +62,8 @@ async fn page(context: &Context) -> Result<String> {
     Ok(output::table_text(&headings, cells.collect()))
 }
 
-async fn rows(context: &Context, ledger: Option<&SharedLedger>) -> Result<Vec<Row>> {
+/// Every bottle.
+pub(in super::super) async fn rows(context: &Context, ledger: Option<&SharedLedger>) -> Result<Vec<Row>> {
     let configured = on_disk(&context.home)?;
     let mut names = configured.clone();
     names.extend(on_record(ledger).await?);

@@ -14,11 +14,7 @@ use std::fmt::Write as _;
 
 /// Shows one bottle.
 pub(super) async fn execute(context: &Context, name: &BottleName) -> Result<u8> {
-    let ledger = ledger::open(context)?;
-    refuse_unknown(context, ledger.as_ref(), name).await?;
-    let settings = crate::settings::read(&context.home)?;
-    let bottle = load_bottle(&context.home, name, None)?;
-    let object = object(&settings, &bottle, ledger.as_ref()).await?;
+    let object = object(context, name).await?;
     match context.json {
         true => output::json(&object)?,
         false => output::text(&words(&object))?,
@@ -26,7 +22,20 @@ pub(super) async fn execute(context: &Context, name: &BottleName) -> Result<u8> 
     Ok(exit::OK)
 }
 
-async fn object(settings: &Settings, bottle: &BottleConfig, ledger: Option<&SharedLedger>) -> Result<Value> {
+/// The same as JSON.
+pub(in super::super) async fn object(context: &Context, name: &BottleName) -> Result<Value> {
+    let ledger = ledger::open(context)?;
+    refuse_unknown(context, ledger.as_ref(), name).await?;
+    let settings = crate::settings::read(&context.home)?;
+    let bottle = load_bottle(&context.home, name, None)?;
+    object_of(&settings, &bottle, ledger.as_ref()).await
+}
+
+async fn object_of(
+    settings: &Settings,
+    bottle: &BottleConfig,
+    ledger: Option<&SharedLedger>,
+) -> Result<Value> {
     let overrides = match ledger {
         Some(ledger) => ledger.budget_override_list().await?,
         None => Vec::new(),

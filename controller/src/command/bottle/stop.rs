@@ -8,13 +8,14 @@ use super::{Context, ledger, refuse_unknown};
 use crate::cli::StopArgs;
 use crate::exit::{self, Exit};
 use crate::instance::now;
-use crate::runs::Runs;
+use crate::runs::{Manner, Runs};
 use anyhow::Result;
 use hudson_schema::ledger::{
     Action, Block, BlockOrder, Enforcement, EnforcementState, Resumption, RunRecord, SharedLedger,
 };
 use hudson_schema::{BottleName, Policy, RunId, Scope, ScopeKind};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -35,9 +36,7 @@ pub(in super::super) struct Outcome {
 pub(super) async fn cutoff(context: &Context, arguments: StopArgs) -> Result<u8> {
     let ordered = order_cutoff(context, &arguments).await?;
     match context.json {
-        true => output::json(
-            &serde_json::json!({"bottle": arguments.name, "new": ordered.new, "runs": ordered.outcomes}),
-        )?,
+        true => output::json(&ordered.object(&arguments.name))?,
         false => output::text(&ordered.words(&arguments.name))?,
     }
     Ok(exit::OK)
@@ -51,6 +50,11 @@ pub(in super::super) struct Ordered {
 }
 
 impl Ordered {
+    /// What became of it, as JSON.
+    pub(in super::super) fn object(&self, name: &BottleName) -> Value {
+        json!({"bottle": name, "new": self.new, "runs": self.outcomes})
+    }
+
     /// What became of it, for people.
     pub(in super::super) fn words(&self, name: &BottleName) -> String {
         let state = if self.new { "is cut off" } else { "was cut off already" };
@@ -93,7 +97,7 @@ pub(in super::super) async fn order_freeze(context: &Context, arguments: &StopAr
 pub(super) async fn kill(context: &Context, arguments: StopArgs) -> Result<u8> {
     let outcomes = order_kill(context, &arguments).await?;
     match context.json {
-        true => output::json(&serde_json::json!({"bottle": arguments.name, "runs": outcomes}))?,
+        true => output::json(&json!({"bottle": arguments.name, "runs": outcomes}))?,
         false => output::text(&lines(&outcomes))?,
     }
     Ok(if all_done(&outcomes) { exit::OK } else { exit::FAILED })
@@ -122,12 +126,7 @@ pub(in super::super) fn all_done(outcomes: &[Outcome]) -> bool {
 pub(super) async fn resume(context: &Context, name: &BottleName) -> Result<u8> {
     let resumed = order_resume(context, name).await?;
     match context.json {
-        true => output::json(&serde_json::json!({
-            "bottle": name,
-            "lifted": resumed.lifted,
-            "standing": resumed.standing,
-            "runs": resumed.outcomes,
-        }))?,
+        true => output::json(&resumed.object(name))?,
         false => output::text(&resumed.words(name))?,
     }
     Ok(if all_done(&resumed.outcomes) { exit::OK } else { exit::FAILED })
@@ -143,6 +142,16 @@ pub(in super::super) struct Resumed {
 }
 
 impl Resumed {
+    /// What became of the runs that were frozen.
+    pub(in super::super) fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    /// As JSON.
+    pub(in super::super) fn object(&self, name: &BottleName) -> Value {
+        json!({"bottle": name, "lifted": self.lifted, "standing": self.standing, "runs": self.outcomes})
+    }
+
     /// The same for people.
     pub(in super::super) fn words(&self, name: &BottleName) -> String {
         let mut text = format!("bottle {name} is resumed\n{}", lines(&self.outcomes));
@@ -184,7 +193,12 @@ pub(in super::super) async fn order_resume(context: &Context, name: &BottleName)
 /// Plans that the frozen ones of these runs are brought back: those for which that is planned, and what keeps others frozen.
 async fn thaw(context: &Context, ledger: &SharedLedger, live: &[RunId]) -> Result<(Vec<RunId>, Vec<Block>)> {
     let settings = crate::settings::read(&context.home)?;
-    let runs = Runs::new(context.home.clone(), ledger.clone(), settings, true);
+    let runs = Runs::new(
+        context.home.clone(),
+        ledger.clone(),
+        settings,
+        Manner { closed: true, ..Manner::default() },
+    );
     runs.set_overrides(ledger.budget_override_list().await?);
     let (mut frozen, mut standing) = (Vec::new(), Vec::new());
     for id in live {

@@ -19,7 +19,7 @@ use hudson_schema::{BottleName, Provider, RunId, Scope, ScopeKind};
 pub(super) async fn set(context: &Context, scope: ScopeArgs, limits: Vec<BudgetMap>) -> Result<u8> {
     let at = of(scope.clone());
     let changed = order_set(context, scope, limits).await?;
-    told(context, &at, changed)
+    told(context, &at, Some(changed))
 }
 
 /// Sets limits of one scope; what stands there now.
@@ -50,22 +50,30 @@ pub(in super::super) async fn order_set(
 
 /// Takes back what was set at one scope.
 pub(super) async fn clear(context: &Context, scope: ScopeArgs, providers: Vec<Provider>) -> Result<u8> {
+    let at = of(scope.clone());
+    let changed = order_clear(context, scope, providers).await?;
+    told(context, &at, changed)
+}
+
+/// Takes back what was set at one scope; what stands there now, or `None` when nothing was set.
+pub(in super::super) async fn order_clear(
+    context: &Context,
+    scope: ScopeArgs,
+    providers: Vec<Provider>,
+) -> Result<Option<Changed>> {
     let settings = crate::settings::read(&context.home)?;
-    let Some(reading) = ledger::open(context)? else {
-        return told_nothing(context);
-    };
+    let Some(reading) = ledger::open(context)? else { return Ok(None) };
     let standing = reading.budget_override_list().await?;
     let at = of(scope.clone());
     // A bottle that is gone must not keep what was set for it.
     if !standing.iter().any(|set| set.scope == at) {
         refuse_unknown(context, Some(&reading), &scope).await?;
-        return told_nothing(context);
+        return Ok(None);
     }
     let ledger = ledger::open_to_write(context)?;
     let cleared = ledger.budget_override_clear(&at, &providers, &ledger::actor(), now()).await?;
     let changed: Vec<_> = cleared.into_iter().map(|set| set.provider).collect();
-    let changed = lift(context, &settings, &ledger, &at, changed).await?;
-    told(context, &at, changed)
+    lift(context, &settings, &ledger, &at, changed).await.map(Some)
 }
 
 fn of(scope: ScopeArgs) -> Scope {
@@ -143,8 +151,8 @@ async fn lift(
 }
 
 /// Shows the limits that have changed.
-fn told(context: &Context, scope: &Scope, changed: Changed) -> Result<u8> {
-    let Changed { providers, rows } = changed;
+fn told(context: &Context, scope: &Scope, changed: Option<Changed>) -> Result<u8> {
+    let Some(Changed { providers, rows }) = changed else { return told_nothing(context) };
     match rows.is_empty() && !context.json {
         true if providers.is_empty() => told_nothing(context),
         true => {

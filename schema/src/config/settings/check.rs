@@ -121,7 +121,6 @@ fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Setting
         (settings.approvals != defaults.approvals, top.key("approvals"), "approvals"),
         (on(settings.control.confirm), control.key("confirm"), "control.confirm"),
         (on(settings.control.admin), control.key("admin"), "control.admin"),
-        (on(settings.control.metrics), control.key("metrics"), "control.metrics"),
         (matches!(settings.ledger, LedgerSetting::Postgres { .. }), top.key("ledger"), "ledger: postgres"),
     ];
     settings.unsupported = keys
@@ -175,7 +174,7 @@ mod tests {
             "  claude: {models: {Claude-Next*: {max_output: 256000, max_input: 1000000},\n",
             "    lab-7b: {output_field: max_completion_tokens}}}}\n",
             "proxy: {listen: ['127.0.0.1:8899', '[::1]:0'], max_tunnels_per_bottle: 16, connect_timeout: 5s}\n",
-            "control: {listen: unix, confirm: off, admin: off, metrics: off}\n",
+            "control: {listen: unix, confirm: off, admin: off, metrics: '127.0.0.1:9464', metrics_hosts: [prom.example]}\n",
             "approvals: {decision_ttl: 300s, use_ttl: 15m, rate_limit: 10/hour}\n",
             "notify: [{webhook: {url: 'https://a.test/x', secret_env: X, retry: [1s]}}]\nledger: {sqlite: {synchronous: full}}\nrefuse: connect\n",
         ))
@@ -308,13 +307,13 @@ mod tests {
         let settings = parse(concat!(
             "ledger: postgres://h/d\n",
             "notify: [{telegram: {token_env: TG, chat: 1}}, {webhook: {url_env: HOOK, secret_env: SECRET}}]\n",
-            "control: {metrics: '127.0.0.1:9464'}\napprovals: {use_ttl: 1h}\n",
+            "control: {admin: '127.0.0.1:6001', metrics: '127.0.0.1:9464'}\napprovals: {use_ttl: 1h}\n",
         ))
         .unwrap();
         let named: Vec<_> = settings.unsupported().iter().map(ToString::to_string).collect();
         let starts = [
             "settings.yml:4:1: approvals is valid, but this version does not enforce it yet",
-            "settings.yml:3:11: control.metrics ",
+            "settings.yml:3:11: control.admin ",
             "settings.yml:1:1: ledger: postgres ",
             "settings.yml:2:11: notify[0].telegram is valid, but",
         ];

@@ -1,6 +1,7 @@
 //! The control plane's listeners and approvals.
 
 use super::Period;
+use crate::config::HostPattern;
 use crate::config::values::RateLimit;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::str::FromStr;
 
 /// Listeners of the control plane.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
@@ -19,8 +21,10 @@ pub struct ControlSettings {
     pub confirm: ListenSetting,
     /// The deciding HTTP interface.
     pub admin: ListenSetting,
-    /// Metrics in the Prometheus text format.
+    /// Metrics in the Prometheus text format, to whoever can reach this address.
     pub metrics: ListenSetting,
+    /// Names by which metrics may be asked for, beside `localhost` and any IP address: what a scraper has in its URL.
+    pub metrics_hosts: Vec<HostPattern>,
 }
 
 impl Default for ControlSettings {
@@ -30,6 +34,7 @@ impl Default for ControlSettings {
             confirm: ListenSetting::Off,
             admin: ListenSetting::Off,
             metrics: ListenSetting::Off,
+            metrics_hosts: Vec::new(),
         }
     }
 }
@@ -55,13 +60,18 @@ pub enum ListenSetting {
 
 impl<'de> Deserialize<'de> for ListenSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl FromStr for ListenSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
-            _ if matches!(text.as_str(), "off" | "false") => Ok(Self::Off),
+            _ if matches!(text, "off" | "false") => Ok(Self::Off),
             Ok(address) => Ok(Self::On(address)),
-            Err(_) => Err(D::Error::custom(format_args!(
-                "{text:?} is neither off nor ADDRESS:PORT such as 127.0.0.1:9464"
-            ))),
+            Err(_) => Err(format!("{text:?} is neither off nor ADDRESS:PORT such as 127.0.0.1:9464")),
         }
     }
 }

@@ -10,13 +10,14 @@ use super::fail::{Fail, again, failure, sql};
 use super::orphans::Orphans;
 use super::owners::Owner;
 use super::retry::retry;
-use super::{HoldId, LedgerError, holds};
+use super::{HoldId, LedgerError, Measures, holds};
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use tokio::sync::{oneshot, watch};
 
 /// Commands in one transaction.
@@ -41,6 +42,7 @@ pub(super) struct Writer {
     path: PathBuf,
     owner: Arc<str>,
     desk: Arc<Desk>,
+    measures: Arc<Measures>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -51,6 +53,7 @@ impl Writer {
         owners_dir: &Path,
         connection: Connection,
         changes: Arc<watch::Sender<u64>>,
+        measures: Arc<Measures>,
     ) -> Result<Self, LedgerError> {
         let owner = Owner::claim(owners_dir)?;
         let recorded = retry(|| connection.execute_batch("BEGIN IMMEDIATE"))
@@ -78,7 +81,7 @@ impl Writer {
                 what: "cannot start the ledger's thread",
                 error: Box::new(error),
             })?;
-        Ok(Self { path: path.to_owned(), owner: id, desk, thread: Some(thread) })
+        Ok(Self { path: path.to_owned(), owner: id, desk, measures, thread: Some(thread) })
     }
 
     /// Whose holds this process places.
@@ -101,6 +104,7 @@ impl Writer {
         body: impl FnOnce(&Connection) -> Result<T, Fail> + Send + 'static,
         urgent: impl FnOnce(&T) -> bool + Send + 'static,
     ) -> Result<T, LedgerError> {
+        let asked = Instant::now();
         let (sender, answer) = oneshot::channel();
         let path = self.path.clone();
         self.desk.push(Box::new(move |connection| {
@@ -119,7 +123,9 @@ impl Writer {
             Ran { keep, urgent, answer }
         }));
         self.desk.work_at_once();
-        answer.await.map_err(|_| LedgerError::Closed)?
+        let result = answer.await.map_err(|_| LedgerError::Closed).flatten();
+        self.measures.commits.add(asked.elapsed());
+        self.measures.noted(result)
     }
 }
 

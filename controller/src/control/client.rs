@@ -1,0 +1,192 @@
+//! The other side of the control socket: what `hudson` commands ask of a running controller.
+
+use super::MAX_BODY;
+use anyhow::{Context, Result, anyhow, bail};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hudson_proxy::LaunchSecret;
+use hudson_schema::RunId;
+use hudson_schema::config::{BottleAddress, ListenAddress};
+use hudson_schema::home::Home;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::UnixStream;
+
+/// How long an answer may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a running controller says of itself: `GET /v1/version`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Identity {
+    /// Hudson's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Which command it is: `up` or `controller`.
+    pub role: String,
+    /// Where its proxy listens; nowhere where it has none.
+    pub addresses: Vec<ListenAddress>,
+    /// Where its metrics are, if they are.
+    #[serde(default)]
+    pub metrics: Option<std::net::SocketAddr>,
+    /// What is wrong with the configuration files, if anything.
+    #[serde(default)]
+    pub configuration_fault: Option<String>,
+}
+
+impl Identity {
+    /// Whether runs can be handed over to it.
+    pub fn serves(&self) -> bool {
+        self.role == "up"
+    }
+}
+
+/// Serve a run that stands in the ledger: `POST /v1/runs/{id}/serve`.
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunServe {
+    /// The launch's credentials, by the variable under which routes name them. They are stored nowhere.
+    #[serde(default)]
+    secrets: BTreeMap<String, Secret>,
+    /// An address of the run's own, whose clients need no credentials.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub listen: Option<BottleAddress>,
+}
+
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Secret {
+    /// The value itself.
+    Value(String),
+    /// A member of a JSON file, read anew each time.
+    JsonFile {
+        /// The file.
+        path: PathBuf,
+        /// The members to walk down.
+        keys: Vec<String>,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Served {
+    /// The process that serves it.
+    pub pid: u32,
+    /// Where its proxy listens.
+    pub addresses: Vec<ListenAddress>,
+    /// The address that was asked for, of one bottle alone.
+    pub own_address: Option<ListenAddress>,
+}
+
+/// A launch's credentials.
+pub type LaunchSecrets = HashMap<String, LaunchSecret>;
+
+impl RunServe {
+    /// The credentials, taken out.
+    pub fn take_secrets(&mut self) -> LaunchSecrets {
+        let taken = std::mem::take(&mut self.secrets).into_iter().map(|(name, secret)| {
+            let secret = match secret {
+                Secret::Value(value) => LaunchSecret::Value(SecretString::from(value)),
+                Secret::JsonFile { path, keys } => LaunchSecret::JsonFile { path, keys },
+            };
+            (name, secret)
+        });
+        taken.collect()
+    }
+}
+
+/// Hands a run over to the running controller, to be served at an address of its own too if one is named.
+pub async fn hand_over(
+    home: &Home,
+    run: &RunId,
+    secrets: &LaunchSecrets,
+    listen: Option<&BottleAddress>,
+) -> Result<Served> {
+    let secrets = secrets
+        .iter()
+        .map(|(name, secret)| {
+            let secret = match secret {
+                LaunchSecret::Value(value) => Secret::Value(value.expose_secret().to_owned()),
+                LaunchSecret::JsonFile { path, keys } => {
+                    Secret::JsonFile { path: path.clone(), keys: keys.clone() }
+                }
+            };
+            (name.clone(), secret)
+        })
+        .collect();
+    let body = serde_json::to_vec(&RunServe { secrets, listen: listen.cloned() })?;
+    ask(home, Method::POST, &format!("/v1/runs/{run}/serve"), body)
+        .await?
+        .context("hudson up ended just now; try again")
+}
+
+/// What the running controller of a home says of itself; `None` when none runs.
+pub async fn status(home: &Home) -> Result<Option<Identity>> {
+    ask(home, Method::GET, "/v1/version", Vec::new()).await
+}
+
+async fn ask<T: DeserializeOwned>(
+    home: &Home,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<Option<T>> {
+    let socket = home.control_socket();
+    let Ok(stream) = UnixStream::connect(&socket).await else { return Ok(None) };
+    let asked = tokio::time::timeout(DEADLINE, exchange(stream, method, path, body)).await;
+    let Ok(answered) = asked else {
+        bail!("{}: no answer within {DEADLINE:?}; is that hudson stopped?", socket.display())
+    };
+    let (status, body) = answered.with_context(|| another_version(&socket))?;
+    if status.is_success() {
+        return serde_json::from_slice(&body).map(Some).with_context(|| another_version(&socket));
+    }
+    let told: Fault = serde_json::from_slice(&body).with_context(|| another_version(&socket))?;
+    Err(anyhow!("the running hudson: {}", told.error.message))
+}
+
+/// An answer that is an error.
+#[derive(Deserialize)]
+struct Fault {
+    error: Cause,
+}
+
+#[derive(Deserialize)]
+struct Cause {
+    message: String,
+}
+
+fn another_version(socket: &Path) -> String {
+    format!("{}: an answer of another version", socket.display())
+}
+
+async fn exchange(
+    stream: UnixStream,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<(StatusCode, Bytes)> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "hudson")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body =
+        Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(|error| anyhow!(error))?;
+    connection.abort();
+    Ok((status, body.to_bytes()))
+}
