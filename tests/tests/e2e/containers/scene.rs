@@ -6,8 +6,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use bollard::models::{ContainerSummary, Network};
-use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
+use bollard::exec::{CreateExecOptions, StartExecOptions};
+use bollard::models::{ContainerCreateBody, ContainerSummary, HostConfig, Network};
+use bollard::query_parameters::{
+    CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
+    ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
+};
+use futures_util::StreamExt as _;
 use hudson_tests::engine::{Engine, IMAGE};
 use hudson_tests::process::Background;
 use hudson_tests::simulator::{Options, Simulator};
@@ -110,6 +115,79 @@ impl Scene {
         })
     }
 
+    /// The images that were saved of this home's runs, by name.
+    pub(super) fn images(&self) -> Vec<String> {
+        let label = self.label();
+        self.engine.ask(|docker| async move {
+            let filters = HashMap::from([("label", vec![label.as_str()])]);
+            let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+            let images = docker.list_images(Some(options)).await.expect("the engine lists images");
+            images.into_iter().map(|image| image.repo_tags.join(" ")).collect()
+        })
+    }
+
+    /// Waits for a run's container, and for this file in it; the container's name.
+    #[track_caller]
+    pub(super) fn running(&self, file: &str) -> String {
+        let found = crate::raw::wait_until(SOON, || {
+            let name =
+                self.containers().into_iter().find_map(|one| Some(one.names?.first()?[1..].to_owned()))?;
+            self.inside(&name, &["test", "-e", file]).then_some(name)
+        });
+        found.expect("the container starts")
+    }
+
+    /// Runs something in a container beside its command; whether it went well.
+    pub(super) fn inside(&self, container: &str, argv: &[&str]) -> bool {
+        let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
+        self.engine.ask(|docker| async move {
+            let options = CreateExecOptions { cmd: Some(argv), ..CreateExecOptions::default() };
+            let Ok(made) = docker.create_exec(container, options).await else { return false };
+            let detached = StartExecOptions { detach: true, ..StartExecOptions::default() };
+            if docker.start_exec(&made.id, Some(detached)).await.is_err() {
+                return false;
+            }
+            loop {
+                match docker.inspect_exec(&made.id).await {
+                    Ok(now) if now.running == Some(true) => {
+                        tokio::time::sleep(Duration::from_millis(10)).await
+                    }
+                    Ok(now) => return now.exit_code == Some(0),
+                    Err(_) => return false,
+                }
+            }
+        })
+    }
+
+    /// The same in a container that is none of Hudson's, as an engine makes them; its exit code.
+    pub(super) fn plain(&self, network: &str, script: &str) -> i64 {
+        let binds =
+            PROGRAMS.iter().filter(|word| word.starts_with('/')).map(|word| (*word).to_owned()).collect();
+        let body = ContainerCreateBody {
+            image: Some(IMAGE.to_owned()),
+            cmd: Some(vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()]),
+            host_config: Some(HostConfig {
+                network_mode: Some(network.to_owned()),
+                binds: Some(binds),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        self.engine.ask(|docker| async move {
+            let made =
+                docker.create_container(None::<CreateContainerOptions>, body).await.expect("it is made");
+            docker.start_container(&made.id, None).await.expect("it starts");
+            let ended = docker.wait_container(&made.id, None).next().await.expect("it ends");
+            let force = RemoveContainerOptionsBuilder::default().force(true).build();
+            docker.remove_container(&made.id, Some(force)).await.expect("it goes");
+            match ended {
+                Ok(_) => 0,
+                Err(bollard::errors::Error::DockerContainerWaitError { code, .. }) => code,
+                Err(error) => panic!("waiting for a container: {error}"),
+            }
+        })
+    }
+
     /// The packet filter's tables for a network.
     pub(super) fn tables(&self) -> String {
         let outcome = self.finish(clients::clean("nft").args(["list", "tables"]));
@@ -122,6 +200,27 @@ impl Scene {
         assert!(self.containers().is_empty(), "containers are left: {:?}", self.containers());
         assert!(self.networks().is_empty(), "networks are left: {:?}", self.networks());
         assert_eq!(self.status()["runs"], serde_json::json!([]));
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // For a test that failed, and for images that were saved.
+        let containers = self.containers();
+        let networks = self.networks();
+        let images = self.images();
+        self.engine.ask(|docker| async move {
+            let force = RemoveContainerOptionsBuilder::default().force(true).build();
+            for container in containers {
+                docker.remove_container(&container.id.unwrap_or_default(), Some(force.clone())).await.ok();
+            }
+            for network in networks {
+                docker.remove_network(&network.name.unwrap_or_default()).await.ok();
+            }
+            for image in images.iter().flat_map(|names| names.split(' ')) {
+                docker.remove_image(image, None::<RemoveImageOptions>, None).await.ok();
+            }
+        });
     }
 }
 
