@@ -1,5 +1,6 @@
 //! The clients under test: how each is called, which key it uses, and how it shows its answer.
 
+use hudson_tests::hudson::Launch;
 use hudson_tests::simulator::Entry;
 use hudson_tests::{Clients, Invocation, Outcome, World};
 
@@ -40,6 +41,9 @@ pub(crate) const GEMINI: Key = Key {
     value: "AIzaTestsOnly-x9C8v7B6n5M4k3J2h1G0f9D8s7A6q5W",
     header: "x-goog-api-key",
 };
+
+/// More options for a `hudson run`.
+pub(crate) type More<'m> = dyn for<'w> Fn(Launch<'w>) -> Launch<'w> + 'm;
 
 /// One client, ready to be run.
 #[derive(Clone, Debug)]
@@ -144,22 +148,24 @@ impl Case {
 
     /// Under Hudson: the same answer, the provider's numbers in the ledger, the real key only at the provider.
     pub(crate) fn works_under_hudson(&self) {
-        self.works(&World::new(), &[]);
+        self.works(&World::new(), &|launch| launch);
     }
 
     /// The same from inside of a bottle that is isolated, to which the clients' own folders are shown.
     pub(crate) fn works_isolated(&self, world: &World) {
         let clients = Clients::installed();
         let drivers = hudson_tests::clients::repository().join("tests/clients");
-        let mut options = vec![("--isolation", "full".to_owned())];
-        for path in [clients.root(), &drivers, &clients.python_home()] {
-            options.push(("--show", path.display().to_string()));
-        }
-        self.works(world, &options);
+        self.works(world, &move |launch| {
+            let launch = launch.option("--isolation", "full");
+            [clients.root(), &drivers, &clients.python_home()]
+                .iter()
+                .fold(launch, |launch, path| launch.option("--show", &path.display().to_string()))
+        });
     }
 
-    fn works(&self, world: &World, options: &[(&str, String)]) {
-        let outcome = self.launch(world, "1m", &self.client, options);
+    /// The same with more options.
+    pub(crate) fn works(&self, world: &World, more: &More<'_>) {
+        let outcome = self.launch(world, "1m", &self.client, more);
         outcome.exited(0);
         let call = world.last_call_of(self.calls);
         assert!(self.key.arrived(&call), "the real key did not arrive: {:?}", call.headers);
@@ -174,10 +180,14 @@ impl Case {
 
     /// Under Hudson with the budget spent: one refused call (Codex: at most two), the message, exit code 77.
     pub(crate) fn stops_when_spent(&self) {
-        let world = World::new();
+        self.stops(&World::new(), &|launch| launch);
+    }
+
+    /// The same with more options.
+    pub(crate) fn stops(&self, world: &World, more: &More<'_>) {
         // A moment between the two, so that the first one is settled and the crossing is what refuses the second.
         let client = self.client.clone().after(&format!("{}\nsleep 0.5", self.spend));
-        let outcome = self.launch(&world, "1000", &client, &[]);
+        let outcome = self.launch(world, "1000", &client, more);
         outcome.exited(77).shows("budget");
         let call = world.only_call();
         assert_eq!(call.model.as_deref(), Some("sim-950-100"), "a second call reached the provider");
@@ -200,22 +210,13 @@ impl Case {
         assert!(refused.len() <= self.most_refused, "too many refused calls: {refused:#?}\n{outcome}");
     }
 
-    fn launch(
-        &self,
-        world: &World,
-        budget: &str,
-        client: &Invocation,
-        options: &[(&str, String)],
-    ) -> Outcome {
+    fn launch(&self, world: &World, budget: &str, client: &Invocation, more: &More<'_>) -> Outcome {
         let mut launch = world.launch().budget(&format!("{}={budget}", self.provider));
         // A shell in front of the client hides its name, too.
         if self.named || client.words().first() != self.client.words().first() {
             launch = launch.provider(self.provider);
         }
-        for (name, value) in options {
-            launch = launch.option(name, value);
-        }
-        launch.env(self.key.variable, self.key.value).run(client)
+        more(launch).env(self.key.variable, self.key.value).run(client)
     }
 
     fn shows(&self, outcome: &Outcome, call: &Entry) {

@@ -23,6 +23,7 @@ mod clamp;
 mod clients;
 mod concurrency;
 mod conformance;
+mod containers;
 mod controller;
 mod corporate;
 mod counting;

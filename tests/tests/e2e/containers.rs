@@ -1,0 +1,9 @@
+//! Bottles in containers of a real engine, looked at from inside and from the engine's side: what is out of reach, what
+//! works all the same, what ends and what goes again.
+
+mod acts;
+mod escapes;
+mod life;
+mod scene;
+mod terminal;
+mod work;
