@@ -4,6 +4,7 @@
 mod acts;
 mod escapes;
 mod life;
+mod policies;
 mod scene;
 mod terminal;
 mod work;
