@@ -42,7 +42,7 @@ pub enum Command {
     /// Bottles: add one for a container started elsewhere, list, show
     #[command(subcommand)]
     Bottle(BottleCommand),
-    /// Token usage by bottle, agent, provider, run or day
+    /// Token usage by bottle, agent, provider, host, model, run, day or quality
     Usage(UsageArgs),
     /// Budgets: what is left, and setting limits while Hudson runs
     #[command(subcommand)]
@@ -72,8 +72,8 @@ pub enum Command {
     /// Look at everything that a bottle needs, and say what mends what is wrong
     ///
     /// Home, files, CA, whether the clients that are installed trust it, ledger, listeners, container engine, kernel and
-    /// clock. Each client is started once, in a folder of its own, and speaks to this program alone. Nothing is changed.
-    /// The exit code is 1 when something has failed.
+    /// clock. Each client is started once, in a folder of its own, with dummy keys and with a proxy that is this program.
+    /// Nothing is changed. The exit code is 1 when something has failed.
     Doctor,
     /// Bottles, budgets and events on one live screen, with keys to cut off, resume, kill and change budgets
     ///
@@ -82,8 +82,8 @@ pub enum Command {
     Dashboard(DashboardArgs),
     /// Write one HTML page with charts of what was used, left and stopped
     ///
-    /// The page holds all that it needs: no script, no request, for light and dark screens and for paper. Days are days of
-    /// UTC.
+    /// It is about the last 30 days, unless --since says otherwise. The page holds all that it needs: no script, no request,
+    /// for light and dark screens and for paper. Days are days of UTC.
     Report(ReportArgs),
     /// Serve recorded provider streams over TLS, for any host's name
     ///
@@ -378,7 +378,7 @@ pub struct UsageArgs {
 /// Arguments of `hudson report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Which time it is about [default: the last 30 days]
+    /// Which time it is about.
     #[command(flatten)]
     pub period: PeriodArgs,
     /// Only this bottle

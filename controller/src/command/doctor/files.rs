@@ -8,13 +8,15 @@ const CHECK: &str = "files";
 
 /// Looks at them.
 pub(super) fn look(home: &Home) -> Vec<Finding> {
-    let fix = "mend the file; nothing starts with it, and what runs goes on with what it was before";
+    let fix = "mend the file (`hudson check` shows the line): nothing starts with it, and what runs goes on as before";
     let faults = match check::home_faults(home) {
         Ok(faults) => faults,
         Err(error) => return vec![Finding::failed(CHECK, format!("{error:#}"), "let this user read it")],
     };
     if !faults.is_empty() {
-        return faults.into_iter().map(|fault| Finding::failed(CHECK, fault, fix)).collect();
+        // The snippet of the file is for `hudson check`.
+        let first = |fault: &String| fault.lines().next().unwrap_or_default().to_owned();
+        return faults.iter().map(|fault| Finding::failed(CHECK, first(fault), fix)).collect();
     }
     if let Err(error) = crate::settings::read(home) {
         return vec![Finding::failed(CHECK, format!("{error:#}"), fix)];
