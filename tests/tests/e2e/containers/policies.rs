@@ -78,7 +78,7 @@ fn proxies(said: &str) -> Vec<String> {
 fn remove_images(scene: &Scene) {
     for image in scene.images() {
         scene.engine.ask(|docker| async move {
-            docker.remove_image(&image, None, None).await.expect("the image goes");
+            docker.remove_image(&image, None::<bollard::query_parameters::RemoveImageOptions>, None).await.expect("the image goes");
         });
     }
 }
