@@ -151,9 +151,10 @@ fn a_container_started_elsewhere_is_tied_and_acted_on() {
     wait_until(SOON, || lives(&name).then_some(())).expect("it is resumed");
     order(&scene, &["bottle", "kill", "ci"]);
     let gone = wait_until(SOON, || {
-        scene
-            .engine
-            .ask(|docker| async { docker.inspect_container(&name, None).await.is_err().then_some(()) })
+        scene.engine.ask(|docker| {
+            let name = name.clone();
+            async move { docker.inspect_container(&name, None).await.is_err().then_some(()) }
+        })
     });
     gone.expect("it is removed");
     let left = scene.engine.ask(|docker| async move {
