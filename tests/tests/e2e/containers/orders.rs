@@ -1,8 +1,7 @@
-//! Operators' orders and spent budgets, carried out on containers by `hudson run` and by a controller.
+//! Operators' orders, looked at from inside of the container, and for one that was started elsewhere.
 
 use std::fs::File;
 use std::process::Stdio;
-use std::time::Instant;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
@@ -63,44 +62,6 @@ fn a_frozen_container_is_resumed_with_other_credentials() {
     assert_eq!(running.code(), Some(9));
     scene.nothing_is_left();
     assert_eq!(scene.images().len(), 2, "saved images stay");
-}
-
-#[test]
-fn an_operators_kill_leaves_nothing() {
-    let scene = Scene::new();
-    let mut running = started(&scene, &[], AGENT);
-    scene.running("/tmp/up");
-    order(&scene, &["bottle", "kill", "ci"]);
-    assert!(running.wait(SOON));
-    assert_eq!(running.code(), Some(137));
-    scene.nothing_is_left();
-    assert!(scene.images().is_empty());
-}
-
-#[test]
-fn a_spent_budget_kills_and_freezes_containers() {
-    let spend = crate::cases::python_anthropic("sync", "whole").spend;
-    let script = format!("cd /tmp; {spend}; date +%s%N > /spent; cat /spent; while :; do sleep 0.02; done");
-    for policy in ["kill", "freeze"] {
-        let scene = Scene::new();
-        let options = ["--provider", "claude", "--budget", "claude=1000", "--on-exhausted", policy];
-        let began = Instant::now();
-        let mut running = started(&scene, &options, &script);
-        let what = if policy == "kill" { "killed and removed" } else { "saved as the image" };
-        match policy {
-            "kill" => assert!(running.wait(SOON)),
-            _ => {
-                says(&scene, "stderr", what);
-                running.signal(Signal::TERM);
-                assert!(running.wait(SOON));
-            }
-        }
-        let text = std::fs::read_to_string(scene.at("stderr")).expect("it is there");
-        assert_eq!(running.code(), Some(77), "{policy}: {text}");
-        assert_eq!(scene.images().len(), usize::from(policy == "freeze"), "{text}");
-        scene.nothing_is_left();
-        report!("a container whose budget is spent: {policy}, all of it in {:.1?}", began.elapsed());
-    }
 }
 
 #[test]
