@@ -151,16 +151,18 @@ impl Session {
             .engine
             .ask("starting the container", self.engine.docker().start_container(&self.container, None))
             .await;
-        Ok(started.or_else(|fault| match fault.to_string() {
+        started.map_err(|fault| {
+            let said = fault.to_string();
             // What shells say of a command that is not there, or is no program.
-            said if said.contains("executable file not found")
-                || said.contains("no such file or directory") =>
-            {
-                Err(anyhow::Error::from(Exit { code: 127, message: said }))
+            let missing = ["executable file not found", "no such file or directory"];
+            match said.to_ascii_lowercase() {
+                lower if missing.iter().any(|part| lower.contains(part)) => {
+                    Exit { code: 127, message: said }.into()
+                }
+                lower if lower.contains("permission denied") => Exit { code: 126, message: said }.into(),
+                _ => fault.into(),
             }
-            said if said.contains("permission denied") => Err(Exit { code: 126, message: said }.into()),
-            _ => Err(fault.into()),
-        })?)
+        })
     }
 
     /// Passes everything on until the container ends; its exit code.

@@ -4,6 +4,7 @@
 mod acts;
 mod escapes;
 mod life;
+mod orders;
 mod policies;
 mod scene;
 mod terminal;

@@ -179,7 +179,7 @@ fn no_name_leaves_by_the_engines_forwarder() {
     assert!(sink.has("open-mark"), "the forwarder leaks no name, and this proves nothing");
     let script = format!(
         "{GATEWAY}; cat /etc/resolv.conf >&2; for name in closed-mark.example.com closed-mark closed-mark.corp.example; do \
-         getent ahosts $name; for server in 127.0.0.11 $gateway {RESOLVER}; do nslookup $name $server; done; done; \
+         getent ahosts $name; for server in 127.0.0.11 $gateway {RESOLVER}; do timeout 4 nslookup $name $server; done; done; \
          echo closed-mark | nc -u -w1 {RESOLVER} 53; true"
     );
     for isolation in ["full", "none"] {
@@ -231,10 +231,8 @@ fn another_bottle_is_out_of_reach_and_so_is_its_proxy() {
     assert_ne!(outcome.code, Some(0), "{outcome}");
     let outcome = scene.run(&PROGRAMS, &reach);
     assert_eq!(outcome.code, Some(28), "{outcome}");
-    // Nor is it from a container that is none of Hudson's, or from the host.
+    // Nor is it from a container that is none of Hudson's.
     assert_eq!(scene.plain("bridge", &reach), 28);
-    let mut curl = hudson_tests::clients::clean("sh");
-    assert_eq!(scene.finish(curl.args(["-c", &reach])).code, Some(28));
     end(running);
 }
 

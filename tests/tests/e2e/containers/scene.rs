@@ -181,9 +181,8 @@ impl Scene {
             let force = RemoveContainerOptionsBuilder::default().force(true).build();
             docker.remove_container(&made.id, Some(force)).await.expect("it goes");
             match ended {
-                Ok(_) => 0,
                 Err(bollard::errors::Error::DockerContainerWaitError { code, .. }) => code,
-                Err(error) => panic!("waiting for a container: {error}"),
+                other => other.expect("it is waited for").status_code,
             }
         })
     }
