@@ -43,6 +43,19 @@ impl Engine {
         ENGINE.get_or_init(Self::start)
     }
 
+    /// An engine of a test's own, which may do to it what others would suffer from.
+    pub fn own() -> Self {
+        Self::start()
+    }
+
+    /// The process of its daemon.
+    pub fn daemon(&self) -> rustix::process::Pid {
+        let file = self.folder.join("daemon.json").display().to_string();
+        let found = process::run(clean("pgrep").args(["-f", &format!("^dockerd --config-file {file}")]), SOON);
+        let pid = found.text().lines().next().and_then(|line| line.trim().parse().ok());
+        pid.and_then(rustix::process::Pid::from_raw).expect("its daemon runs")
+    }
+
     fn start() -> Self {
         assert!(
             rustix::process::geteuid().is_root(),

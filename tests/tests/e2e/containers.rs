@@ -2,6 +2,7 @@
 //! works all the same, what ends and what goes again.
 
 mod acts;
+mod crossing;
 mod escapes;
 mod life;
 mod orders;
