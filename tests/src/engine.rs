@@ -51,7 +51,8 @@ impl Engine {
     /// The process of its daemon.
     pub fn daemon(&self) -> rustix::process::Pid {
         let file = self.folder.join("daemon.json").display().to_string();
-        let found = process::run(clean("pgrep").args(["-f", &format!("^dockerd --config-file {file}")]), SOON);
+        let found =
+            process::run(clean("pgrep").args(["-f", &format!("^dockerd --config-file {file}")]), SOON);
         let pid = found.text().lines().next().and_then(|line| line.trim().parse().ok());
         pid.and_then(rustix::process::Pid::from_raw).expect("its daemon runs")
     }

@@ -67,7 +67,10 @@ fn remove(engine: &Engine, names: &[String], runs: &[String]) {
             docker.remove_container(name, Some(force.clone())).await.ok();
         }
         for image in images {
-            docker.remove_image(&image, None::<bollard::query_parameters::RemoveImageOptions>, None).await.ok();
+            docker
+                .remove_image(&image, None::<bollard::query_parameters::RemoveImageOptions>, None)
+                .await
+                .ok();
         }
     });
 }
@@ -102,9 +105,9 @@ fn journal(engine: &Engine, world: &World) -> Vec<Value> {
 fn ends(journal: &[Value]) -> BTreeMap<String, Vec<String>> {
     let mut ends: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in journal.iter().filter(|row| row["kind"] == "enforcement_advance") {
-        let data: Value = row["data"].as_str().map_or(row["data"].clone(), |text| {
-            serde_json::from_str(text).expect("JSON")
-        });
+        let data: Value = row["data"]
+            .as_str()
+            .map_or(row["data"].clone(), |text| serde_json::from_str(text).expect("JSON"));
         if matches!(data["state"].as_str(), Some("done" | "failed")) {
             let run = data["run"].as_str().expect("a run").to_owned();
             ends.entry(run).or_default().push(data["state"].as_str().expect("a state").to_owned());
@@ -248,7 +251,10 @@ fn while_the_engine_is_away_the_bottle_is_cut_off_and_when_it_is_back_it_is_froz
         let id = container(&engine, "hudson-test-away");
         let told = tied(&engine, &world, "ci", &id);
         let agent = Agent::new(
-            told["proxy_url"].as_str().and_then(|url| url.rsplit_once('@')?.1.parse().ok()).expect("an address"),
+            told["proxy_url"]
+                .as_str()
+                .and_then(|url| url.rsplit_once('@')?.1.parse().ok())
+                .expect("an address"),
             &told,
             &world.home().join("ca/ca.pem"),
         );
@@ -261,7 +267,8 @@ fn while_the_engine_is_away_the_bottle_is_cut_off_and_when_it_is_back_it_is_froz
         let log = || std::fs::read_to_string(world.scratch().join("up.log")).unwrap_or_default();
         wait_until(SOON, || log().contains("enforcement_failing").then_some(())).expect("it is said aloud");
         kill_process(daemon, Signal::CONT).expect("it is ours");
-        wait_until(SOON, || (state(&engine, "hudson-test-away") == "exited").then_some(())).expect("it is frozen");
+        wait_until(SOON, || (state(&engine, "hudson-test-away") == "exited").then_some(()))
+            .expect("it is frozen");
         assert_eq!(images(&engine, told["run"].as_str().expect("a run")).len(), 1);
     });
 }

@@ -36,7 +36,8 @@ impl<'s> Running<'s> {
         command.stdout(file.try_clone().expect("a file")).stderr(file).stdin(std::process::Stdio::null());
         let process = scene.start(&mut command);
         let running = Self { scene, process, output };
-        wait_until(SOON, || running.lives().then_some(())).unwrap_or_else(|| panic!("{}", running.said()));
+        let started = wait_until(SOON, || running.lives().then_some(()));
+        assert!(started.is_some(), "it does not start:\n{}", running.said());
         running
     }
 
