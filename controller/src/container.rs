@@ -14,6 +14,7 @@ mod create;
 mod engine;
 pub mod firewall;
 mod image;
+mod inspect;
 mod leftovers;
 mod name;
 mod network;

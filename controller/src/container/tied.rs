@@ -35,9 +35,7 @@ impl Tied {
         if !asked.starts_with(|c: char| c.is_ascii_alphanumeric()) || !asked.chars().all(plain) {
             return Err(missing().into());
         }
-        let inspected = engine.docker().inspect_container(asked, None);
-        let inspected = engine.ask(format!("looking at the container {asked}"), inspected).await;
-        let container = found(inspected)?.ok_or_else(missing)?;
+        let container = engine.container(asked).await?.ok_or_else(missing)?;
         let name = container.name.unwrap_or_else(|| asked.to_owned()).trim_start_matches('/').to_owned();
         let networks = container.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
         let mut is_closed = !networks.is_empty();

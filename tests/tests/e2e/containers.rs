@@ -6,6 +6,7 @@ mod crossing;
 mod escapes;
 mod life;
 mod orders;
+mod podman;
 mod policies;
 mod scene;
 mod terminal;

@@ -14,10 +14,10 @@ use rustix::process::Signal;
 use super::scene::{PROGRAMS, SOON, Scene};
 use crate::raw::wait_until;
 
-const GET: &str = "curl -sS --max-time 3 --noproxy '*'";
+pub(super) const GET: &str = "curl -sS --max-time 3 --noproxy '*'";
 
 /// Answers whoever connects, for as long as the tests run; its port. Made where it is to be.
-fn answering(address: &str) -> u16 {
+pub(super) fn answering(address: &str) -> u16 {
     let listener = TcpListener::bind((address, 0)).expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();
     std::thread::spawn(move || {
@@ -68,7 +68,7 @@ fn default_gateway(scene: &Scene) -> String {
 
 /// Held in a closed bottle; a way out in one that is not.
 #[track_caller]
-fn held(scene: &Scene, name: &str, line: &str) {
+pub(super) fn held(scene: &Scene, name: &str, line: &str) {
     let script = format!("{GATEWAY}; {line}");
     let open = scene.run(&[&PROGRAMS[..], &["--isolation", "none"]].concat(), &script);
     assert_eq!(open.code, Some(0), "{name} proves nothing: {open}");
@@ -99,19 +99,16 @@ fn end(mut running: Background) {
 #[test]
 fn no_service_of_the_host_is_reached_at_any_of_its_addresses() {
     let scene = Scene::new();
-    let everywhere = scene.engine.inside(|| answering("0.0.0.0"));
-    held(
-        &scene,
-        "the host at the gateway",
-        &format!("{GET} http://$gateway:{everywhere}/ | grep 'the host'"),
-    );
     let docker0 = default_gateway(&scene);
-    held(&scene, "the host at docker0", &format!("{GET} http://{docker0}:{everywhere}/ | grep 'the host'"));
-    held(
-        &scene,
-        "the host at another address",
-        &format!("{GET} http://{RESOLVER}:{everywhere}/ | grep 'the host'"),
-    );
+    no_service_of_the_host_is_reached(&scene, &["$gateway", &docker0, &RESOLVER.to_string()]);
+}
+
+/// At these addresses of the host.
+pub(super) fn no_service_of_the_host_is_reached(scene: &Scene, addresses: &[&str]) {
+    let everywhere = scene.engine.inside(|| answering("0.0.0.0"));
+    for address in addresses {
+        held(scene, address, &format!("{GET} http://{address}:{everywhere}/ | grep 'the host'"));
+    }
     scene.nothing_is_left();
 }
 
