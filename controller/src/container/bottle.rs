@@ -6,18 +6,19 @@
 mod remake;
 
 use super::engine::{COPY, found};
+use super::image::{labelled, named};
 use super::{Engine, FROZEN_AT, FROZEN_FROM, Fault, HOME, Names, Network, RUN, firewall};
 use crate::exit::Exit;
 use crate::place::Place;
 use anyhow::{Context, Result, bail};
 use bollard::models::{ContainerConfig, ContainerInspectResponse, ContainerStateStatusEnum};
 use bollard::query_parameters::{
-    CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, ListImagesOptionsBuilder,
-    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, TagImageOptionsBuilder,
+    CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    RenameContainerOptionsBuilder, TagImageOptionsBuilder,
 };
 use hudson_schema::RunId;
 use hudson_schema::home::Home;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long a container that was killed may take to be gone.
@@ -217,19 +218,13 @@ impl Bottle {
     async fn save(&self, id: &str, image: &str, labels: BTreeMap<String, String>) -> Result<String> {
         let (repository, tag) =
             image.rsplit_once(':').with_context(|| format!("the image {image} has no tag"))?;
-        let pairs: Vec<String> = labels
-            .iter()
-            // The time is told by the first attempt, and by that alone.
-            .filter(|(name, _)| *name != FROZEN_AT)
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let filters = HashMap::from([("label", pairs.iter().map(String::as_str).collect())]);
-        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
         let docker = self.engine.docker();
-        let found = self.engine.ask("listing images", docker.list_images(Some(options))).await?;
+        let mut found = labelled(&self.engine, FROZEN_FROM, id).await?;
+        // The time is told by the first attempt, and by that alone.
+        let told = labels.iter().filter(|(label, _)| *label != FROZEN_AT).collect::<Vec<_>>();
+        found.retain(|image| told.iter().all(|(label, value)| image.labels.get(*label) == Some(*value)));
         if let Some(saved) = found.into_iter().next() {
-            let named = saved.repo_tags.into_iter().find(|name| !name.contains("<none>"));
-            if let Some(name) = named {
+            if let Some(name) = named(&saved) {
                 return Ok(name);
             }
             // The engine stopped between the image and its name.

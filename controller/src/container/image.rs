@@ -1,7 +1,8 @@
 //! The images that bottles are saved as: what they are called, what is written on them, and how they are found again.
 
-use super::{AGENT, BOTTLE, Engine, FROZEN_AT, RUN};
+use super::{AGENT, BOTTLE, Engine, FROZEN_AT, Fault, RUN};
 use anyhow::{Context, Result};
+use bollard::models::ImageSummary;
 use bollard::query_parameters::ListImagesOptionsBuilder;
 use hudson_schema::BottleName;
 use hudson_schema::RunId;
@@ -35,14 +36,23 @@ pub fn image_labels(row: &Enforcement, run: &RunRecord) -> Result<BTreeMap<Strin
 
 /// The image that a run was saved as last.
 pub async fn last_image(engine: &Engine, run: &RunId) -> Result<Option<String>> {
-    let label = format!("{RUN}={run}");
-    let filters = HashMap::from([("label", vec![label.as_str(), FREEZE])]);
+    let images = labelled(engine, RUN, run.as_str()).await?;
+    let freeze = |image: &ImageSummary| image.labels.get(FREEZE)?.parse::<i64>().ok();
+    let last = images.into_iter().filter(|image| freeze(image).is_some()).max_by_key(freeze);
+    Ok(last.map(|image| named(&image).unwrap_or(image.id)))
+}
+
+/// The images with a label. One is asked for: Podman finds none where two are.
+pub(super) async fn labelled(engine: &Engine, name: &str, value: &str) -> Result<Vec<ImageSummary>, Fault> {
+    let label = format!("{name}={value}");
+    let filters = HashMap::from([("label", vec![label.as_str()])]);
     let options = ListImagesOptionsBuilder::default().filters(&filters).build();
-    let images = engine.ask("listing images", engine.docker().list_images(Some(options))).await?;
-    let freeze = |labels: &HashMap<String, String>| labels.get(FREEZE)?.parse::<i64>().ok();
-    let last = images.into_iter().max_by_key(|image| freeze(&image.labels));
-    Ok(last
-        .map(|image| image.repo_tags.into_iter().find(|name| !name.contains("<none>")).unwrap_or(image.id)))
+    engine.ask("listing images", engine.docker().list_images(Some(options))).await
+}
+
+/// What an image is called; `None` where the engine stopped before it gave it a name.
+pub(super) fn named(image: &ImageSummary) -> Option<String> {
+    image.repo_tags.iter().find(|name| !name.contains("<none>")).cloned()
 }
 
 /// The bottle's name as engines take one: small letters, and single separators between them.

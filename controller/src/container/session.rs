@@ -7,6 +7,7 @@
 //! Invariant: a session ends with its container, with its operator's signal while it is frozen, and in no other way.
 
 use super::attach::{Attached, attach, pass_on};
+use super::image::{labelled, named};
 use super::standard::{self, Raw};
 use super::{Engine, FROZEN_FROM, RUN};
 use crate::exit::Exit;
@@ -14,8 +15,8 @@ use anyhow::{Result, bail};
 use bollard::errors::Error as Refused;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum};
 use bollard::query_parameters::{
-    KillContainerOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
-    ResizeContainerTTYOptionsBuilder, WaitContainerOptionsBuilder,
+    KillContainerOptionsBuilder, ListContainersOptionsBuilder, ResizeContainerTTYOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -257,12 +258,9 @@ impl Session {
 
     /// The image that a container was saved as when it was frozen.
     async fn frozen_from(&self, id: &str) -> Result<Option<String>, super::Fault> {
-        let labels = [format!("{RUN}={}", self.run), format!("{FROZEN_FROM}={id}")];
-        let filters = HashMap::from([("label", labels.iter().map(String::as_str).collect())]);
-        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
-        let docker = self.engine.docker();
-        let images = self.engine.ask("listing images", docker.list_images(Some(options))).await?;
-        Ok(images.into_iter().next().map(|image| image.repo_tags.into_iter().next().unwrap_or(image.id)))
+        let mut saved = labelled(&self.engine, FROZEN_FROM, id).await?;
+        saved.retain(|image| image.labels.get(RUN).is_some_and(|run| run == self.run.as_str()));
+        Ok(saved.into_iter().next().map(|image| named(&image).unwrap_or(image.id)))
     }
 
     /// A signal to a container that has just ended is none.

@@ -21,6 +21,11 @@ pub(super) fn body(
     let mut mounts = host.mounts.take().unwrap_or_default();
     mounts.extend(anonymous(container, &mounts, host.binds.as_deref().unwrap_or_default()));
     host.mounts = Some(mounts);
+    for limit in host.ulimits.iter_mut().flatten() {
+        // Podman tells them by names that it does not take.
+        limit.name =
+            limit.name.as_deref().map(|name| name.trim_start_matches("RLIMIT_").to_ascii_lowercase());
+    }
     // Asked for by name or id, and written down as the id of the container's own past.
     host.container_id_file = None;
     Ok(ContainerCreateBody {

@@ -32,7 +32,7 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new() -> Self {
-        Self::on(Engine::docker())
+        Self::on(Engine::shared())
     }
 
     pub(super) fn on(engine: &'static Engine) -> Self {

@@ -100,23 +100,23 @@ fn standard_input_is_passed_to_its_end() {
 #[test]
 fn the_python_sdk_works_and_stops_when_the_budget_is_spent() {
     let case = crate::cases::python_anthropic("sync", "stream");
-    Engine::docker().inside(|| {
-        case.works(&World::new(), &|launch| contained(Engine::docker(), launch));
-        case.stops(&World::new(), &|launch| contained(Engine::docker(), launch));
+    Engine::shared().inside(|| {
+        case.works(&World::new(), &|launch| contained(Engine::shared(), launch));
+        case.stops(&World::new(), &|launch| contained(Engine::shared(), launch));
     });
 }
 
 #[test]
 fn claude_code_works() {
-    Engine::docker().inside(|| {
-        crate::cases::claude_code().works(&World::new(), &|launch| contained(Engine::docker(), launch))
+    Engine::shared().inside(|| {
+        crate::cases::claude_code().works(&World::new(), &|launch| contained(Engine::shared(), launch))
     });
 }
 
 #[test]
 fn codex_works() {
-    Engine::docker()
-        .inside(|| crate::cases::codex().works(&World::new(), &|launch| contained(Engine::docker(), launch)));
+    Engine::shared()
+        .inside(|| crate::cases::codex().works(&World::new(), &|launch| contained(Engine::shared(), launch)));
 }
 
 #[test]
