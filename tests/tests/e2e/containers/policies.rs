@@ -78,7 +78,10 @@ fn proxies(said: &str) -> Vec<String> {
 fn remove_images(scene: &Scene) {
     for image in scene.images() {
         scene.engine.ask(|docker| async move {
-            docker.remove_image(&image, None::<bollard::query_parameters::RemoveImageOptions>, None).await.expect("the image goes");
+            docker
+                .remove_image(&image, None::<bollard::query_parameters::RemoveImageOptions>, None)
+                .await
+                .expect("the image goes");
         });
     }
 }
@@ -214,7 +217,8 @@ fn what_a_killed_hudson_run_leaves_is_removed_by_the_controller() {
         }
         running.process.kill_now();
         wait_until(SOON, || {
-            (scene.containers().is_empty() && scene.networks().is_empty()
+            (scene.containers().is_empty()
+                && scene.networks().is_empty()
                 && scene.status()["runs"] == serde_json::json!([]))
             .then_some(())
         })
