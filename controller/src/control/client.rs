@@ -206,7 +206,10 @@ async fn ask<T: DeserializeOwned>(
     let Ok(answered) = tokio::time::timeout(deadline, asking).await else {
         bail!("{}: no answer within {deadline:?}; is that hudson stopped?", socket.display())
     };
-    let Some((status, body)) = answered.with_context(|| another_version(&socket))? else { return Ok(None) };
+    let Some((status, body)) = answered.with_context(|| format!("{}: no whole answer", socket.display()))?
+    else {
+        return Ok(None);
+    };
     if status.is_success() {
         return serde_json::from_slice(&body).map(Some).with_context(|| another_version(&socket));
     }

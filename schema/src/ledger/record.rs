@@ -441,8 +441,8 @@ pub enum Resumption {
 
 /// Whether a run is frozen by what its rows, oldest first, say.
 pub fn is_frozen(rows: &[Enforcement]) -> bool {
-    let done = rows.iter().filter(|row| row.state == EnforcementState::Done);
-    let last = done.filter(|row| row.action != Action::Cutoff).next_back();
+    let mut done = rows.iter().filter(|row| row.state == EnforcementState::Done);
+    let last = done.rfind(|row| row.action != Action::Cutoff);
     last.is_some_and(|row| row.action == Action::Freeze)
 }
 

@@ -131,3 +131,60 @@ impl Link {
 pub(in super::super) fn origin(role: &str) -> Origin {
     Origin::Controller { role: role.to_owned(), pid: std::process::id() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Answerer, Body, Place};
+    use crate::events::EventLog;
+    use futures_util::future::BoxFuture;
+    use http::{Request, Response, StatusCode};
+    use hyper::body::Incoming;
+    use serde_json::json;
+    use std::sync::Arc;
+    use tokio_util::sync::CancellationToken;
+
+    /// A controller that says this of its version, and has nothing else to say.
+    struct Other(&'static str);
+
+    impl Answerer for Other {
+        fn answer(self: Arc<Self>, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
+            Box::pin(async move {
+                let identity = json!({"version": self.0, "pid": 1, "role": "up", "addresses": []});
+                match request.uri().path() {
+                    "/v1/version" => control::json(StatusCode::OK, &identity),
+                    "/v1/events" => control::text(StatusCode::OK, "text/event-stream", String::new()),
+                    path => control::error(StatusCode::NOT_FOUND, "not_found", &format!("nothing at {path}")),
+                }
+            })
+        }
+    }
+
+    /// What a dashboard is told that begins with this controller there.
+    async fn read(version: Option<&'static str>) -> Away {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let place = Place::take(&home).unwrap().unwrap();
+        let end = CancellationToken::new();
+        if let Some(version) = version {
+            let listener = control::listen(&home, &place).unwrap();
+            let events = Arc::new(EventLog::to_file(&folder.path().join("log")).unwrap());
+            tokio::spawn(control::serve(listener, Arc::new(Other(version)), events, end.clone()));
+        }
+        let link = Link::new(home);
+        let away = tokio::select! {
+            read = link.read() => read.unwrap_err(),
+            () = link.keep() => unreachable!(),
+        };
+        end.cancel();
+        away
+    }
+
+    #[tokio::test]
+    async fn another_version_is_not_asked_and_one_that_cannot_answer_is_told() {
+        assert_eq!(read(None).await, Away::NotRunning);
+        assert_eq!(read(Some("999.0.0")).await, Away::OtherVersion("999.0.0".to_owned()));
+        let Away::Failed(why) = read(Some(env!("CARGO_PKG_VERSION"))).await else { unreachable!() };
+        assert!(why.contains("nothing at /v1/snapshot"), "{why}");
+    }
+}
