@@ -30,7 +30,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a command as a bottle: its traffic through the proxy, its tokens under a budget
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Serve: proxy and controller in one process, for bottles of this host
     Up(UpArgs),
     /// Budgets, enforcement, notifications and the control socket for all bottles of this host, without a proxy
@@ -337,6 +337,11 @@ pub struct BottleAddArgs {
     /// bottle's own network, or a socket that only the bottle can open
     #[arg(long, value_name = "ADDRESS:PORT|unix:/PATH[,mode=0660]")]
     pub listen: Option<BottleAddress>,
+    /// The container that it runs in, by its name or id: a budget and `hudson bottle freeze`, `kill` and `resume` act on it
+    ///
+    /// Its networks stay as they are: close them yourself, or start it with `hudson run --container`.
+    #[arg(long, value_name = "ID")]
+    pub container: Option<String>,
 }
 
 /// Arguments of `hudson dashboard`.

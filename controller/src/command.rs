@@ -49,7 +49,7 @@ pub async fn execute(cli: Cli) -> Result<u8> {
     };
     let context = Context { home, json: cli.json, ledger: None };
     match cli.command {
-        Command::Run(arguments) => run::execute(&context, arguments).await,
+        Command::Run(arguments) => run::execute(&context, *arguments).await,
         Command::Up(arguments) => serve::up(&context, arguments).await,
         Command::Controller(arguments) => serve::controller(&context, arguments).await,
         Command::Proxy(arguments) => serve::proxy(&context, arguments).await,

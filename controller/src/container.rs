@@ -14,11 +14,13 @@ mod create;
 mod engine;
 pub mod firewall;
 mod image;
+mod inspect;
 mod leftovers;
 mod name;
 mod network;
 mod session;
 mod standard;
+mod tied;
 mod volume;
 
 pub use bottle::{Bottle, State};
@@ -29,6 +31,7 @@ pub use leftovers::remove_leftovers;
 pub use name::Names;
 pub use network::{Network, labels};
 pub use session::{Driver, Ended, Session, Signals, Stage};
+pub use tied::Tied;
 pub use volume::{Forbidden, Volume};
 
 /// The label that names the run.

@@ -19,6 +19,7 @@ use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long changes are gathered before they are looked at.
 const REST: Duration = Duration::from_millis(50);
@@ -46,8 +47,10 @@ impl Controller {
         runs.set_overrides(ledger.budget_override_list().await?);
         let deliverer = deliver(&process, &runs, &settings, network)?;
         let mut known = Known::default();
+        // From before the first look on, so that no launch is passed by.
+        let changes = ledger.changes();
         known.adopt(&process, &runs).await;
-        tokio::spawn(follow_runs(process.clone(), runs.clone(), known));
+        tokio::spawn(follow_runs(process.clone(), runs.clone(), known, changes));
         tokio::spawn(budgets::follow(runs.clone(), ledger.clone(), Some(process.events.clone())));
         tokio::spawn(enforce::control(ledger, runs.clone(), process.events.clone()));
         // What was lowered, raised or crossed while there was no controller.
@@ -85,8 +88,7 @@ pub fn deliver(
     Ok(deliverer)
 }
 
-async fn follow_runs(process: Process, runs: Arc<Runs>, mut known: Known) {
-    let mut changes = process.ledger.changes();
+async fn follow_runs(process: Process, runs: Arc<Runs>, mut known: Known, mut changes: watch::Receiver<u64>) {
     while changes.changed().await.is_ok() {
         known.adopt(&process, &runs).await;
         tokio::time::sleep(REST).await;

@@ -47,6 +47,10 @@ counted! {
     run_insert(run: NewRun) -> ();
     run_fetch(id: &RunId) -> Option<RunRecord>;
     run_list(live: bool) -> Vec<RunRecord>;
+    run_orphans() -> Vec<RunRecord>;
+    run_rotate(id: &RunId, credential_hash: [u8; 32], now: i64) -> ();
+    enforcement_open() -> Vec<Enforcement>;
+    enforcement_resume(run: &RunId, governing: &[AskedLimit], actor: &str, now: i64) -> Resumption;
     run_finish(id: &RunId, finished_at: i64, exit_code: Option<i32>) -> ();
     hold_place(request: HoldRequest) -> HoldOutcome;
     hold_release(hold: &HoldId) -> ();

@@ -95,7 +95,7 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// `governing` is as in [`HoldRequest::governing`]. A block that a budget made stands only against runs which that
     /// budget governs: until its window ends, and while a governing limit of its scope, provider and window allows no
-    /// more than what was crossed. An operator's block stands against every run of its scope.
+    /// more than what was crossed; its policy is that limit's, which is the run's own. An operator's block stands against every run of its scope.
     async fn block_fetch(
         &self,
         run: &RunId,

@@ -341,7 +341,7 @@ async fn the_other_runs_are_planned_for_once(open: Open<'_>) {
     assert_eq!(tasks.join_all().await, vec![block.clone(); 8]);
     let planned = ledger.enforcement_list(Some(&id("r2"))).await.unwrap();
     assert_eq!(planned.len(), 1);
-    assert_eq!((planned[0].state, planned[0].policy), (EnforcementState::Planned, block.policy));
+    assert_eq!((planned[0].state, planned[0].action), (EnforcementState::Planned, block.policy.into()));
     assert_eq!((&planned[0].scope, &planned[0].cause), (&block.scope, &block.cause));
 
     // Nor again once it is carried out, nor for a run that has ended or never was.

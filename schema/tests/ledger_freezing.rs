@@ -12,6 +12,7 @@ use ledger_support::*;
 story! { sqlite, crate::ledger_support::on_sqlite:
     what_is_frozen_is_brought_back_once_for_each_freeze
     what_a_spent_budget_froze_stays_frozen_until_its_limit_is_raised
+    a_crossing_does_to_each_run_what_its_own_policy_says
     a_resume_that_failed_is_planned_again_and_the_failure_is_told_outside
     a_run_is_orphaned_when_its_supervisor_dies_and_not_before
     other_credentials_take_the_place_of_those_of_before
@@ -84,6 +85,28 @@ async fn what_a_spent_budget_froze_stays_frozen_until_its_limit_is_raised(open: 
     assert!(matches!(resume(&*ledger, &[asked.clone()]).await, Resumption::Blocked(_)));
     asked.limit.tokens = 200;
     assert_eq!(resume(&*ledger, &[asked]).await, Resumption::Planned);
+}
+
+async fn a_crossing_does_to_each_run_what_its_own_policy_says(open: Open<'_>) {
+    let ledger = open();
+    let of = |policy| {
+        let mut asked = limit(ScopeKind::Global, "", "claude", 100);
+        asked.limit.policy = policy;
+        asked
+    };
+    let runs = [("r1", Policy::Kill), ("r2", Policy::Cutoff), ("r3", Policy::Freeze)];
+    for (name, _) in runs {
+        ledger.run_insert(run(name, name, None, &[])).await.unwrap();
+    }
+    // Who finds it is killed for it; the others are not.
+    spend(&*ledger, "r1", 100, 0, &[of(Policy::Kill)]).await;
+    for (name, policy) in runs {
+        let block = ledger.block_plan(&id(name), &[of(policy)], NOW).await.unwrap().unwrap();
+        assert_eq!(block.policy, policy);
+        assert_eq!(ledger.block_fetch(&id(name), &[of(policy)], NOW).await.unwrap(), [block]);
+        let rows = ledger.enforcement_list(Some(&id(name))).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.action).collect::<Vec<_>>(), [policy.into()]);
+    }
 }
 
 async fn a_resume_that_failed_is_planned_again_and_the_failure_is_told_outside(open: Open<'_>) {

@@ -1,5 +1,5 @@
-//! A real Docker engine for the tests: one for the test process, in a network namespace of its own, with a second one
-//! beside it that stands for the internet. Nothing is pulled, and nothing of it is left when the process ends, however
+//! Real container engines for the tests: one of each kind for the test process, in a network namespace of its own, with a
+//! second one beside it that stands for the internet. Nothing is pulled, and nothing of it is left when the process ends, however
 //! it ends (`tests/engine` sees to that).
 
 use std::fs::File;
@@ -20,11 +20,14 @@ use crate::clients::{clean, repository};
 use crate::process;
 
 /// The image that is there: a shell and the small programs of busybox, nothing else.
-pub const IMAGE: &str = "hudson-tests/busybox:local";
+pub const IMAGE: &str = "hudson-tests/busybox:latest";
 /// An address of the engine's host that its resolv.conf names as the resolver.
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 53);
 /// A machine elsewhere, by way of the engine's host.
 pub const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
+
+/// What Docker's engine is made of.
+const DOCKER: [&str; 4] = ["dockerd", "containerd", "runc", "iptables"];
 
 /// A running engine and the two networks around it.
 #[derive(Debug)]
@@ -37,18 +40,38 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The engine of this process; it is started by the first test that asks.
-    pub fn shared() -> &'static Self {
+    /// Docker's engine of this process; it is started by the first test that asks.
+    pub fn docker() -> &'static Self {
         static ENGINE: OnceLock<Engine> = OnceLock::new();
-        ENGINE.get_or_init(Self::start)
+        ENGINE.get_or_init(|| Self::start("docker", &DOCKER))
     }
 
-    fn start() -> Self {
+    /// A Docker engine of a test's own, which may do to it what others would suffer from.
+    pub fn own() -> Self {
+        Self::start("docker", &DOCKER)
+    }
+
+    /// The process of its daemon.
+    pub fn daemon(&self) -> rustix::process::Pid {
+        let file = self.folder.join("daemon.json").display().to_string();
+        let found =
+            process::run(clean("pgrep").args(["-f", &format!("^dockerd --config-file {file}")]), SOON);
+        let pid = found.text().lines().next().and_then(|line| line.trim().parse().ok());
+        pid.and_then(rustix::process::Pid::from_raw).expect("its daemon runs")
+    }
+
+    /// Podman's, by the same API.
+    pub fn podman() -> &'static Self {
+        static ENGINE: OnceLock<Engine> = OnceLock::new();
+        ENGINE.get_or_init(|| Self::start("podman", &["podman", "conmon", "runc", "/usr/lib/cni/bridge"]))
+    }
+
+    fn start(kind: &str, tools: &[&str]) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "the tests of containers start an engine: run them as root"
         );
-        for tool in ["dockerd", "containerd", "runc", "iptables", "nft", "busybox"] {
+        for tool in tools.iter().chain(&["nft", "busybox"]) {
             let found = process::run(clean("sh").args(["-c", &format!("command -v {tool}")]), SOON);
             assert_eq!(found.code, Some(0), "{tool} is not installed; tests/tools installs what is missing");
         }
@@ -72,7 +95,7 @@ impl Engine {
         });
         let keeper = within(&host_file, || {
             let mut keeper = clean("setsid");
-            keeper.arg(repository().join("tests/engine")).arg(&folder);
+            keeper.arg(repository().join("tests/engine")).arg(kind).arg(&folder);
             keeper.stdin(Stdio::piped()).stdout(Stdio::null());
             keeper.spawn().expect("setsid starts")
         });
@@ -94,7 +117,7 @@ impl Engine {
 
     /// Its socket.
     pub fn socket(&self) -> PathBuf {
-        self.folder.join("docker.sock")
+        self.folder.join("engine.sock")
     }
 
     /// Where it keeps everything.
@@ -127,7 +150,7 @@ impl Engine {
             if ready {
                 return;
             }
-            assert!(Instant::now() < deadline, "dockerd is not ready after 30 s:\n{}", self.log());
+            assert!(Instant::now() < deadline, "the engine is not ready after 30 s:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

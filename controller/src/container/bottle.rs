@@ -18,7 +18,6 @@ use bollard::query_parameters::{
 use hudson_schema::RunId;
 use hudson_schema::home::Home;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// How long a container that was killed may take to be gone.
@@ -202,8 +201,7 @@ impl Bottle {
     }
 
     async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, Fault> {
-        let asked = self.engine.docker().inspect_container(id, None);
-        found(self.engine.ask(format!("looking at the container {id}"), asked).await)
+        self.engine.container(id).await
     }
 
     async fn pause(&self, id: &str) -> Result<()> {
@@ -313,15 +311,13 @@ fn settled(answer: Result<(), Fault>) -> Result<(), Fault> {
     }
 }
 
-/// Labels as the instructions by which engines put them on a commit.
+/// Labels as the instructions by which engines put them on a commit. Podman takes no empty line for one.
 fn instructions(labels: &BTreeMap<String, String>) -> String {
-    let mut text = String::new();
-    for (name, value) in labels {
+    let line = |(name, value): (&String, &String)| {
         let quoted = value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$");
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "LABEL {name}=\"{}\"", quoted.replace(['\n', '\r'], " "));
-    }
-    text
+        format!("LABEL {name}=\"{}\"", quoted.replace(['\n', '\r'], " "))
+    };
+    labels.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -334,6 +330,6 @@ mod tests {
             ("hudson.run".to_owned(), "a\"b\nRUN evil".to_owned()),
             ("x".to_owned(), "$HOME\\".to_owned()),
         ]);
-        assert_eq!(instructions(&labels), "LABEL hudson.run=\"a\\\"b RUN evil\"\nLABEL x=\"\\$HOME\\\\\"\n");
+        assert_eq!(instructions(&labels), "LABEL hudson.run=\"a\\\"b RUN evil\"\nLABEL x=\"\\$HOME\\\\\"");
     }
 }

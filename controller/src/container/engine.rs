@@ -126,6 +126,23 @@ impl Engine {
         }
     }
 
+    /// The same for what is asked without bollard.
+    pub(super) async fn own<T>(
+        &self,
+        what: impl fmt::Display,
+        answer: impl Future<Output = anyhow::Result<T>>,
+    ) -> Result<T, Fault> {
+        let said = match tokio::time::timeout(ANSWER, answer).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => format!("no answer for {} s", ANSWER.as_secs()),
+        };
+        Err(Fault {
+            status: None,
+            message: format!("the engine at {}: {what}: {said}", self.socket.display()),
+        })
+    }
+
     fn fault(&self, what: impl fmt::Display, error: &bollard::errors::Error) -> Fault {
         let (status, said) = match error {
             bollard::errors::Error::DockerResponseServerError { status_code, message } => {

@@ -54,7 +54,7 @@ async fn tables() -> Result<Vec<String>> {
 
 /// What the packet filter is told. Input is what ends at the host, forward what goes through it; both of any protocol
 /// above the link, IPv6 too. Answers to what the host asks of a container are dropped with the rest: the host has nothing
-/// to ask. Nobody but the bottle reaches the listener that is its own.
+/// to ask. No other container and no other machine reaches the listener that is the bottle's own.
 fn rules(table: &str, bridge: &str, listener: SocketAddrV4) -> String {
     let (address, port) = (listener.ip(), listener.port());
     format!(
@@ -65,7 +65,7 @@ fn rules(table: &str, bridge: &str, listener: SocketAddrV4) -> String {
          \t\ttype filter hook input priority -10; policy accept;\n\
          \t\tiifname \"{bridge}\" ip daddr {address} tcp dport {port} accept\n\
          \t\tiifname \"{bridge}\" drop\n\
-         \t\tip daddr {address} tcp dport {port} drop\n\
+         \t\tiifname != \"lo\" ip daddr {address} tcp dport {port} drop\n\
          \t}}\n\
          \tchain forward {{\n\
          \t\ttype filter hook forward priority -10; policy accept;\n\

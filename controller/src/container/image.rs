@@ -11,10 +11,13 @@ use std::collections::{BTreeMap, HashMap};
 /// The label that names the row of the journal by which it was saved.
 const FREEZE: &str = "hudson.freeze";
 
-/// What the image of a freeze is called: after the bottle and the time, and the row of the journal, which two never share.
+/// What the image of a freeze is called: after the bottle and the time, and the end of the run's id, which is random: no
+/// other freeze of an engine's has that name.
 pub fn image_name(row: &Enforcement) -> Result<String> {
     let at = jiff::Timestamp::from_millisecond(row.created_at).context("the time of the freeze")?;
-    Ok(format!("hudson/{}:{}-{}", repository(&row.bottle), at.strftime("%Y%m%dT%H%M%SZ"), row.id))
+    let run = row.run_id.as_str();
+    let end = run.get(run.len().saturating_sub(8)..).unwrap_or(run).to_ascii_lowercase();
+    Ok(format!("hudson/{}:{}-{end}", repository(&row.bottle), at.strftime("%Y%m%dT%H%M%S%3fZ")))
 }
 
 /// What is written on the image of a freeze.

@@ -7,11 +7,10 @@
 //! Invariant: a session ends with its container, with its operator's signal while it is frozen, and in no other way.
 
 use super::attach::{Attached, attach, pass_on};
-use super::engine::found;
 use super::standard::{self, Raw};
 use super::{Engine, FROZEN_FROM, RUN};
 use crate::exit::Exit;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bollard::errors::Error as Refused;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum};
 use bollard::query_parameters::{
@@ -64,6 +63,8 @@ pub struct Session {
     run: RunId,
     /// The container's name, which each that takes its place has too.
     container: String,
+    /// The interface that the packet filter closes by its name.
+    bridge: Option<String>,
     /// How it is resumed, for a person.
     hint: String,
     terminal: bool,
@@ -92,11 +93,13 @@ impl Driver {
 }
 
 impl Session {
-    /// A session for a container that is made and was not started. `hint` says how a frozen one is resumed.
+    /// A session for a container that is made and was not started. It is not started unless there is this interface,
+    /// which the packet filter closes. `hint` says how a frozen one is resumed.
     pub fn new(
         engine: Engine,
         run: RunId,
         container: String,
+        bridge: Option<String>,
         hint: String,
         signals: Signals,
     ) -> (Self, Driver) {
@@ -104,7 +107,7 @@ impl Session {
         let look = Arc::new(Notify::new());
         let driver = Driver { stage: seen, look: look.clone() };
         let terminal = Self::has_terminal();
-        (Self { engine, run, container, hint, terminal, signals, stage, look }, driver)
+        (Self { engine, run, container, bridge, hint, terminal, signals, stage, look }, driver)
     }
 
     /// Whether a container that is started from here gets a terminal: where a person sits at both ends.
@@ -117,7 +120,8 @@ impl Session {
         let mut input = standard::input();
         let mut fresh = true;
         loop {
-            let Attached { output, input: keys } = attach(&self.engine, &self.container, !fresh).await?;
+            let Attached { output, input: keys } =
+                attach(&self.engine, &self.container, !fresh).await.map_err(not_started)?;
             if fresh {
                 self.start().await?;
             }
@@ -147,20 +151,18 @@ impl Session {
     }
 
     async fn start(&self) -> Result<()> {
-        let started = self
-            .engine
-            .ask("starting the container", self.engine.docker().start_container(&self.container, None))
-            .await;
-        Ok(started.or_else(|fault| match fault.to_string() {
-            // What shells say of a command that is not there, or is no program.
-            said if said.contains("executable file not found")
-                || said.contains("no such file or directory") =>
-            {
-                Err(anyhow::Error::from(Exit { code: 127, message: said }))
-            }
-            said if said.contains("permission denied") => Err(Exit { code: 126, message: said }.into()),
-            _ => Err(fault.into()),
-        })?)
+        // Podman makes it when the streams are connected, which is why it is not looked for before.
+        if let Some(bridge) = &self.bridge
+            && !interface(bridge)
+        {
+            bail!(
+                "the engine at {} made no interface {bridge}, which the packet filter would close by its name: the container \
+                 is not started",
+                self.engine.socket().display()
+            );
+        }
+        let started = self.engine.docker().start_container(&self.container, None);
+        self.engine.ask("starting the container", started).await.map_err(|fault| not_started(fault.into()))
     }
 
     /// Passes everything on until the container ends; its exit code.
@@ -240,12 +242,7 @@ impl Session {
     }
 
     async fn inspect(&self) -> Result<Option<ContainerInspectResponse>, super::Fault> {
-        let docker = self.engine.docker();
-        found(
-            self.engine
-                .ask("looking at the container", docker.inspect_container(&self.container, None))
-                .await,
-        )
+        self.engine.container(&self.container).await
     }
 
     /// Whether the run has any container, of whatever name.
@@ -294,6 +291,25 @@ async fn feed(keys: &mut (impl tokio::io::AsyncWrite + Unpin), input: &mut mpsc:
     true
 }
 
+/// Whether this host has an interface of this name.
+fn interface(name: &str) -> bool {
+    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+    socket(AddressFamily::INET, SocketType::DGRAM, None)
+        .is_ok_and(|socket| netdevice::name_to_index(&socket, name).is_ok())
+}
+
+/// What shells say of a command that is not there, or is no program.
+fn not_started(error: anyhow::Error) -> anyhow::Error {
+    let message = format!("{error:#}");
+    let lower = message.to_ascii_lowercase();
+    let missing = ["executable file not found", "no such file or directory"];
+    match missing.iter().any(|part| lower.contains(part)) {
+        true => Exit { code: 127, message }.into(),
+        false if lower.contains("permission denied") => Exit { code: 126, message }.into(),
+        false => error,
+    }
+}
+
 enum Thaw {
     Resumed,
     Left(u8),
@@ -315,8 +331,7 @@ async fn end(engine: &Engine, id: &str) -> Result<u8> {
             _ => {}
         }
         // The connection broke: the engine was stopped, or restarted.
-        let asked = engine.ask("looking at the container", engine.docker().inspect_container(id, None)).await;
-        match away.told(found(asked))? {
+        match away.told(engine.container(id).await)? {
             Some(None) => return Ok(137),
             Some(Some(now)) if !is_running(&now) => {
                 let number = now.state.and_then(|state| state.exit_code).unwrap_or(137);

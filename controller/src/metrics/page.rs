@@ -125,9 +125,9 @@ mod tests {
             "# TYPE hudson_refusals counter",
             "hudson_refusals_total{code=\"host_not_allowed\"} 3",
             "hudson_refusals_total{code=\"bottle_cut_off\"} 1",
-            "hudson_enforcement_seconds_bucket{le=\"0.0025\",policy=\"kill\"} 1",
-            "hudson_enforcement_seconds_bucket{le=\"+Inf\",policy=\"kill\"} 2",
-            "hudson_enforcement_seconds_count{policy=\"kill\"} 2",
+            "hudson_enforcement_seconds_bucket{le=\"0.0025\",action=\"kill\"} 1",
+            "hudson_enforcement_seconds_bucket{le=\"+Inf\",action=\"kill\"} 2",
+            "hudson_enforcement_seconds_count{action=\"kill\"} 2",
         ] {
             assert!(text.lines().any(|has| has == line), "{line} is not in\n{text}");
         }

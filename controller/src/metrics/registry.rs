@@ -86,9 +86,9 @@ metrics! {
         "Tokens reserved under a budget";
     BLOCKS = Gauge "hudson_blocks" ["scope", "policy", "by"] Controller:
         "Scopes that are stopped, by a spent budget or an operator";
-    ENFORCEMENTS = Gauge "hudson_enforcements" ["policy", "state"] Controller:
+    ENFORCEMENTS = Gauge "hudson_enforcements" ["action", "state"] Controller:
         "Enforcements on record by the state that they have reached";
-    ENFORCED = Histogram "hudson_enforcement_seconds" ["policy"] Controller:
+    ENFORCED = Histogram "hudson_enforcement_seconds" ["action"] Controller:
         "From the crossing or the order to the enforcement's end, of those that are done";
     UNDELIVERED = Gauge "hudson_notifications_undelivered" [] Controller:
         "Notifications that wait for their delivery";

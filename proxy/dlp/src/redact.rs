@@ -3,6 +3,10 @@
 //! Invariant: no byte of a value passes before it is known that the value does not follow; nothing else is changed, or
 //! held back longer than that takes. A value is replaced by asterisks of its own length, so that sizes stay true.
 
+mod body;
+
+pub use body::RedactionUnsafe;
+
 use secrecy::{ExposeSecret, SecretString};
 
 /// Shorter values would be found everywhere and protect nothing.

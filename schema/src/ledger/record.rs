@@ -441,9 +441,8 @@ pub enum Resumption {
 
 /// Whether a run is frozen by what its rows, oldest first, say.
 pub fn is_frozen(rows: &[Enforcement]) -> bool {
-    let mut done = rows.iter().filter(|row| row.state == EnforcementState::Done);
-    let last = done.rfind(|row| row.action != Action::Cutoff);
-    last.is_some_and(|row| row.action == Action::Freeze)
+    let changed = |row: &&Enforcement| row.state == EnforcementState::Done && row.action != Action::Cutoff;
+    rows.iter().rfind(changed).is_some_and(|row| row.action == Action::Freeze)
 }
 
 /// One action on one run.

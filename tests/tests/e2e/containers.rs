@@ -2,8 +2,11 @@
 //! works all the same, what ends and what goes again.
 
 mod acts;
+mod crossing;
 mod escapes;
 mod life;
+mod orders;
+mod podman;
 mod policies;
 mod scene;
 mod terminal;

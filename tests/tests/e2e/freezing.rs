@@ -238,3 +238,34 @@ fn what_a_dead_controller_had_begun_is_done_by_the_next() {
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(asked(&world).len(), 2);
 }
+
+#[test]
+fn one_crossing_acts_once_however_many_proxies_report_it() {
+    let setting = crate::raw::stage().env("THE_KEY", "tests-only-key-of-eight-proxies");
+    let tool = tool(&setting.world, "true");
+    let settings = format!(
+        "budget: {{claude: 20k}}\nshutdown: kill\nenforcement: {{command: {{kill: [\"{tool}\", \"{{action}}\"]}}}}\n"
+    );
+    let routes = "routes:\n  - {host: api.anthropic.com, auth_scheme: Bearer, token_env: THE_KEY}\n";
+    let stage = setting.settings(&settings).file("bottles/ci/routes.yaml", routes).start();
+    let told = stage.bottle_add("ci", &[]);
+    let ca = stage.world.home().join("ca/ca.pem");
+    let proxies: Vec<_> = (0..7).map(|_| crate::live_budgets::second(&stage)).collect();
+    let addresses = std::iter::once(stage.address).chain(proxies.iter().map(|(_, address)| *address));
+    let agents: Vec<_> = addresses.map(|address| crate::raw::Agent::new(address, &told, &ca)).collect();
+    // Each spends 950 tokens at a time, until none of them gets an answer any more.
+    let body = r#"{"model":"sim-900-50","max_tokens":50,"messages":[{"role":"user","content":"x"}]}"#;
+    std::thread::scope(|scope| {
+        for agent in &agents {
+            scope.spawn(move || while agent.post("api.anthropic.com", "/v1/messages", body).status == 200 {});
+        }
+    });
+    wait_until(SOON, || (asked(&stage.world) == ["kill"]).then_some(())).expect("the tool is asked");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(asked(&stage.world), ["kill"], "once");
+    let audit = stage.hudson(&["audit", "export"]);
+    for kind in ["block_place", "enforcement_plan"] {
+        let rows = audit.text().lines().filter(|line| line.contains(&format!("\"{kind}\""))).count();
+        assert_eq!(rows, 1, "{kind}");
+    }
+}

@@ -33,6 +33,7 @@ fn stage() -> Stage {
 /// A `hudson proxy` on the ledger of a stage, and its address.
 pub(crate) fn second(stage: &Stage) -> (Background, std::net::SocketAddr) {
     let ready = stage.world.scratch().join("second.json");
+    let _ = std::fs::remove_file(&ready);
     let mut command = clients::clean(&hudson::binary().display().to_string());
     command.env("HOME", stage.world.operator_home()).env("THE_KEY", KEY);
     command.args(["proxy", "--listen", "127.0.0.1:0"]).args(hudson::redirection(&stage.world.simulator));

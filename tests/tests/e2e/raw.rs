@@ -32,7 +32,7 @@ pub(crate) use vitals::Vitals;
 /// A stage that is being set up.
 #[must_use]
 pub(crate) struct Setting {
-    world: World,
+    pub(crate) world: World,
     up: Command,
     /// Whether the settings say where it listens; a free port of loopback otherwise.
     listens_as_set: bool,

@@ -5,6 +5,7 @@
 use super::super::output;
 use super::Context;
 use crate::cli::BottleAddArgs;
+use crate::container::{Engine, Tied};
 use crate::control::{self, Identity};
 use crate::exit::{self, Exit};
 use crate::isolate::Isolation;
@@ -31,11 +32,19 @@ pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Resu
         supervised: false,
         isolation: Isolation::Unenforced,
     };
-    let prepared = Prepared::new(home, request)?;
+    let mut prepared = Prepared::new(home, request)?;
     refuse_private_home(&prepared)?;
     let variable = |name: &str| std::env::var(name).ok();
     let own = environment::expanded(&prepared.resolved.bottle.env, &variable, &prepared.secret_values())
         .map_err(|error| Exit::usage(format!("bottle {}: {error}", prepared.bottle)))?;
+    let tied = match &arguments.container {
+        Some(asked) => Some(Tied::find(&Engine::find().await?, home, asked).await?),
+        None => None,
+    };
+    if let Some(tied) = &tied {
+        prepared.launch.place = tied.place.clone();
+        prepared.launch.isolation = isolation(tied);
+    }
     // Asked before anything is recorded: a run that nobody serves would stay on the books.
     let up = control::status(home).await?.filter(Identity::serves).ok_or_else(|| Exit {
         code: exit::FAILED,
@@ -82,11 +91,29 @@ pub(super) async fn execute(context: &Context, arguments: BottleAddArgs) -> Resu
             "listen": answer.own_address,
             "ca_file": home.ca_bundle(),
             "environment": environment,
+            "container": tied.as_ref().map(|tied| json!({
+                "id": tied.id,
+                "name": tied.name,
+                "isolation": isolation(tied),
+            })),
         }))?;
     } else {
         output::text(&exports(&environment))?;
     }
+    if let Some(Tied { name, is_closed: false, .. }) = tied {
+        eprintln!(
+            "hudson: container {name} is unenforced: it reaches what its networks let it; `hudson run --container` makes \
+             one that reaches the proxy alone"
+        );
+    }
     Ok(exit::OK)
+}
+
+fn isolation(tied: &Tied) -> Isolation {
+    match tied.is_closed {
+        true => Isolation::Isolated,
+        false => Isolation::Unenforced,
+    }
 }
 
 /// The private home of a Codex login is this process's, and ends with it; the bottle would find none.

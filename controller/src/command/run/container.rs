@@ -128,8 +128,15 @@ impl Contained {
         let signals = Signals::new(hangup)?;
         container::create(&self.engine, &self.names, &self.wish, &self.image).await?;
         let hint = format!("`hudson bottle resume {}` continues it", self.bottle);
-        let (session, driver) =
-            Session::new(self.engine.clone(), self.run.clone(), self.names.container.clone(), hint, signals);
+        let bridge = self.closed.then(|| self.names.bridge.clone());
+        let (session, driver) = Session::new(
+            self.engine.clone(),
+            self.run.clone(),
+            self.names.container.clone(),
+            bridge,
+            hint,
+            signals,
+        );
         let enforcer = Enforcer::new(ledger.clone(), Box::new(Told));
         let changed = Box::new(move || driver.look());
         let record = registered.record.clone();

@@ -180,7 +180,7 @@ impl Watch {
             }
         }
         states.iter().for_each(|(labels, count)| page.number(m::ENFORCEMENTS, labels, *count));
-        took.iter().for_each(|(policy, took)| page.durations(m::ENFORCED, &[policy], took.read()));
+        took.iter().for_each(|(action, took)| page.durations(m::ENFORCED, &[action], took.read()));
         Ok(())
     }
 }

@@ -29,12 +29,13 @@ pub(super) fn standing(
     now: i64,
 ) -> Result<Vec<BlockRow>, Fail> {
     let mut standing = Vec::new();
-    for row in against(connection, run)? {
+    for mut row in against(connection, run)? {
         let is_raised =
             |asked: &AskedLimit| is_of(&row.block, asked) && is_below(&row.block, asked.limit.tokens);
         if has_lapsed(&row.block, now) || governing.iter().any(is_raised) {
             lift(connection, &row, HUDSON, now)?;
-        } else if stands(&row.block, governing) {
+        } else if let Some(policy) = stands(&row.block, governing) {
+            row.block.policy = policy;
             standing.push(row);
         }
     }
@@ -255,13 +256,15 @@ fn ends(block: &Block, limits: &[LimitInForce], now: i64) -> bool {
         || limits.iter().filter(is_its).any(|limit| limit.tokens.is_none_or(|now| is_below(block, now)))
 }
 
-/// Whether the block is a run's with these limits: an operator's always, a budget's only while a limit that governs
-/// the run would have been crossed too.
-fn stands(block: &Block, governing: &[AskedLimit]) -> bool {
-    let Some(budget) = &block.budget else { return true };
-    governing.iter().any(|asked| {
+/// What the block does to a run with these limits, if it is one of the run's: an operator's always as it was ordered; a
+/// budget's only while a limit that governs the run would have been crossed too, and then as that run's own policy says,
+/// whoever found the crossing.
+fn stands(block: &Block, governing: &[AskedLimit]) -> Option<Policy> {
+    let Some(budget) = &block.budget else { return Some(block.policy) };
+    let crossed = |asked: &&AskedLimit| {
         is_of(block, asked) && asked.window_start == budget.window_start && asked.limit.tokens <= budget.limit
-    })
+    };
+    governing.iter().find(crossed).map(|asked| asked.limit.policy)
 }
 
 /// What [`fetch`] finds, and where it is.
@@ -271,8 +274,13 @@ fn found(
     governing: &[AskedLimit],
     now: i64,
 ) -> Result<Vec<BlockRow>, Fail> {
-    let mut rows = against(connection, run)?;
-    rows.retain(|row| !has_lapsed(&row.block, now) && stands(&row.block, governing));
+    let mut rows = Vec::new();
+    for mut row in against(connection, run)?.into_iter().filter(|row| !has_lapsed(&row.block, now)) {
+        if let Some(policy) = stands(&row.block, governing) {
+            row.block.policy = policy;
+            rows.push(row);
+        }
+    }
     Ok(in_order(rows))
 }
 

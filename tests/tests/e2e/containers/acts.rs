@@ -102,7 +102,7 @@ fn bottle_at<T: Send>(
                 act(Bottle::new(engine, place).expect("a container of the engine's")).await
             })
         })
-        .unwrap_or_else(|error| panic!("{error:#}"))
+        .expect("the engine does it")
 }
 
 /// What it is saved as: another name for every run, as tests run side by side.

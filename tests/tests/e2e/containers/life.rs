@@ -47,7 +47,7 @@ fn volumes_that_would_open_the_host_are_refused() {
         scene.at("home/.bot-bottle/bottles"),
         scene.at("elsewhere/link"),
         engine.to_owned(),
-        engine.join("docker.sock"),
+        engine.join("engine.sock"),
         engine.join("data"),
         scene.at("not/there"),
     ];

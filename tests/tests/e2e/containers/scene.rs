@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use bollard::exec::{CreateExecOptions, StartExecOptions};
+use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::{ContainerCreateBody, ContainerSummary, HostConfig, Network};
 use bollard::query_parameters::{
     CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
@@ -14,6 +14,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt as _;
 use hudson_tests::engine::{Engine, IMAGE};
+use hudson_tests::hudson::Launch;
 use hudson_tests::process::Background;
 use hudson_tests::simulator::{Options, Simulator};
 use hudson_tests::{Clients, Outcome, clients, hudson, process};
@@ -31,7 +32,10 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new() -> Self {
-        let engine = Engine::shared();
+        Self::on(Engine::docker())
+    }
+
+    pub(super) fn on(engine: &'static Engine) -> Self {
         let simulator = engine.inside(|| Simulator::start(Options::default()).expect("the simulator starts"));
         let folder = tempfile::Builder::new().prefix("hudson-scene-").tempdir().expect("a folder");
         let scene = Self { engine, simulator, folder };
@@ -141,21 +145,21 @@ impl Scene {
     pub(super) fn inside(&self, container: &str, argv: &[&str]) -> bool {
         let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
         self.engine.ask(|docker| async move {
-            let options = CreateExecOptions { cmd: Some(argv), ..CreateExecOptions::default() };
+            let options = CreateExecOptions {
+                cmd: Some(argv),
+                attach_stdout: Some(true),
+                attach_stderr: Some(true),
+                ..CreateExecOptions::default()
+            };
             let Ok(made) = docker.create_exec(container, options).await else { return false };
-            let detached = StartExecOptions { detach: true, ..StartExecOptions::default() };
-            if docker.start_exec(&made.id, Some(detached)).await.is_err() {
+            let Ok(StartExecResults::Attached { mut output, .. }) = docker.start_exec(&made.id, None).await
+            else {
                 return false;
-            }
-            loop {
-                match docker.inspect_exec(&made.id).await {
-                    Ok(now) if now.running == Some(true) => {
-                        tokio::time::sleep(Duration::from_millis(10)).await
-                    }
-                    Ok(now) => return now.exit_code == Some(0),
-                    Err(_) => return false,
-                }
-            }
+            };
+            // To its end: Podman says of what is looked at by nobody that it runs for ever.
+            while output.next().await.is_some() {}
+            let ended = docker.inspect_exec(&made.id).await;
+            ended.is_ok_and(|now| now.exit_code == Some(0) && now.running != Some(true))
         })
     }
 
@@ -181,9 +185,8 @@ impl Scene {
             let force = RemoveContainerOptionsBuilder::default().force(true).build();
             docker.remove_container(&made.id, Some(force)).await.expect("it goes");
             match ended {
-                Ok(_) => 0,
                 Err(bollard::errors::Error::DockerContainerWaitError { code, .. }) => code,
-                Err(error) => panic!("waiting for a container: {error}"),
+                other => other.expect("it is waited for").status_code,
             }
         })
     }
@@ -238,8 +241,16 @@ pub(super) const PROGRAMS: [&str; 10] = [
     "/etc/ssl:/etc/ssl:ro",
 ];
 
+/// The options of a client in a container, for an operator who has none of the scene's.
+pub(super) fn contained<'w>(engine: &Engine, launch: Launch<'w>) -> Launch<'w> {
+    let launch = launch.option("--isolation", "full").option("--container", IMAGE);
+    let launch = launch.option("--env", "HOME=/tmp").option("--workdir", "/work");
+    let launch = launch.env("DOCKER_HOST", &format!("unix://{}", engine.socket().display()));
+    clients_volumes().chunks(2).fold(launch, |launch, pair| launch.option(&pair[0], &pair[1]))
+}
+
 /// The installed clients, read-only at their own place.
-pub(super) fn clients_volumes() -> Vec<String> {
+fn clients_volumes() -> Vec<String> {
     let clients = Clients::installed();
     let drivers = clients::repository().join("tests/clients");
     let mut options: Vec<String> = PROGRAMS.iter().map(|word| (*word).to_owned()).collect();

@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use hudson_tests::World;
-use hudson_tests::engine::{Engine, IMAGE};
-use hudson_tests::hudson::Launch;
+use hudson_tests::engine::Engine;
 
-use super::scene::{PROGRAMS, SOON, Scene, clients_volumes};
+use super::scene::{PROGRAMS, SOON, Scene, contained};
 
 #[test]
 fn the_exit_code_and_both_streams_come_back() {
@@ -98,35 +97,26 @@ fn standard_input_is_passed_to_its_end() {
     assert_eq!(sums[0], sums[1], "{outcome}");
 }
 
-/// The options of a client in a container, for an operator who has none of the scene's.
-fn contained(launch: Launch<'_>) -> Launch<'_> {
-    let engine = Engine::shared();
-    let options = clients_volumes();
-    let launch =
-        launch.option("--isolation", "full").option("--container", IMAGE).option("--env", "HOME=/tmp");
-    let launch = launch
-        .option("--workdir", "/work")
-        .env("DOCKER_HOST", &format!("unix://{}", engine.socket().display()));
-    options.chunks(2).fold(launch, |launch, pair| launch.option(&pair[0], &pair[1]))
-}
-
 #[test]
 fn the_python_sdk_works_and_stops_when_the_budget_is_spent() {
     let case = crate::cases::python_anthropic("sync", "stream");
-    Engine::shared().inside(|| {
-        case.works(&World::new(), &contained);
-        case.stops(&World::new(), &contained);
+    Engine::docker().inside(|| {
+        case.works(&World::new(), &|launch| contained(Engine::docker(), launch));
+        case.stops(&World::new(), &|launch| contained(Engine::docker(), launch));
     });
 }
 
 #[test]
 fn claude_code_works() {
-    Engine::shared().inside(|| crate::cases::claude_code().works(&World::new(), &contained));
+    Engine::docker().inside(|| {
+        crate::cases::claude_code().works(&World::new(), &|launch| contained(Engine::docker(), launch))
+    });
 }
 
 #[test]
 fn codex_works() {
-    Engine::shared().inside(|| crate::cases::codex().works(&World::new(), &contained));
+    Engine::docker()
+        .inside(|| crate::cases::codex().works(&World::new(), &|launch| contained(Engine::docker(), launch)));
 }
 
 #[test]

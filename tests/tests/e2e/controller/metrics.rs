@@ -11,6 +11,7 @@ const HOST: &str = "api.anthropic.com";
 const SETTINGS: &str = "budget: {claude: 1M}\nbottles: {ci: {budget: {claude: 5000}}}\n\
                         control: {metrics: '127.0.0.1:0', metrics_hosts: [prom.example]}\n";
 
+#[allow(clippy::disallowed_methods, reason = "the test is the scraper")]
 fn ask(address: SocketAddr, method: &str, path: &str, host: &str) -> Answer {
     let mut stream = TcpStream::connect(address).expect("metrics are served");
     stream.set_read_timeout(Some(SOON)).expect("a socket takes a time-out");
@@ -44,7 +45,7 @@ fn the_page_has_what_happened_and_names_neither_runs_nor_hosts() {
     stage.hudson(&["bottle", "cutoff", "ci"]).exited(0);
     let page = page_with(address, "hudson_blocks{scope=\"bottle\",policy=\"cutoff\",by=\"operator\"} 1");
     for line in [
-        "hudson_build_info{version=\"0.1.0\",role=\"up\"} 1",
+        concat!("hudson_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\",role=\"up\"} 1"),
         "hudson_configuration_fault 0",
         "hudson_ledger_readable 1",
         "hudson_ledger_errors_total 0",
@@ -61,8 +62,8 @@ fn the_page_has_what_happened_and_names_neither_runs_nor_hosts() {
         "hudson_budget_limit_tokens{scope=\"bottle\",name=\"ci\",provider=\"claude\"} 5000",
         "hudson_budget_used_tokens{scope=\"bottle\",name=\"ci\",provider=\"claude\"} 150",
         "hudson_budget_used_tokens{scope=\"global\",name=\"\",provider=\"claude\"} 150",
-        "hudson_enforcements{policy=\"cutoff\",state=\"done\"} 1",
-        "hudson_enforcement_seconds_count{policy=\"cutoff\"} 1",
+        "hudson_enforcements{action=\"cutoff\",state=\"done\"} 1",
+        "hudson_enforcement_seconds_count{action=\"cutoff\"} 1",
         "hudson_notifications_undelivered 0",
     ] {
         assert!(page.lines().any(|has| has == line), "{line} is not in\n{page}");

@@ -114,3 +114,26 @@ fn exactly_one_of_many_acts_and_the_next_takes_over_from_a_kill() {
     assert!(idle.process.wait(SOON) && idle.process.code() == Some(0) && !idle.is_ready());
     assert!(!others[0].process.ended());
 }
+
+#[test]
+fn a_run_whose_files_are_gone_keeps_nobody_from_new_settings() {
+    let world = World::new();
+    world.configure("settings.yml", "budget: {claude: 1000}\n");
+    let controller = Served::start(&world, "controller", &["controller"], &[]);
+    let (_proxy, agent) = sidecar(&world, &[]);
+    agent.post(HOST, "/v1/messages", &message("10-5")).passed();
+    std::fs::remove_file(world.home().join("bottles/ci/routes.yaml")).expect("it is there");
+    world.configure("settings.yml", "budget: {claude: 2000}\n");
+    controller.process.signal(rustix::process::Signal::HUP);
+    let log = || std::fs::read_to_string(world.scratch().join("controller.log")).expect("a log");
+    raw::wait_until(SOON, || log().contains("configuration_reloaded").then_some(()))
+        .expect("it is read anew");
+    assert!(!log().contains("configuration_kept"), "{}", log());
+    assert!(get(&world.home(), "/v1/version")["configuration_fault"].is_null());
+    // Its limits are still those that it had, and it is still enforced.
+    hudson_in(&world, &["budget", "set", "claude=5"]).exited(0);
+    raw::wait_until(SOON, || {
+        enforcements(&world).first().is_some_and(|row| row["state"] == "done").then_some(())
+    })
+    .expect("it is enforced");
+}
