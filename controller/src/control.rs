@@ -9,7 +9,7 @@ mod http;
 mod peer;
 mod place;
 
-pub use client::{Identity, RunServe, Served, hand_over, status};
+pub use client::{Identity, Refused, RunServe, Served, Stream, get, hand_over, order, status};
 pub use http::{Answerer, Body, MAX_BODY, error, json, serve as serve_connection, text};
 pub use place::Place;
 

@@ -17,7 +17,9 @@ mod view;
 pub(crate) use audit::sentence;
 pub(crate) use event::{Effect, Event, Order};
 pub(crate) use format::{clean, exact_tokens, tokens};
-pub(crate) use snapshot::{Bottle, BottleState, EventRow, Limit, Refusal, Run, Snapshot, Spent};
+pub(crate) use snapshot::{
+    Away, Bottle, BottleState, EventRow, Limit, Origin, Refusal, Run, Snapshot, Spent,
+};
 pub(crate) use state::State;
 pub(crate) use update::update;
 pub(crate) use view::view;

@@ -18,7 +18,9 @@ pub(super) use list::rows;
 pub(super) use show::object;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-pub(super) use stop::{Outcome, all_done, lines, order_cutoff, order_freeze, order_kill, order_resume};
+pub(super) use stop::{
+    Ordered, Outcome, Resumed, all_done, lines, order_cutoff, order_freeze, order_kill, order_resume,
+};
 
 /// Runs a `hudson bottle` command.
 pub(super) async fn execute(context: &Context, command: BottleCommand) -> Result<u8> {

@@ -1,13 +1,15 @@
-//! `hudson dashboard`: the edge of [`crate::dashboard`]. It turns keys, ticks, changes of the ledger and outcomes of
-//! orders into events of one channel, and carries out what they ask for.
+//! `hudson dashboard`: the edge of [`crate::dashboard`]. It turns keys, ticks, what a controller tells, changes of the
+//! ledger and outcomes of orders into events of one channel, and carries out what they ask for.
 //!
-//! Invariants: looking needs no right to write, the ledger is opened for writing when an order is given; the terminal is
-//! as it was however this ends.
+//! Invariants: while a controller answers, the ledger is its alone; without one, looking needs no right to write, and the
+//! ledger is opened for writing when an order is given; the terminal is as it was however this ends.
 
+mod link;
 mod measure;
 mod orders;
 mod read;
 mod refusals;
+mod source;
 mod terminal;
 
 use super::{Context, bottle, budget, check, ledger};
@@ -18,7 +20,11 @@ use crate::instance::now;
 use anyhow::{Context as _, Result};
 use crossterm::event::{Event as Input, EventStream};
 use futures_util::StreamExt as _;
-use read::Reader;
+use link::Link;
+pub(super) use link::{SNAPSHOT, origin};
+pub(super) use read::Reader;
+pub(super) use refusals::hear;
+use source::Source;
 use std::io::{IsTerminal as _, stdin, stdout};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,8 +33,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, watch};
 
-/// How often the clock moves, and the ledger is read where nothing tells of a change.
+/// How often the clock moves, and everything is read where nothing tells of a change.
 const TICK: Duration = Duration::from_secs(1);
+/// The shortest time between two changes that are told.
+const REST: Duration = Duration::from_millis(50);
 
 /// Shows the dashboard until its user leaves.
 pub(super) async fn execute(context: &Context, arguments: DashboardArgs) -> Result<u8> {
@@ -42,9 +50,14 @@ pub(super) async fn execute(context: &Context, arguments: DashboardArgs) -> Resu
     signals(&events)?;
     tokio::spawn(keys(events.clone()));
     tokio::spawn(ticks(events.clone()));
-    let edge =
-        Edge { reader: Arc::new(Mutex::new(Reader::new(context.clone(), events.clone()))), context, events };
-    let outcome = edge.run(&mut screen, state, incoming).await;
+    let link = Arc::new(Link::new(context.home.clone()));
+    tokio::spawn(forward(link.changes(), events.clone()));
+    let source = Source::new(context.clone(), link.clone(), events.clone());
+    let edge = Edge { source: Arc::new(Mutex::new(source)), link: link.clone(), context, events };
+    let outcome = tokio::select! {
+        outcome = edge.run(&mut screen, state, incoming) => outcome,
+        () = link.keep() => Ok(()),
+    };
     drop(screen);
     outcome.map(|()| exit::OK)
 }
@@ -65,7 +78,8 @@ fn refuse_without_screen(context: &Context) -> Result<(), Exit> {
 struct Edge {
     context: Arc<Context>,
     events: UnboundedSender<Event>,
-    reader: Arc<Mutex<Reader>>,
+    link: Arc<Link>,
+    source: Arc<Mutex<Source>>,
 }
 
 impl Edge {
@@ -95,19 +109,19 @@ impl Edge {
     }
 
     fn read(&self) {
-        let reader = self.reader.clone();
+        let source = self.source.clone();
         self.spawn(async move {
             let began = Instant::now();
-            let outcome = reader.lock().await.read().await;
+            let outcome = source.lock().await.read().await;
             let outcome = outcome.map(Box::new).map_err(|error| format!("{error:#}"));
             Event::Read { outcome, took: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }
         });
     }
 
     fn give(&self, order: crate::dashboard::Order) {
-        let context = self.context.clone();
+        let (context, link) = (self.context.clone(), self.link.clone());
         self.spawn(async move {
-            let outcome = orders::give(&context, order).await;
+            let outcome = orders::give(&context, &link, order).await;
             Event::Ordered(outcome.map_err(|error| format!("{error:#}")))
         });
     }
@@ -166,11 +180,12 @@ fn signals(events: &UnboundedSender<Event>) -> Result<()> {
     Ok(())
 }
 
-/// Tells of changes of a ledger for as long as it is open.
-async fn follow(mut changes: watch::Receiver<u64>, events: UnboundedSender<Event>) {
+/// Tells of changes for as long as they are counted; of many at once, one time.
+async fn forward(mut changes: watch::Receiver<u64>, events: UnboundedSender<Event>) {
     while changes.changed().await.is_ok() {
         if events.send(Event::LedgerChanged).is_err() {
             return;
         }
+        tokio::time::sleep(REST).await;
     }
 }

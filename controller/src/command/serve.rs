@@ -147,9 +147,8 @@ impl Parts {
         let end = CancellationToken::new();
         if let Some(place) = place {
             let listener = control::listen(&process.home, place)?;
-            let (process, instance, end) = (process.clone(), instance.clone(), end.clone());
-            let api = Api { role, process: process.clone(), instance, watch, metrics, end: end.clone() };
-            tokio::spawn(control::serve(listener, Arc::new(api), process.events, end));
+            let api = Api::new(role, process.clone(), instance.clone(), watch, metrics, end.clone());
+            tokio::spawn(control::serve(listener, Arc::new(api), process.events.clone(), end.clone()));
         }
         let addresses = instance.as_ref().map(|instance| instance.addresses.clone()).unwrap_or_default();
         if let Some(path) = ready_file {

@@ -24,6 +24,7 @@ pub(crate) fn sentence(row: &AuditRecord) -> String {
             Some(code) => format!("run {run} ends with exit code {code}"),
             None => format!("run {run} ends"),
         },
+        "run_rotate" => format!("run {run} got other credentials"),
         "usage_charge" => charge(&data, "charged"),
         "usage_replace" => charge(&data, "charged anew"),
         "usage_withdraw" => format!("{provider}: a charge is taken back"),
@@ -31,6 +32,9 @@ pub(crate) fn sentence(row: &AuditRecord) -> String {
         "block_lift" => format!("{} of {scope} is lifted{by}", text("policy")),
         "budget_set" => format!("{scope}: {provider} may use {} tokens{by}", tokens("tokens")),
         "budget_clear" => format!("{scope}: the limit set for {provider} is taken back{by}"),
+        "enforcement_plan" if text("policy") == "resume" => {
+            format!("run {run} is to be brought back: {}", text("cause"))
+        }
         "enforcement_plan" => format!("{} of run {run} is planned: {}", text("policy"), text("cause")),
         "enforcement_advance" => match text("detail") {
             "" => format!("enforcement at run {run}: {}", text("state")),

@@ -14,7 +14,7 @@ pub(crate) enum Event {
     Resize(u16, u16),
     /// A second is over; the clock, in unix milliseconds.
     Tick(i64),
-    /// A decision was written to the ledger.
+    /// A decision was written to the ledger, or the running controller tells of something.
     LedgerChanged,
     /// A reading has ended.
     Read {

@@ -1,15 +1,18 @@
-//! What was read of a home at one moment. Times are unix milliseconds, amounts are tokens.
+//! What was read of a home at one moment. Times are unix milliseconds, amounts are tokens. As JSON it goes from a
+//! controller to a dashboard of the same version, and nowhere else.
 
 use hudson_schema::ledger::{Block, Enforcement};
 use hudson_schema::{AgentName, BottleName, RunId, Scope};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Everything that is shown.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Snapshot {
     /// When it was read.
     pub(crate) now: i64,
-    /// The process of `hudson up`, when one runs.
-    pub(crate) up: Option<u32>,
+    /// Who has read it.
+    pub(crate) origin: Origin,
     /// What is wrong with the files; limits are not known then.
     pub(crate) faults: Vec<String>,
     /// The lowest percentage at which a warning is given; `None` when none is.
@@ -28,8 +31,41 @@ pub(crate) struct Snapshot {
     pub(crate) events: Vec<EventRow>,
 }
 
+/// Who has read a snapshot.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) enum Origin {
+    /// The running controller.
+    Controller {
+        /// Which command it is.
+        role: String,
+        /// Its process.
+        pid: u32,
+    },
+    /// The dashboard itself, from the ledger, for this is so.
+    Ledger(Away),
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self::Ledger(Away::NotRunning)
+    }
+}
+
+/// Why no controller is asked.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) enum Away {
+    /// None runs.
+    NotRunning,
+    /// It does not answer.
+    Silent,
+    /// It is of this version, and this is not.
+    OtherVersion(String),
+    /// It answers this instead.
+    Failed(String),
+}
+
 /// Usage summed up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Spent {
     /// What it is of: a provider or a host.
     pub(crate) of: String,
@@ -56,7 +92,7 @@ impl Spent {
 }
 
 /// What a bottle is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) enum BottleState {
     /// It has live runs, and nothing stops them.
     Running,
@@ -73,7 +109,7 @@ pub(crate) enum BottleState {
 }
 
 /// One bottle.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Bottle {
     /// Its name.
     pub(crate) name: BottleName,
@@ -102,7 +138,7 @@ pub(crate) struct Bottle {
 }
 
 /// An answer that a bottle got instead of the upstream's, as often as it got it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Refusal {
     /// When it got it last.
     pub(crate) at: i64,
@@ -162,7 +198,7 @@ impl Bottle {
 }
 
 /// A run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
     /// Its id.
     pub(crate) id: RunId,
@@ -181,7 +217,7 @@ pub(crate) struct Run {
 }
 
 /// A limit and what stands under it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Limit {
     /// Where it stands.
     pub(crate) scope: Scope,
@@ -196,7 +232,7 @@ pub(crate) struct Limit {
     /// When it counts from nothing again; `None` for never.
     pub(crate) resets_at: Option<i64>,
     /// Where it comes from.
-    pub(crate) source: &'static str,
+    pub(crate) source: Cow<'static, str>,
     /// Whether the bottle's requests have to fit under it.
     pub(crate) governs: bool,
     /// What is charged to it a minute.
@@ -228,7 +264,7 @@ impl Limit {
 }
 
 /// A row of the audit, for people.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct EventRow {
     /// Its place in the audit.
     pub(crate) seq: i64,

@@ -5,10 +5,10 @@
 
 use crate::budget::{Cutoff, CutoffScope, InFlight};
 use crate::{Policy, Provider, Scope};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A scope whose egress is stopped.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Block {
     /// The scope that is stopped.
     pub scope: Scope,
@@ -38,7 +38,7 @@ pub struct BlockOrder {
 }
 
 /// The spent budget behind a [`Block`].
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct BlockBudget {
     /// The provider counted, or `any`.
     pub provider: Provider,

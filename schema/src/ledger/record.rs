@@ -3,7 +3,7 @@
 use super::Block;
 use crate::budget::{Cutoff, Limit, Mode, Weights};
 use crate::{AgentName, BottleName, Policy, Provider, Quality, RunId, Scope, Usage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A launch to be recorded.
@@ -361,7 +361,7 @@ pub struct Balance {
 }
 
 /// How far an enforcement has got.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EnforcementState {
     /// Decided, in the transaction that found the crossing.
@@ -387,7 +387,7 @@ impl EnforcementState {
 }
 
 /// What is done about a run: what a policy asks for, or the end of a freeze.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// Nothing gets out; what runs goes on.
@@ -446,7 +446,7 @@ pub fn is_frozen(rows: &[Enforcement]) -> bool {
 }
 
 /// One action on one run.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Enforcement {
     /// Row id.
     pub id: i64,

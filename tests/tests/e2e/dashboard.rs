@@ -11,7 +11,9 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hudson_tests::clients::Invocation;
+use hudson_tests::clients::{self, Invocation};
+use hudson_tests::hudson::binary;
+use hudson_tests::process::Background;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -111,10 +113,15 @@ fn stage() -> Stage {
 
 /// The dashboard between two looks at the terminal's settings; the line ends with whether they are equal.
 fn dashboard(stage: &Stage, more: &str) -> Terminal {
-    let hudson = hudson_tests::hudson::binary().display();
+    dashboard_after(stage, ":", more)
+}
+
+/// The same after a command of its shell.
+fn dashboard_after(stage: &Stage, first: &str, more: &str) -> Terminal {
+    let hudson = binary().display();
     let (home, process) = (stage.world.home(), process_file(stage));
     let line = format!(
-        "before=$(stty -g); sh -c 'echo $$ > {}; exec {hudson} dashboard --home {} {more}'; echo \"code $?\"; \
+        "before=$(stty -g); sh -c 'echo $$ > {}; {first}; exec {hudson} dashboard --home {} {more}'; echo \"code $?\"; \
          test \"$before\" = \"$(stty -g)\" && echo as it was",
         process.display(),
         home.display()
@@ -165,6 +172,114 @@ fn keys_cut_a_bottle_off_and_resume_it_and_the_terminal_is_as_it_was() {
     terminal.press("q");
     let left = terminal.ends();
     assert!(left.contains("code 0") && left.contains("as it was"), "{left}");
+}
+
+/// A `hudson` of this stage that goes on, without waiting for it.
+fn beside(stage: &Stage, words: &[&str]) -> Background {
+    let mut command = clients::clean(&binary().display().to_string());
+    command.env("HOME", stage.world.operator_home()).env("THE_KEY", ANTHROPIC.value);
+    command.arg("--home").arg(stage.world.home()).args(words);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Background::start(&mut command)
+}
+
+#[test]
+fn with_an_up_it_reads_and_orders_through_its_socket() {
+    let stage = stage();
+    let agent = stage.agent();
+    let _runs = beside(&stage, &["run", "--isolation", "none", "--bottle", "work", "--", "sleep", "60"]);
+    // It can write no file: what is ordered is written by somebody else.
+    let mut terminal = dashboard_after(&stage, "ulimit -f 0; trap \"\" 25", "");
+    terminal.shows(&format!("hudson up: process {}", stage.process()));
+    terminal.shows("2 bottles, 2 running");
+    agent.get("elsewhere.example.com", "/a").refused(403, "host_not_allowed");
+    terminal.press("\tG");
+    terminal.shows("GET elsewhere.example.com/a");
+    terminal.shows("host_not_allowed");
+    terminal.press("c");
+    terminal.shows("Cut off bottle ci?");
+    terminal.press("y");
+    terminal.shows("✓ bottle ci is cut off");
+    assert_eq!(blocks(&stage), ["\"cutoff\" \"ci\""]);
+    terminal.press("r");
+    terminal.shows("Resume bottle ci?");
+    terminal.press("\r");
+    terminal.shows("✓ bottle ci is resumed");
+    terminal.press("b");
+    terminal.shows("[Enter] set");
+    terminal.press("\t20k\r");
+    terminal.shows("✓ bottle ci: 0 of 20000 tokens of any are spent");
+    // The list again, and the bottle that can be frozen.
+    terminal.press("\t\tj");
+    terminal.press("f");
+    terminal.shows("Freeze bottle work?");
+    terminal.press("y");
+    terminal.shows("done: egress is cut off; 1 process");
+    assert_eq!(blocks(&stage), ["\"freeze\" \"work\""]);
+    terminal.press("r");
+    terminal.shows("Resume bottle work?");
+    terminal.press("\r");
+    terminal.shows("✓ bottle work is resumed");
+    terminal.press("q");
+    assert!(terminal.ends().contains("code 0"));
+}
+
+#[test]
+fn an_up_that_dies_leaves_the_ledger_to_read_and_another_one_is_found() {
+    let mut stage = stage();
+    stage.agent().get("elsewhere.example.com", "/a").refused(403, "host_not_allowed");
+    let mut terminal = dashboard(&stage, "");
+    terminal.shows("hudson up: process");
+    terminal.press("\tG");
+    terminal.shows("GET elsewhere.example.com/a");
+    stage.signal(Signal::KILL);
+    stage.ends_within(SOON);
+    terminal.shows("from the ledger: hudson up is not running");
+    terminal.shows("● running");
+    // Nobody else knows of it any more.
+    terminal.shows("GET elsewhere.example.com/a");
+    terminal.press("c");
+    terminal.shows("Cut off bottle ci?");
+    terminal.press("y");
+    terminal.shows("✓ bottle ci is cut off");
+    assert_eq!(blocks(&stage), ["\"cutoff\" \"ci\""]);
+    let next = beside(&stage, &["controller"]);
+    terminal.shows(&format!("hudson controller: process {}", next.id()));
+    terminal.press("q");
+    assert!(terminal.ends().contains("code 0"));
+}
+
+#[test]
+fn an_up_that_is_stopped_keeps_nobody_waiting() {
+    let stage = stage();
+    let agent = stage.agent();
+    let mut terminal = dashboard(&stage, "");
+    terminal.shows("hudson up: process");
+    stage.signal(Signal::STOP);
+    terminal.shows("from the ledger: hudson up does not answer");
+    terminal.press("?");
+    terminal.shows("Esc");
+    terminal.press("\u{1b}");
+    // What is changed is seen, and the head stays as it is: it has been asked again and again meanwhile.
+    stage.hudson(&["budget", "set", "--bottle", "ci", "claude=20k"]).exited(0);
+    terminal.shows("0/20k");
+    for _ in 0..30 {
+        assert!(!terminal.screen().contains("hudson up: process"), "{}", terminal.screen());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    terminal.press("c");
+    terminal.shows("Cut off bottle ci?");
+    terminal.press("y");
+    terminal.shows("planned: nobody who serves this run has");
+    terminal.shows("■ cut off");
+    stage.signal(Signal::CONT);
+    terminal.shows("hudson up: process");
+    wait_until(SOON, || {
+        (agent.post("api.anthropic.com", "/v1/messages", MESSAGE).status == 403).then_some(())
+    })
+    .expect("it is cut off");
+    terminal.press("q");
+    assert!(terminal.ends().contains("code 0"));
 }
 
 #[test]

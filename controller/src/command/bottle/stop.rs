@@ -14,7 +14,7 @@ use hudson_schema::ledger::{
     Action, Block, BlockOrder, Enforcement, EnforcementState, Resumption, RunRecord, SharedLedger,
 };
 use hudson_schema::{BottleName, Policy, RunId, Scope, ScopeKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What became of an order at one run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(in super::super) struct Outcome {
     run: RunId,
     state: EnforcementState,
@@ -42,10 +42,12 @@ pub(super) async fn cutoff(context: &Context, arguments: StopArgs) -> Result<u8>
     Ok(exit::OK)
 }
 
-/// A cutoff that is ordered.
+/// A cutoff that is ordered, as [`Ordered::object`] tells it.
+#[derive(Deserialize)]
 pub(in super::super) struct Ordered {
     /// Whether it did not stand before.
     new: bool,
+    #[serde(rename = "runs")]
     outcomes: Vec<Outcome>,
 }
 
@@ -132,12 +134,14 @@ pub(super) async fn resume(context: &Context, name: &BottleName) -> Result<u8> {
     Ok(if all_done(&resumed.outcomes) { exit::OK } else { exit::FAILED })
 }
 
-/// What a resume came to.
+/// What a resume came to, as [`Resumed::object`] tells it.
+#[derive(Deserialize)]
 pub(in super::super) struct Resumed {
     lifted: Vec<Block>,
     /// What a spent budget still stops.
     standing: Vec<Block>,
     /// What became of the runs that were frozen.
+    #[serde(rename = "runs")]
     outcomes: Vec<Outcome>,
 }
 

@@ -1,30 +1,111 @@
-//! Orders of the dashboard, by the same functions as `hudson bottle …` and `hudson budget set`.
+//! Orders of the dashboard: of the running controller, and straight to the ledger where none answers, by the same
+//! functions as `hudson bottle …` and `hudson budget set`.
+//!
+//! Invariant: what became of an order is told in the same words, whoever carried it out.
 
+use super::link::Link;
 use super::{Context, bottle, budget};
 use crate::cli::{ScopeArgs, StopArgs};
+use crate::control::{self, Refused};
 use crate::dashboard::Order;
-use anyhow::{Result, bail};
-use hudson_schema::budget::BudgetMap;
-use hudson_schema::{BottleName, Scope, ScopeKind};
+use anyhow::{Result, anyhow, bail};
+use hudson_schema::budget::{Amount, BudgetMap};
+use hudson_schema::{BottleName, Provider, Scope, ScopeKind};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 /// Gives an order; what became of it.
-pub(super) async fn give(context: &Context, order: Order) -> Result<String> {
+pub(super) async fn give(context: &Context, link: &Link, order: Order) -> Result<String> {
+    // Of one that has just answered: what is stopped must not keep an order for later.
+    if link.look().await.is_ok()
+        && let Some(told) = by_controller(context, &order).await?
+    {
+        return Ok(line(&told));
+    }
+    by_ledger(context, order).await.map(|told| line(&told))
+}
+
+/// What became of an order at each run, as the socket and the commands tell it.
+#[derive(Deserialize)]
+struct Outcomes {
+    runs: Vec<bottle::Outcome>,
+}
+
+/// A limit, as far as it is told.
+#[derive(Deserialize)]
+struct Limit {
+    provider: Provider,
+    limit: u64,
+    spent: u64,
+}
+
+/// `None` when it has ended meanwhile.
+async fn by_controller(context: &Context, order: &Order) -> Result<Option<String>> {
+    Ok(match order {
+        Order::Cutoff(name) => ask::<bottle::Ordered>(context, &stop(name, "cutoff"), json!({}))
+            .await?
+            .map(|told| told.words(name)),
+        Order::Resume(name) => ask::<bottle::Resumed>(context, &stop(name, "resume"), json!({}))
+            .await?
+            .map(|told| told.words(name)),
+        Order::Freeze(name) => {
+            let told = ask::<Outcomes>(context, &stop(name, "freeze"), json!({})).await?;
+            told.map(|told| done(&told.runs)).transpose()?
+        }
+        Order::Kill(name) => {
+            let told = ask::<Outcomes>(context, &stop(name, "kill"), json!({})).await?;
+            told.map(|told| done(&told.runs)).transpose()?
+        }
+        Order::SetBudget { scope, provider, tokens } => {
+            let rows = ask::<Vec<Limit>>(context, "/v1/budgets", change(scope, provider, *tokens)).await?;
+            rows.map(|rows| limits(scope, &rows))
+        }
+    })
+}
+
+async fn by_ledger(context: &Context, order: Order) -> Result<String> {
     let stop = |name: &BottleName| StopArgs { name: name.clone(), reason: None };
-    let told = match order {
+    Ok(match order {
         Order::Cutoff(name) => bottle::order_cutoff(context, &stop(&name)).await?.words(&name),
         Order::Freeze(name) => done(&bottle::order_freeze(context, &stop(&name)).await?)?,
         Order::Resume(name) => bottle::order_resume(context, &name).await?.words(&name),
         Order::Kill(name) => done(&bottle::order_kill(context, &stop(&name)).await?)?,
         Order::SetBudget { scope, provider, tokens } => {
-            let limits = BudgetMap::from([(provider, tokens)]);
-            let changed = budget::order_set(context, arguments(&scope)?, vec![limits]).await?;
-            let rows = changed.rows.iter().map(|row| {
-                format!("{scope}: {} of {} tokens of {} are spent", row.spent, row.limit, row.provider)
-            });
-            rows.collect::<Vec<_>>().join("\n")
+            let asked = BudgetMap::from([(provider, tokens)]);
+            let changed = budget::order_set(context, arguments(&scope)?, vec![asked]).await?;
+            let rows = changed.rows.into_iter();
+            let rows = rows.map(|row| Limit { provider: row.provider, limit: row.limit, spent: row.spent });
+            limits(&scope, &rows.collect::<Vec<_>>())
         }
-    };
-    Ok(line(&told))
+    })
+}
+
+/// Asks the controller. What it refuses is told in the words that the command has for it.
+async fn ask<T: DeserializeOwned>(context: &Context, path: &str, body: Value) -> Result<Option<T>> {
+    control::order(&context.home, path, &body).await.map_err(|error| match error.downcast::<Refused>() {
+        Ok(Refused(message)) => anyhow!(message),
+        Err(error) => error,
+    })
+}
+
+fn stop(name: &BottleName, what: &str) -> String {
+    format!("/v1/bottles/{name}/{what}")
+}
+
+/// The body of a limit that is set.
+fn change(scope: &Scope, provider: &Provider, tokens: Amount) -> Value {
+    let mut change = json!({"set": BudgetMap::from([(provider.clone(), tokens)])});
+    if let (Some(members), true) = (change.as_object_mut(), scope.kind != ScopeKind::Global) {
+        members.insert(scope.kind.name().to_owned(), Value::from(scope.key.as_str()));
+    }
+    change
+}
+
+fn limits(scope: &Scope, rows: &[Limit]) -> String {
+    let row =
+        |row: &Limit| format!("{scope}: {} of {} tokens of {} are spent", row.spent, row.limit, row.provider);
+    rows.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
 /// What became of an order at each run; an error where one of them is not done.

@@ -1,12 +1,12 @@
-//! Reading a home for the dashboard: files, ledger and the running `hudson up`.
+//! Reading a home for the dashboard: files, ledger and what was refused. The running controller does it for every
+//! dashboard; without one each does it for itself.
 //!
 //! Invariant: nothing is written; a fault of the files hides the limits, and nothing else.
 
 use super::measure::{RECENT, Recent, most_first};
 use super::refusals::Refusals;
-use super::{Context, bottle, budget, check, follow, ledger};
-use crate::control;
-use crate::dashboard::{Bottle, BottleState, Event, EventRow, Limit, Run, Snapshot, Spent, sentence};
+use super::{Context, bottle, budget, check, ledger};
+use crate::dashboard::{Bottle, BottleState, EventRow, Limit, Origin, Run, Snapshot, Spent, sentence};
 use crate::instance::now;
 use crate::launch::Launch;
 use anyhow::Result;
@@ -19,26 +19,26 @@ use hudson_schema::ledger::{
 use hudson_schema::{BottleName, Policy, Provider, Scope, ScopeKind};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::mpsc::UnboundedSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// Rows of the audit that are shown.
 const EVENTS: i64 = 300;
 /// Rows of enforcement that are shown of a bottle.
 const ENFORCEMENTS: usize = 5;
-/// How long the running `hudson up` has to answer.
-const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 
 /// Reads, again and again.
-pub(super) struct Reader {
+pub(in super::super) struct Reader {
     context: Arc<Context>,
-    events: UnboundedSender<Event>,
     ledger: Option<SharedLedger>,
+    /// Whether the ledger was opened since that was last asked.
+    opened: bool,
     /// When each bottle was last seen to be active.
     active: BTreeMap<String, i64>,
-    refusals: Refusals,
+    // A std mutex: a file is read and lines are taken in, never over an await.
+    refusals: Arc<Mutex<Refusals>>,
 }
 
 /// What every bottle is looked at with.
@@ -55,14 +55,25 @@ struct Whole {
 }
 
 impl Reader {
-    /// A reader that tells of changes as soon as there is a ledger.
-    pub(super) fn new(context: Arc<Context>, events: UnboundedSender<Event>) -> Self {
-        Self { context, events, ledger: None, active: BTreeMap::new(), refusals: Refusals::default() }
+    /// A reader that has not read yet, beside whoever else takes refusals in.
+    pub(in super::super) fn new(context: Arc<Context>, refusals: Arc<Mutex<Refusals>>) -> Self {
+        Self { context, ledger: None, opened: false, active: BTreeMap::new(), refusals }
     }
 
-    /// Reads everything once.
-    pub(super) async fn read(&mut self) -> Result<Snapshot> {
-        let outcome = self.look().await;
+    /// Changes of the ledger, where it was opened since this was last asked.
+    pub(super) fn opened(&mut self) -> Option<watch::Receiver<u64>> {
+        let opened = std::mem::take(&mut self.opened);
+        self.ledger.as_ref().filter(|_| opened).map(|ledger| ledger.changes())
+    }
+
+    /// Lets the ledger go until the next reading.
+    pub(super) fn close(&mut self) {
+        self.ledger = None;
+    }
+
+    /// Reads everything once, for this origin, with a fault that its process knows of.
+    pub(in super::super) async fn read(&mut self, origin: Origin, fault: Option<String>) -> Result<Snapshot> {
+        let outcome = self.look(origin, fault).await;
         if outcome.is_err() {
             // The file may have been replaced: the next reading opens it anew.
             self.ledger = None;
@@ -70,21 +81,10 @@ impl Reader {
         outcome
     }
 
-    async fn look(&mut self) -> Result<Snapshot> {
+    async fn look(&mut self, origin: Origin, fault: Option<String>) -> Result<Snapshot> {
         let mut faults = check::home_faults(&self.context.home)?;
-        let up = match tokio::time::timeout(ANSWERS_WITHIN, control::status(&self.context.home)).await {
-            Ok(Ok(up)) => up,
-            Ok(Err(error)) => {
-                faults.push(format!("{error:#}"));
-                None
-            }
-            Err(_) => {
-                faults.push("hudson up does not answer; is it stopped?".to_owned());
-                None
-            }
-        };
-        faults.extend(up.as_ref().and_then(|up| up.configuration_fault.clone()));
-        let mut snapshot = Snapshot { now: now(), up: up.map(|up| up.pid), faults, ..Snapshot::default() };
+        faults.extend(fault);
+        let mut snapshot = Snapshot { now: now(), origin, faults, ..Snapshot::default() };
         let settings = match crate::settings::read(&self.context.home) {
             Ok(settings) => Some(settings),
             Err(error) => {
@@ -95,9 +95,7 @@ impl Reader {
         snapshot.warn_at = settings.as_ref().and_then(|settings| settings.warn_at.first().copied());
         if self.ledger.is_none() {
             self.ledger = ledger::open(&self.context)?;
-            if let Some(ledger) = &self.ledger {
-                tokio::spawn(follow(ledger.changes(), self.events.clone()));
-            }
+            self.opened = self.ledger.is_some();
         }
         let rows = match &settings {
             Some(settings) => budget::every_row(&self.context, settings, self.ledger.as_ref(), None).await,
@@ -108,7 +106,7 @@ impl Reader {
             Vec::new()
         });
         let settings = settings.and_then(|settings| Some((settings.clone(), settings.clock().ok()?)));
-        self.refusals.read(&self.context.home.event_log());
+        self.refusals().read(&self.context.home.event_log());
         let whole = self.whole(settings, rows, snapshot.now).await?;
         let mut names = bottle::on_disk(&self.context.home)?;
         names.extend(whole.runs.iter().map(|run| run.bottle.clone()));
@@ -126,6 +124,10 @@ impl Reader {
         snapshot.rate = whole.recent.rate(None);
         snapshot.events = self.audit(whole.settings.as_ref().map(|(_, clock)| clock), snapshot.now).await?;
         Ok(snapshot)
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn whole(
@@ -212,7 +214,7 @@ impl Reader {
             runs: shown,
             blocks,
             enforcements: enforcements.take(ENFORCEMENTS).cloned().collect(),
-            refusals: self.refusals.of(name.as_str()),
+            refusals: self.refusals().of(name.as_str()),
             name,
         })
     }
@@ -362,7 +364,7 @@ fn limit(row: &budget::Row, recent: &Recent, governs: bool) -> Option<Limit> {
             .as_deref()
             .and_then(|at| at.parse::<jiff::Timestamp>().ok())
             .map(|at| at.as_millisecond()),
-        source: row.source.name(),
+        source: Cow::Borrowed(row.source.name()),
         governs,
     })
 }

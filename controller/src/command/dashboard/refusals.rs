@@ -1,26 +1,29 @@
-//! The last refusals of each bottle, from the event log, where that is a file.
+//! The last refusals of each bottle, from the event log, where that is a file, and from what this process tells itself.
 //!
 //! Invariants: the log is read once, from its last part on; what is kept does not grow with it, nor with what a bottle
 //! chooses. A line that is none of ours, or of another version, is passed over.
 
 use crate::dashboard::Refusal;
+use crate::events::EventLog;
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::broadcast::error::RecvError;
 
 /// How much of a log is read at most at once, in bytes: thousands of refusals.
 const MOST: u64 = 1 << 20;
 /// Refusals that are kept of a bottle.
-const KEPT: usize = 5;
+pub(super) const KEPT: usize = 5;
 /// Bottles of which refusals are kept.
 const BOTTLES: usize = 1_000;
 
 /// What was read so far.
 #[derive(Default)]
-pub(super) struct Refusals {
+pub(in super::super) struct Refusals {
     /// The file and how far it was read.
     place: Option<(u64, u64, u64)>,
     /// The beginning of a line whose end is not written yet.
@@ -59,7 +62,34 @@ impl Line {
     }
 }
 
+/// What this process refuses from now on, beside what is read of a log.
+pub(in super::super) fn hear(events: &EventLog) -> Arc<Mutex<Refusals>> {
+    let (mut lines, refusals) = (events.watch(), Arc::<Mutex<Refusals>>::default());
+    let heard = refusals.clone();
+    tokio::spawn(async move {
+        loop {
+            match lines.recv().await {
+                Ok(line) => heard.lock().unwrap_or_else(PoisonError::into_inner).hear(&line),
+                // Of more than can be taken in, the last ones are told.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    });
+    refusals
+}
+
 impl Refusals {
+    /// Takes a line of this process in.
+    fn hear(&mut self, line: &str) {
+        // Most lines tell of something else, and are not worth reading.
+        if line.contains(r#""refusal""#)
+            && let Ok(line) = serde_json::from_str(line)
+        {
+            self.take(line);
+        }
+    }
+
     /// Reads what has been written since. A log that cannot be read has nothing new.
     pub(super) fn read(&mut self, log: &Path) {
         // What is missing comes with the next reading.
@@ -133,11 +163,15 @@ impl Refusals {
         };
         // The same again is one with a later time.
         let same = |(run, known): &(String, Refusal)| *run == line.run && known.is_of(&refusal);
-        let times = match kept.iter().position(same).and_then(|at| kept.remove(at)) {
-            Some((_, known)) => known.times.saturating_add(1),
-            None => 1,
+        let refusal = match kept.iter().position(same).and_then(|at| kept.remove(at)) {
+            Some((_, known)) => {
+                Refusal { times: known.times.saturating_add(1), at: at.max(known.at), ..refusal }
+            }
+            None => refusal,
         };
-        kept.push_back((line.run, Refusal { times, ..refusal }));
+        // What is read of a log may be older than what was heard.
+        let place = kept.partition_point(|(_, known)| known.at <= refusal.at);
+        kept.insert(place, (line.run, refusal));
         if kept.len() > KEPT {
             kept.pop_front();
         }
@@ -194,6 +228,21 @@ mod tests {
         refusals.read(&path);
         assert_eq!(hosts(&refusals), ["GET a/a ×43", "GET b/a ×1"]);
         assert!(refusals.of("other").is_empty());
+    }
+
+    #[test]
+    fn what_is_read_of_a_log_is_put_in_order_with_what_was_heard() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        std::fs::write(&path, (1..=4).map(|second| refused(second, "read")).collect::<String>()).unwrap();
+        let mut refusals = Refusals::default();
+        refusals.hear(r#"{"ts":"2026-11-21T12:00:09Z","event":"egress_request","path":"/\"refusal\""}"#);
+        (5..=8).for_each(|second| refusals.hear(refused(second, &format!("heard{second}")).trim_end()));
+        refusals.read(&path);
+        let asked: Vec<_> =
+            refusals.of("ci").into_iter().map(|refusal| (refusal.asked, refusal.times)).collect();
+        let all = [("heard8", 1), ("heard7", 1), ("heard6", 1), ("heard5", 1), ("read", 4)];
+        assert_eq!(asked, all.map(|(host, times)| (format!("GET {host}/a"), times)));
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn judge_seccomp(actions: &str) -> Finding {
     }
 }
 
-/// Whether this process could freeze the group of one that it starts.
+/// Whether this process could freeze what it starts by a cgroup; without one it does so by signals.
 fn freezer() -> Finding {
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let places = freezers(&own);
@@ -93,12 +93,16 @@ fn freezer() -> Finding {
         }
         (None, Some(place)) => {
             let found = format!(
-                "{} is not writable for this user, so that its groups cannot be frozen",
+                "{} is not writable for this user: processes are frozen by signals, one by one",
                 place.display()
             );
             Finding::warning(FREEZER, found, fix)
         }
-        (None, None) => Finding::warning(FREEZER, "there is no cgroup freezer here", fix),
+        (None, None) => Finding::warning(
+            FREEZER,
+            "there is no cgroup freezer here: processes are frozen by signals, one by one",
+            fix,
+        ),
     }
 }
 

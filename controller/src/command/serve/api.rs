@@ -8,8 +8,10 @@ mod endpoints;
 mod openapi;
 
 use super::super::Context;
+use super::super::dashboard::{Reader, hear, origin};
 use super::watch::Watch;
 use crate::control::{self, Answerer, Body, Identity, MAX_BODY};
+use crate::dashboard::Snapshot;
 use crate::exit::{self, Exit};
 use crate::instance::Instance;
 use crate::process::Process;
@@ -25,6 +27,7 @@ use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// How long a body may take.
@@ -37,6 +40,8 @@ pub(super) struct Api {
     pub(super) instance: Option<Arc<Instance>>,
     pub(super) watch: Arc<Watch>,
     pub(super) metrics: Option<SocketAddr>,
+    /// Reads for every dashboard, one after the other.
+    reader: Mutex<Reader>,
     /// Ends streams of events.
     pub(super) end: CancellationToken,
 }
@@ -51,6 +56,25 @@ struct Asked {
 }
 
 impl Api {
+    pub(super) fn new(
+        role: &'static str,
+        process: Process,
+        instance: Option<Arc<Instance>>,
+        watch: Arc<Watch>,
+        metrics: Option<SocketAddr>,
+        end: CancellationToken,
+    ) -> Self {
+        let context =
+            Context { home: process.home.clone(), json: true, ledger: Some(process.ledger.clone()) };
+        let reader = Mutex::new(Reader::new(Arc::new(context), hear(&process.events)));
+        Self { role, process, instance, watch, metrics, reader, end }
+    }
+
+    /// What a dashboard shows.
+    async fn snapshot(&self) -> Result<Snapshot> {
+        self.reader.lock().await.read(origin(self.role), self.watch.fault()).await
+    }
+
     /// What it says of itself.
     fn identity(&self) -> Identity {
         Identity {

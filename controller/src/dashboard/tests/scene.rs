@@ -1,7 +1,8 @@
 //! Fixed homes, and keys.
 
 use crate::dashboard::{
-    Bottle, BottleState, Effect, Event, EventRow, Limit, Refusal, Run, Snapshot, Spent, State, update, view,
+    Bottle, BottleState, Effect, Event, EventRow, Limit, Origin, Refusal, Run, Snapshot, Spent, State,
+    update, view,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use hudson_schema::ledger::{Action, Block, BlockBudget, Enforcement, EnforcementState};
@@ -100,7 +101,7 @@ pub(super) fn busy() -> Snapshot {
         },
     ];
     Snapshot {
-        up: Some(4711),
+        origin: Origin::Controller { role: "up".to_owned(), pid: 4711 },
         warnings: vec![
             limit(ScopeKind::Bottle, "partly-stopped", "gemini", 400_000, 400_000),
             limit(ScopeKind::Bottle, "ci", "claude", 3_000_000, 2_700_000),
@@ -188,7 +189,7 @@ pub(super) fn limit(kind: ScopeKind, key: &str, provider: &str, limit: u64, spen
         spent,
         held: 0,
         resets_at: None,
-        source: "settings",
+        source: "settings".into(),
         governs: true,
         rate: 0,
     }

@@ -73,6 +73,19 @@ fn audit_rows_read_as_sentences() {
             json!({"run": run, "exit_code": 77}),
             "run …da572eee ends with exit code 77",
         ),
+        ("run_rotate", "hudson", json!({"run": run}), "run …da572eee got other credentials"),
+        (
+            "enforcement_plan",
+            "hudson",
+            json!({"run": run, "policy": "freeze", "scope": scope, "cause": "an operator's order"}),
+            "freeze of run …da572eee is planned: an operator's order",
+        ),
+        (
+            "enforcement_plan",
+            "hudson",
+            json!({"run": run, "policy": "resume", "scope": scope, "cause": "resumed by operator:0"}),
+            "run …da572eee is to be brought back: resumed by operator:0",
+        ),
         (
             "usage_charge",
             "hudson",

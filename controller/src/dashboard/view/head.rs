@@ -3,7 +3,8 @@
 use super::format::{clean, counted, exact_tokens, fit, joined, tokens, wrap};
 use super::paint::Paint;
 use crate::dashboard::state::{Mode, Pane, State};
-use crate::dashboard::{BottleState, Limit, Snapshot};
+use crate::dashboard::{Away, BottleState, Limit, Origin, Snapshot};
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
@@ -13,20 +14,39 @@ const LONGEST_NOTICE: usize = 5;
 /// Home, totals and warnings, one line each.
 pub(super) fn lines(state: &State, paint: Paint, width: u16) -> Vec<Line<'static>> {
     let width = usize::from(width);
-    let up = match state.snapshot.as_ref().map(|snapshot| snapshot.up) {
-        None => String::new(),
-        Some(None) => "hudson up: not running".to_owned(),
-        Some(Some(process)) => format!("hudson up: process {process}"),
+    let (from, style) = match state.snapshot.as_ref().map(|snapshot| &snapshot.origin) {
+        None => <_>::default(),
+        Some(origin) => (origin_words(origin), origin_style(origin, paint)),
     };
-    let room = width.saturating_sub(up.width() + 1);
+    let room = width.saturating_sub(from.width() + 1);
     let home = fit(&format!("Hudson  {}", clean(&state.home)), room);
-    let gap = " ".repeat(width.saturating_sub(home.width() + up.width()));
-    let first = Line::from(vec![Span::styled(home, paint.heading()), Span::raw(gap + &up)]);
+    let gap = " ".repeat(width.saturating_sub(home.width() + from.width()));
+    let first =
+        Line::from(vec![Span::styled(home, paint.heading()), Span::raw(gap), Span::styled(from, style)]);
     let Some(snapshot) = &state.snapshot else {
         let fault = state.fault.as_ref().map(|fault| trouble(&clean(fault), paint, width));
         return vec![first, Line::default(), fault.unwrap_or_default()];
     };
     vec![first, Line::from(totals(snapshot, width)), warnings(state, snapshot, paint, width)]
+}
+
+/// Where what is shown comes from, and why.
+fn origin_words(origin: &Origin) -> String {
+    let why = match origin {
+        Origin::Controller { role, pid } => return clean(&format!("hudson {role}: process {pid}")),
+        Origin::Ledger(Away::NotRunning) => "is not running",
+        Origin::Ledger(Away::Silent) => "does not answer",
+        Origin::Ledger(Away::OtherVersion(version)) => &format!("is version {version}"),
+        Origin::Ledger(Away::Failed(_)) => "cannot be asked",
+    };
+    clean(&format!("from the ledger: hudson up {why}"))
+}
+
+fn origin_style(origin: &Origin, paint: Paint) -> Style {
+    match origin {
+        Origin::Controller { .. } | Origin::Ledger(Away::NotRunning) => Style::default(),
+        Origin::Ledger(_) => paint.wrong(),
+    }
 }
 
 /// As much as fits, what matters most first.

@@ -1,7 +1,7 @@
 //! The endpoints: one table, from which requests are answered and the OpenAPI description is made.
 
 use super::super::super::Context;
-use super::super::super::{bottle, budget, ledger, status, usage};
+use super::super::super::{bottle, budget, dashboard, ledger, status, usage};
 use super::super::stream;
 use super::{Api, Asked, openapi};
 use crate::cli::{PeriodArgs, ScopeArgs, StopArgs, UsageArgs, UsageBy, WatchArgs};
@@ -117,6 +117,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             Box::pin(async move { stream::answer(api, after(&asked)?).await })
         })
     },
+    get(
+        dashboard::SNAPSHOT,
+        "What `hudson dashboard` shows. For a dashboard of the same version (/v1/version): the fields change with any other",
+        |api, _| Box::pin(async move { ok(&api.snapshot().await?) }),
+    ),
     get("/v1/openapi.json", "This description", |_, _| Box::pin(async move { ok(&openapi::description()) })),
     Endpoint {
         kind: "application/openmetrics-text",
