@@ -41,7 +41,7 @@ pub struct Engine {
 
 impl Engine {
     /// Docker's engine of this process; it is started by the first test that asks.
-    pub fn shared() -> &'static Self {
+    pub fn docker() -> &'static Self {
         static ENGINE: OnceLock<Engine> = OnceLock::new();
         ENGINE.get_or_init(|| Self::start("docker", &DOCKER))
     }

@@ -171,7 +171,8 @@ impl Bottle {
     pub async fn kill(&self) -> Result<()> {
         let names = self.filter_table().await?;
         for name in [self.id.clone(), format!("{}{NEXT}", self.id), format!("{}{LAST}", self.id)] {
-            self.remove(&name).await?;
+            // As `docker run --rm`: with the volumes that the engine made up for it alone.
+            self.remove_with(&name, !self.tied).await?;
         }
         if let (Some(network), false) = (&self.network, self.tied) {
             Network::remove(&self.engine, network).await?;
@@ -276,7 +277,11 @@ impl Bottle {
     }
 
     async fn remove(&self, name: &str) -> Result<()> {
-        let options = RemoveContainerOptionsBuilder::default().force(true).build();
+        self.remove_with(name, false).await
+    }
+
+    async fn remove_with(&self, name: &str, volumes: bool) -> Result<()> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(volumes).build();
         let removed = self.engine.docker().remove_container(name, Some(options));
         Ok(settled(self.engine.ask(format!("removing the container {name}"), removed).await)?)
     }

@@ -35,7 +35,7 @@ pub async fn remove_leftovers(
     for container in containers {
         let run = container.labels.as_ref().and_then(run_of).filter(is_dead);
         let (Some(run), Some(id)) = (run, container.id) else { continue };
-        let options = RemoveContainerOptionsBuilder::default().force(true).build();
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         let removed = docker.remove_container(&id, Some(options));
         found(engine.ask(format!("removing the container {id}"), removed).await)?;
         dead.insert(run);
@@ -54,7 +54,10 @@ pub async fn remove_leftovers(
         dead.insert(run);
     }
     for run in &dead {
-        ledger.run_finish(run, now(), None).await?;
+        // A ledger that was begun anew knows nothing of it.
+        if ledger.run_fetch(run).await?.is_some() {
+            ledger.run_finish(run, now(), None).await?;
+        }
     }
     Ok(dead)
 }

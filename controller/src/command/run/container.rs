@@ -21,6 +21,10 @@ use std::ffi::OsString;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked whether the network is still closed.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A container that a run is started in.
 pub(super) struct Contained {
@@ -137,12 +141,14 @@ impl Contained {
             hint,
             signals,
         );
+        let guarded = self.closed.then_some(address);
         let enforcer = Enforcer::new(ledger.clone(), Box::new(Told));
         let changed = Box::new(move || driver.look());
         let record = registered.record.clone();
         let bottle = Arc::new(ContainerBackEnd::new(self.place.clone(), record, ledger.clone(), changed));
         let ended = tokio::select! {
             ended = session.run() => ended,
+            error = kept_closed(&self.names, guarded) => Err(error),
             () = supervise::attend(&enforcer, &bottle, &self.run, ledger, policy) => {
                 // The ledger is gone, and with it any word of a budget: what runs is removed with this run's end.
                 Ok(container::Ended { code: 137, frozen: None })
@@ -173,6 +179,22 @@ impl Contained {
         if let Err(error) = removed.await {
             eprintln!("hudson: the container or its network could not be removed: {error:#}");
         }
+    }
+}
+
+/// Puts a run's table back where somebody took it away, as the restart of a host's own firewall does; ends, with what
+/// stood in the way, only where it cannot.
+async fn kept_closed(names: &Names, listener: Option<SocketAddr>) -> anyhow::Error {
+    let Some(SocketAddr::V4(listener)) = listener else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if firewall::is_closed(&names.table).await.is_ok_and(|closed| closed) {
+            continue;
+        }
+        if let Err(error) = firewall::close(&names.table, &names.bridge, listener).await {
+            return error.context("the container's network is closed no more, and the container was ended");
+        }
+        eprintln!("hudson: something took the rules away that close the container's network; they are back");
     }
 }
 

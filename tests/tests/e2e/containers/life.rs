@@ -144,6 +144,30 @@ fn what_a_killed_hudson_left_the_next_one_removes() {
 }
 
 #[test]
+fn rules_that_somebody_took_away_are_put_back() {
+    let scene = Scene::new();
+    let mut command = scene.bottle(&[], &["sh", "-c", WAITING]);
+    let stderr = scene.at("stderr");
+    command.stderr(std::fs::File::create(&stderr).expect("it takes files"));
+    let mut running = scene.start(&mut command);
+    let name = scene.running("/tmp/up");
+    let run = name["hudson-".len()..].replace('-', "");
+    let listed = scene.tables();
+    let table = listed.lines().find(|line| line.ends_with(&run)).expect("it is closed").to_owned();
+    let words: Vec<_> = ["delete"].into_iter().chain(table.split(' ')).collect();
+    scene.finish(hudson_tests::clients::clean("nft").args(words)).exited(0);
+    assert!(!scene.tables().contains(&run));
+    wait_until(SOON, || scene.tables().contains(&run).then_some(())).expect("they are back");
+    let said = wait_until(SOON, || {
+        std::fs::read_to_string(&stderr).ok().filter(|said| said.contains("they are back"))
+    });
+    assert!(said.is_some(), "it is not said");
+    running.signal(Signal::TERM);
+    assert!(running.wait(SOON));
+    scene.nothing_is_left();
+}
+
+#[test]
 fn runs_side_by_side_have_networks_of_their_own() {
     let scene = Scene::new();
     let mut both = [0, 1].map(|_| scene.start(&mut scene.bottle(&[], &["sh", "-c", WAITING])));

@@ -32,7 +32,7 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new() -> Self {
-        Self::on(Engine::shared())
+        Self::on(Engine::docker())
     }
 
     pub(super) fn on(engine: &'static Engine) -> Self {

@@ -52,7 +52,7 @@ fn its_environment_is_what_was_named_and_what_leads_to_the_proxy() {
     let scene = Scene::new();
     let mut command = scene.bottle(
         &["--env", "NAMED", "--env", "SET=to=this", "--user", "65534", "--workdir", "/work"],
-        &["sh", "-c", "env; id -u; pwd"],
+        &["sh", "-c", "env; id -u; pwd; grep -c CERTIFICATE /etc/hudson/bundle.pem /etc/hudson/ca.pem"],
     );
     command.env("NAMED", "by name").env("ELSE", "nothing of the container's");
     let outcome = scene.finish(&mut command);
@@ -100,23 +100,23 @@ fn standard_input_is_passed_to_its_end() {
 #[test]
 fn the_python_sdk_works_and_stops_when_the_budget_is_spent() {
     let case = crate::cases::python_anthropic("sync", "stream");
-    Engine::shared().inside(|| {
-        case.works(&World::new(), &|launch| contained(Engine::shared(), launch));
-        case.stops(&World::new(), &|launch| contained(Engine::shared(), launch));
+    Engine::docker().inside(|| {
+        case.works(&World::new(), &|launch| contained(Engine::docker(), launch));
+        case.stops(&World::new(), &|launch| contained(Engine::docker(), launch));
     });
 }
 
 #[test]
 fn claude_code_works() {
-    Engine::shared().inside(|| {
-        crate::cases::claude_code().works(&World::new(), &|launch| contained(Engine::shared(), launch))
+    Engine::docker().inside(|| {
+        crate::cases::claude_code().works(&World::new(), &|launch| contained(Engine::docker(), launch))
     });
 }
 
 #[test]
 fn codex_works() {
-    Engine::shared()
-        .inside(|| crate::cases::codex().works(&World::new(), &|launch| contained(Engine::shared(), launch)));
+    Engine::docker()
+        .inside(|| crate::cases::codex().works(&World::new(), &|launch| contained(Engine::docker(), launch)));
 }
 
 #[test]
