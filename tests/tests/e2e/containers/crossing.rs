@@ -122,7 +122,7 @@ fn percentile(sorted: &[u64], percent: usize) -> u64 {
 
 #[test]
 fn fifty_bottles_that_cross_at_once_stop_at_once_and_each_is_acted_on_once() {
-    let engine = Engine::shared();
+    let engine = Engine::docker();
     engine.inside(|| {
         let options =
             Options { gap: Duration::from_millis(20), tokens_per_event: 10, ..Options::default() };
@@ -195,7 +195,7 @@ fn fifty_bottles_that_cross_at_once_stop_at_once_and_each_is_acted_on_once() {
 
 #[test]
 fn a_controller_that_is_killed_between_two_steps_leaves_what_the_next_completes() {
-    let engine = Engine::shared();
+    let engine = Engine::docker();
     engine.inside(|| {
         let world = World::new();
         world.configure("bottles/ci/routes.yaml", ROUTES);
