@@ -75,9 +75,12 @@ impl Engine {
             let found = process::run(clean("sh").args(["-c", &format!("command -v {tool}")]), SOON);
             assert_eq!(found.code, Some(0), "{tool} is not installed; tests/tools installs what is missing");
         }
-        let folder = tempfile::Builder::new().prefix("hudson-engine-").tempdir().expect("a folder").keep();
-        std::fs::write(folder.join("resolv.conf"), format!("nameserver {RESOLVER}\nsearch corp.example\n"))
-            .expect("it takes files");
+        let folder = tempfile::Builder::new().prefix("hudson-engine-").tempdir().expect("a folder");
+        std::fs::write(
+            folder.path().join("resolv.conf"),
+            format!("nameserver {RESOLVER}\nsearch corp.example\n"),
+        )
+        .expect("it takes files");
         let (elsewhere_file, elsewhere) = namespace();
         let (host_file, _) = namespace();
         let lines = format!(
@@ -93,6 +96,8 @@ impl Engine {
                 "ip address add {ELSEWHERE}/24 dev eth0\nip link set eth0 up\nip route add default via 203.0.113.1"
             ));
         });
+        // From here on it is the keeper's, which outlives this process.
+        let folder = folder.keep();
         let keeper = within(&host_file, || {
             let mut keeper = clean("setsid");
             keeper.arg(repository().join("tests/engine")).arg(kind).arg(&folder);

@@ -5,11 +5,12 @@
 
 use super::Engine;
 use anyhow::{Context, Result, bail};
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use std::future::Future;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -26,17 +27,58 @@ const TOLD: usize = 4096;
 /// Keys that nobody types, for what the engine would else take Ctrl-P and Ctrl-Q for: leaving the container alone.
 const DETACH: &str = "ctrl-%40%2Cctrl-_%2Cctrl-%5E%2Cctrl-%40%2Cctrl-_";
 
+/// What is copied ahead of who reads.
+const AHEAD: usize = 64 * 1024;
+
 /// Connected streams.
 pub(super) struct Attached {
     /// What it prints: frames, or with a terminal the plain bytes.
-    pub(super) output: ReadHalf<TokioIo<Upgraded>>,
+    pub(super) output: Box<dyn AsyncRead + Send + Unpin>,
     /// What it reads.
-    pub(super) input: WriteHalf<TokioIo<Upgraded>>,
+    pub(super) input: Box<dyn AsyncWrite + Send + Unpin>,
 }
 
-/// Connects to a container's streams; with `past`, what it has printed so far comes first.
-pub(super) async fn attach(engine: &Engine, container: &str, past: bool) -> Result<Attached> {
-    tokio::time::timeout(LIMIT, connect(engine, container, past))
+/// Connects to the streams of a container that was not started yet.
+pub(super) async fn attach(engine: &Engine, container: &str) -> Result<Attached> {
+    within(engine, container, async {
+        let (output, input) = upgraded(engine, container, "stdin=1&stdout=1&stderr=1").await?;
+        Ok(Attached { output: Box::new(output), input: Box::new(input) })
+    })
+    .await
+}
+
+/// Connects to the streams of a container that was started: all that it has printed comes, from its beginning on. Where it
+/// has ended already nothing is asked about its input, which Podman would begin it anew for.
+pub(super) async fn attach_again(engine: &Engine, container: &str, runs: bool) -> Result<Attached> {
+    within(engine, container, async {
+        let path = format!("/containers/{container}/logs?follow=1&stdout=1&stderr=1");
+        let request = Request::get(path).header(header::HOST, "engine").body(Empty::new())?;
+        let mut body = asked(engine, request, StatusCode::OK).await?.into_body();
+        let (output, mut copy) = tokio::io::simplex(AHEAD);
+        tokio::spawn(async move {
+            while let Some(Ok(frame)) = body.frame().await {
+                let Ok(piece) = frame.into_data() else { continue };
+                if copy.write_all(&piece).await.is_err() {
+                    return;
+                }
+            }
+            let _ = copy.shutdown().await;
+        });
+        let input: Box<dyn AsyncWrite + Send + Unpin> = match runs {
+            true => Box::new(upgraded(engine, container, "stdin=1").await?.1),
+            false => Box::new(tokio::io::sink()),
+        };
+        Ok(Attached { output: Box::new(output), input })
+    })
+    .await
+}
+
+async fn within<T>(
+    engine: &Engine,
+    container: &str,
+    connecting: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::time::timeout(LIMIT, connecting)
         .await
         .with_context(|| format!("the engine does not answer for {} s", LIMIT.as_secs()))
         .flatten()
@@ -45,30 +87,41 @@ pub(super) async fn attach(engine: &Engine, container: &str, past: bool) -> Resu
         })
 }
 
-async fn connect(engine: &Engine, container: &str, past: bool) -> Result<Attached> {
-    let stream = UnixStream::connect(engine.socket()).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection.with_upgrades());
-    let past = if past { "&logs=1" } else { "" };
+type Upgrade = TokioIo<Upgraded>;
+
+async fn upgraded(
+    engine: &Engine,
+    container: &str,
+    streams: &str,
+) -> Result<(ReadHalf<Upgrade>, WriteHalf<Upgrade>)> {
     let request = Request::builder()
         .method(Method::POST)
-        .uri(format!(
-            "/containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1{past}&detachKeys={DETACH}"
-        ))
+        .uri(format!("/containers/{container}/attach?stream=1&{streams}&detachKeys={DETACH}"))
         .header(header::HOST, "engine")
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "tcp")
-        .body(Empty::<Bytes>::new())?;
+        .body(Empty::new())?;
+    let response = asked(engine, request, StatusCode::SWITCHING_PROTOCOLS).await?;
+    Ok(tokio::io::split(TokioIo::new(hyper::upgrade::on(response).await?)))
+}
+
+/// Asks on a connection of its own. Old engines answer 200 to an upgrade, and change over all the same.
+async fn asked(
+    engine: &Engine,
+    request: Request<Empty<Bytes>>,
+    expected: StatusCode,
+) -> Result<Response<Incoming>> {
+    let stream = UnixStream::connect(engine.socket()).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection.with_upgrades());
     let response = sender.send_request(request).await?;
-    // Old engines answer 200 and change over all the same.
-    if !matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
-        let status = response.status();
+    let status = response.status();
+    if status != expected && status != StatusCode::OK {
         let body = Limited::new(response.into_body(), TOLD).collect().await;
         let told = body.map(|body| body.to_bytes()).unwrap_or_default();
         bail!("{status}: {}", String::from_utf8_lossy(&told).trim());
     }
-    let (output, input) = tokio::io::split(TokioIo::new(hyper::upgrade::on(response).await?));
-    Ok(Attached { output, input })
+    Ok(response)
 }
 
 /// Passes on what a container prints, to its end. With a terminal there is one stream.

@@ -6,7 +6,7 @@
 //!
 //! Invariant: a session ends with its container, with its operator's signal while it is frozen, and in no other way.
 
-use super::attach::{Attached, attach, pass_on};
+use super::attach::{Attached, attach, attach_again, pass_on};
 use super::image::{labelled, named};
 use super::standard::{self, Raw};
 use super::{Engine, FROZEN_FROM, RUN};
@@ -121,15 +121,23 @@ impl Session {
         let mut input = standard::input();
         let mut fresh = true;
         loop {
-            let Attached { output, input: keys } =
-                attach(&self.engine, &self.container, !fresh).await.map_err(not_started)?;
-            if fresh {
-                self.start().await?;
-            }
+            let Attached { output, input: keys } = match fresh {
+                true => {
+                    let attached = attach(&self.engine, &self.container).await.map_err(not_started)?;
+                    self.start().await?;
+                    attached
+                }
+                false => {
+                    let runs = self.inspect().await?.is_some_and(|now| is_running(&now));
+                    attach_again(&self.engine, &self.container, runs).await?
+                }
+            };
             let Some(now) = self.inspect().await? else { return Ok(self.ended(137, None)) };
             let id = now.id.unwrap_or_else(|| self.container.clone());
             self.stage.send_replace(Stage::Running(id.clone()));
             let code = self.follow(&id, output, keys, &mut input).await?;
+            // Removed by a kill: what Podman says then of its exit code is nothing.
+            let code = if self.engine.container(&id).await?.is_none() { 137 } else { code };
             let Some(image) = self.frozen_from(&id).await? else { return Ok(self.ended(code, None)) };
             self.stage.send_replace(Stage::Frozen(image.clone()));
             eprintln!(
@@ -220,7 +228,7 @@ impl Session {
         let mut away = Away::default();
         loop {
             match away.told(self.inspect().await)? {
-                Some(Some(now)) if now.id.as_deref() != Some(frozen) && is_running(&now) => {
+                Some(Some(now)) if now.id.as_deref() != Some(frozen) && was_started(&now) => {
                     return Ok(Thaw::Resumed);
                 }
                 // Between two names, or killed while it was frozen.
@@ -316,6 +324,12 @@ enum Thaw {
 fn is_running(container: &ContainerInspectResponse) -> bool {
     let status = container.state.as_ref().and_then(|state| state.status.as_ref());
     matches!(status, Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED))
+}
+
+/// Whether a container runs, or has run: one that takes another's place may have ended before it was looked at.
+fn was_started(container: &ContainerInspectResponse) -> bool {
+    let status = container.state.as_ref().and_then(|state| state.status.as_ref());
+    !matches!(status, None | Some(ContainerStateStatusEnum::EMPTY | ContainerStateStatusEnum::CREATED))
 }
 
 /// Waits for a container's end; its exit code.
