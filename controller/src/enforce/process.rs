@@ -123,7 +123,7 @@ impl BackEnd for ProcessBackEnd {
             Action::Freeze => {
                 let count = self.freeze().await?;
                 self.life.send_replace(Life::Frozen);
-                format!("egress is cut off; {count} processes are frozen by {by}")
+                format!("egress is cut off; frozen: {count} of its processes, by {by}")
             }
             Action::Resume => {
                 let count = self.thaw()?;

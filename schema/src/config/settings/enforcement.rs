@@ -109,7 +109,7 @@ mod tests {
             ("freeze: []", "begins with the program"),
             ("kill: [\"\"]", "begins with the program"),
             ("kill: [tool, \"{botle}\"]", "\"botle\" stands for nothing"),
-            ("resume: tool resume", "expected a sequence"),
+            ("resume: tool resume", "expected a list"),
             ("timeout: 0s", "no time"),
             ("stop: [tool]", "stop"),
         ] {

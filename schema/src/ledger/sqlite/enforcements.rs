@@ -19,7 +19,10 @@ pub(super) fn plan(connection: &Connection, run: &RunId, row: &BlockRow, now: i6
          SELECT runs.id, runs.bottle, :policy, :scope, :key, :cause, 'planned', :now, :block, :ordered
          FROM runs JOIN run_scopes ON run_scopes.run_id = runs.id
          WHERE runs.id = :run AND runs.finished_at IS NULL
-           AND run_scopes.scope = :scope AND run_scopes.scope_key = :key",
+           AND run_scopes.scope = :scope AND run_scopes.scope_key = :key
+           -- Once, also where the policy was changed since.
+           AND NOT EXISTS (SELECT 1 FROM enforcements
+                           WHERE run_id = :run AND block_id = :block AND policy <> 'resume')",
     )?;
     let planned = statement.execute(named_params! {
         ":run": run.as_str(),
