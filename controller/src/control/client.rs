@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long an order may take, which waits for those who carry it out.
-const ORDERED_WITHIN: Duration = Duration::from_secs(10);
+const ORDERED_WITHIN: Duration = Duration::from_secs(40);
 /// How long it rests before it knocks again where too many wait to be let in.
 const REST: Duration = Duration::from_millis(50);
 /// The longest answer, in bytes: thousands of bottles.

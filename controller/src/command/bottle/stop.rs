@@ -20,8 +20,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long it is waited for those who serve the runs.
-const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(5);
+/// How long it is waited until those who hold the runs begin.
+const BEGUN_WITHIN: Duration = Duration::from_secs(5);
+/// How long it is waited for what has begun: an engine that saves a container takes its time.
+const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What became of an order at one run.
@@ -237,7 +239,7 @@ fn order(scope: Scope, policy: Policy, arguments: &StopArgs) -> BlockOrder {
 
 /// What those who serve the runs have made of it, as soon as all have answered.
 async fn outcomes(ledger: &SharedLedger, runs: &[RunId], action: Action) -> Result<Vec<Outcome>> {
-    let until = Instant::now() + CARRIED_OUT_WITHIN;
+    let since = Instant::now();
     loop {
         let mut outcomes = Vec::new();
         for run in runs {
@@ -246,7 +248,9 @@ async fn outcomes(ledger: &SharedLedger, runs: &[RunId], action: Action) -> Resu
             let last = rows.into_iter().rfind(|row| row.action == action);
             outcomes.push(last.map_or_else(|| Outcome::ended(run), Outcome::of));
         }
-        if !outcomes.iter().any(Outcome::is_open) || Instant::now() >= until {
+        let begun = outcomes.iter().any(|outcome| outcome.state == EnforcementState::Started);
+        let patience = if begun { CARRIED_OUT_WITHIN } else { BEGUN_WITHIN };
+        if !outcomes.iter().any(Outcome::is_open) || since.elapsed() >= patience {
             return Ok(outcomes);
         }
         tokio::time::sleep(LOOK_EVERY).await;
