@@ -1,7 +1,7 @@
 //! Bottles in containers of a Docker or Podman engine, by its API on a Unix socket.
 //!
 //! A run gets a network of its own ([`Network`]) that a table of the host's packet filter closes ([`firewall`]): the
-//! proxy's listener on the network's gateway is all that it leads to. The container on it ([`create`]) is followed by
+//! proxy's listener on the network's gateway is all that it leads to. The container on it ([`create()`]) is followed by
 //! [`Session`], which outlives a freeze and a resume. [`Bottle`] is what enforcement acts on, from whatever process.
 //!
 //! Invariants: what is made for a run bears the run's name and labels and is removed with it, also by the next start
