@@ -214,7 +214,7 @@ fn with_an_up_it_reads_and_orders_through_its_socket() {
     terminal.press("f");
     terminal.shows("Freeze bottle work?");
     terminal.press("y");
-    terminal.shows("done: egress is cut off; 1 process");
+    terminal.shows("done: egress is cut off; frozen: 1");
     assert_eq!(blocks(&stage), ["\"freeze\" \"work\""]);
     terminal.press("r");
     terminal.shows("Resume bottle work?");
