@@ -156,6 +156,10 @@ fn everything_inside_ends_when_hudson_is_killed() {
         assert!(lives(&beat), "{operator:?}");
         running.kill_now();
         wait_until(SOON, || (!lives(&beat)).then_some(())).expect("the daemon goes on");
+        // The next one clears away what is left: the run on record, and its cgroup.
+        let next = place.run(&[], "true");
+        assert!(next.exited(0).stderr.contains("had lost its hudson"), "{next}");
+        assert_eq!(place.status()["runs"], serde_json::json!([]));
     }
 }
 
