@@ -26,6 +26,7 @@ story! { sqlite, crate::ledger_support::on_sqlite:
     what_was_short_of_room_is_not_freed_by_the_limit_that_it_met
     a_limit_that_is_taken_away_frees
     a_limit_that_was_raised_meanwhile_is_not_crossed
+    a_process_that_has_not_seen_a_lowered_limit_lifts_nothing
     a_lowered_limit_stops_every_run_of_its_scope
     a_threshold_is_warned_of_once
 }
@@ -138,6 +139,22 @@ async fn a_limit_that_is_taken_away_frees(open: Open<'_>) {
     ledger.block_reconsider(&[gone(&web)], NOW).await.unwrap();
     assert_eq!(ledger.block_list().await.unwrap().len(), 1, "of another bottle");
     ledger.block_reconsider(&[gone(&ci)], NOW).await.unwrap();
+    assert_eq!(ledger.block_list().await.unwrap(), []);
+}
+
+async fn a_process_that_has_not_seen_a_lowered_limit_lifts_nothing(open: Open<'_>) {
+    let ledger = open();
+    ledger.run_insert(run("r1", "ci", None, &[])).await.unwrap();
+    let before = [limit(ScopeKind::Bottle, "ci", "claude", 1000)];
+    spend(&*ledger, "r1", 150, 0, &before).await;
+    ledger.budget_override_set(vec![set(ScopeKind::Bottle, "ci", "claude", 100)]).await.unwrap();
+    assert_eq!(changed(&*ledger, "r1", &[at(&before[0], 100)], NOW).await.crossings.len(), 1);
+
+    assert_eq!(changed(&*ledger, "r1", &before, NOW).await.crossings, []);
+    ledger.block_plan(&id("r1"), &before, NOW).await.unwrap();
+    assert_eq!(ledger.block_list().await.unwrap().len(), 1);
+    ledger.budget_override_set(vec![set(ScopeKind::Bottle, "ci", "claude", 1000)]).await.unwrap();
+    changed(&*ledger, "r1", &before, NOW).await;
     assert_eq!(ledger.block_list().await.unwrap(), []);
 }
 

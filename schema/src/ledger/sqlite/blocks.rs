@@ -30,9 +30,9 @@ pub(super) fn standing(
 ) -> Result<Vec<BlockRow>, Fail> {
     let mut standing = Vec::new();
     for mut row in against(connection, run)? {
-        let is_raised =
-            |asked: &AskedLimit| is_of(&row.block, asked) && is_below(&row.block, asked.limit.tokens);
-        if has_lapsed(&row.block, now) || governing.iter().any(is_raised) {
+        let raised = governing.iter().find(|asked| is_of(&row.block, asked));
+        let raised = raised.is_some_and(|asked| is_below(&row.block, asked.limit.tokens));
+        if has_lapsed(&row.block, now) || (raised && is_free(connection, &row.block)?) {
             lift(connection, &row, HUDSON, now)?;
         } else if let Some(policy) = stands(&row.block, governing) {
             row.block.policy = policy;
@@ -74,7 +74,7 @@ pub(super) fn list(connection: &Connection) -> Result<Vec<Block>, Fail> {
 /// See [`super::Ledger::block_reconsider`].
 pub(super) fn reconsider(connection: &Connection, limits: &[LimitInForce], now: i64) -> Result<(), Fail> {
     for row in all(connection)? {
-        if ends(&row.block, limits, now) {
+        if ends(connection, &row.block, limits, now)? {
             lift(connection, &row, HUDSON, now)?;
         }
     }
@@ -83,7 +83,12 @@ pub(super) fn reconsider(connection: &Connection, limits: &[LimitInForce], now: 
 
 /// Whether any block would be lifted: nothing is written to find that none is.
 pub(super) fn any_ends(connection: &Connection, limits: &[LimitInForce], now: i64) -> Result<bool, Fail> {
-    Ok(all(connection)?.iter().any(|row| ends(&row.block, limits, now)))
+    for row in all(connection)? {
+        if ends(connection, &row.block, limits, now)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Makes the block of a crossing, and plans its enforcement for the run that found it; `false` when it was journalled
@@ -247,13 +252,22 @@ fn is_below(block: &Block, tokens: u64) -> bool {
 }
 
 /// Whether the block ends by what is in force: its window is over, or its limit was raised, or taken away.
-fn ends(block: &Block, limits: &[LimitInForce], now: i64) -> bool {
+fn ends(connection: &Connection, block: &Block, limits: &[LimitInForce], now: i64) -> Result<bool, Fail> {
     let is_its = |limit: &&LimitInForce| {
         limit.scope == block.scope
             && block.budget.as_ref().is_some_and(|budget| budget.provider == limit.provider)
     };
-    has_lapsed(block, now)
-        || limits.iter().filter(is_its).any(|limit| limit.tokens.is_none_or(|now| is_below(block, now)))
+    let raised =
+        limits.iter().filter(is_its).any(|limit| limit.tokens.is_none_or(|tokens| is_below(block, tokens)));
+    Ok(has_lapsed(block, now) || (raised && is_free(connection, block)?))
+}
+
+/// Whether what the operator has set leaves a raised limit in force. A process that has not seen yet that it was lowered
+/// must not lift the block that another one has made of that.
+fn is_free(connection: &Connection, block: &Block) -> Result<bool, Fail> {
+    let Some(budget) = &block.budget else { return Ok(false) };
+    let set = budgets::set_at(connection, &block.scope, &budget.provider)?;
+    Ok(set.is_none_or(|tokens| is_below(block, tokens)))
 }
 
 /// What the block does to a run with these limits, if it is one of the run's: an operator's always as it was ordered; a

@@ -70,13 +70,22 @@ pub(super) fn list(connection: &Connection) -> Result<Vec<BudgetOverride>, Fail>
 /// Whether the operator has set more than this limit in its place. Who found it crossed has not seen that yet, and must
 /// not have a run killed for it.
 pub(super) fn is_raised(connection: &Connection, asked: &AskedLimit) -> Result<bool, Fail> {
+    let set = set_at(connection, &asked.limit.scope, &asked.limit.provider)?;
+    Ok(set.is_some_and(|tokens| tokens > asked.limit.tokens))
+}
+
+/// What the operator has set for a provider at a scope, in tokens.
+pub(super) fn set_at(
+    connection: &Connection,
+    scope: &Scope,
+    provider: &Provider,
+) -> Result<Option<u64>, Fail> {
     let mut statement = connection.prepare_cached(
         "SELECT tokens FROM budget_overrides WHERE scope = ?1 AND scope_key = ?2 AND provider = ?3",
     )?;
-    let asked = &asked.limit;
-    let key = params![asked.scope.kind.name(), asked.scope.key, asked.provider.as_str()];
+    let key = params![scope.kind.name(), scope.key, provider.as_str()];
     let set: Option<i64> = statement.query_row(key, |row| row.get(0)).optional()?;
-    Ok(set.is_some_and(|tokens| tokens > limit(asked.tokens)))
+    Ok(set.map(|tokens| u64::try_from(tokens).unwrap_or(0)))
 }
 
 /// See [`super::Ledger::budget_review`].
