@@ -1,7 +1,7 @@
 //! The scanner, its decoder and its redactor, by their public face.
 
 use hudson_dlp::{
-    Class, Detectors, Finding, HashKey, KnownValue, Part, Policy, Scanner, SealedSet, Transport,
+    Class, Detectors, Finding, Fragments, HashKey, KnownValue, Part, Policy, Scanner, SealedSet, Transport,
     naive_injection_detection, regions,
 };
 use secrecy::SecretString;
@@ -56,6 +56,20 @@ pub fn redact(body: &[u8]) {
     }
     let left = detectors().scan(Part::Body, "host.invalid", &out);
     assert!(left.iter().all(|finding| finding.class < Class::Act), "{left:?}");
+}
+
+/// Messages that are parted by a zero byte go to one destination, a second apart: no finding has a place outside of its
+/// message, and a ring that saw nothing but one message says nothing.
+pub fn fragments(bytes: &[u8]) {
+    let ring = || Fragments::new(Arc::clone(detectors()), Part::Message, "host.invalid", 20_000);
+    let mut all = ring();
+    for (second, message) in bytes.split(|byte| *byte == 0).enumerate() {
+        for finding in all.push(second as u64 * 1000, message) {
+            assert!(finding.start <= finding.end && finding.end <= message.len(), "{finding:?}");
+            assert!(finding.class >= Class::Act && !format!("{finding:?}{all:?}").contains(KNOWN));
+        }
+        assert!(ring().push(0, message).is_empty());
+    }
 }
 
 fn detectors() -> &'static Arc<Detectors> {

@@ -4,6 +4,7 @@ pub(crate) mod context;
 pub(crate) mod numbers;
 pub(crate) mod prefilter;
 pub(crate) mod scan;
+mod seeds;
 
 use crate::finding::{Encoding, Finding, HashKey, Part};
 use crate::known::{KnownError, KnownValue};
@@ -28,20 +29,29 @@ pub struct Policy {
     pub key: HashKey,
 }
 
-/// The detectors of one policy. Share them by `Arc`: they are made once for a configuration and keep no state.
-#[derive(Debug)]
+/// The detectors of one policy. They keep no state but compiled regexes; a clone shares all of it.
+#[derive(Clone, Debug)]
 pub struct Detectors {
-    pub(crate) rules: Vec<Compiled>,
-    pub(crate) everywhere: Vec<usize>,
-    pub(crate) known: Vec<Known>,
-    pub(crate) prefilter: Prefilter,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) known: Arc<[Known]>,
+    pub(crate) prefilter: Arc<Prefilter>,
     pub(crate) strict_examples: bool,
     /// Whether numbers of cards and accounts are looked for.
     pub(crate) financial: bool,
     /// Whether words that look random are findings.
     pub(crate) entropy: bool,
     pub(crate) key: HashKey,
-    unused: Vec<KnownError>,
+    unused: Arc<[KnownError]>,
+}
+
+/// The rules that are on, which all that comes from the same policy shares.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) compiled: Vec<Compiled>,
+    /// Those that name no keyword.
+    everywhere: Vec<usize>,
+    /// What is looked for on their behalf.
+    needles: Vec<Needle>,
 }
 
 /// A known value as it is looked for.
@@ -77,22 +87,13 @@ impl Detectors {
             rule_needles(&compiled, rules.len(), &mut needles);
             rules.push(compiled);
         }
-        let (mut known, mut unused) = (Vec::new(), Vec::new());
-        let examples = policy.strict_examples.then(context::examples).into_iter().flatten();
-        for value in policy.known.into_iter().chain(examples) {
-            match value.check() {
-                Ok(()) => {
-                    let encodings = value.needles(known.len(), &mut needles);
-                    known.push(Known { value, encodings });
-                }
-                Err(error) => unused.push(error),
-            }
-        }
         let everywhere = rules.iter().enumerate();
         let everywhere = everywhere.filter(|(_, rule)| matches!(rule.shape, Shape::Everywhere(_)));
+        let everywhere = everywhere.map(|(index, _)| index).collect();
+        let rules = Arc::new(Rules { compiled: rules, everywhere, needles });
+        let (known, unused, prefilter) = look_for(policy.known, policy.strict_examples, &rules);
         Ok(Self {
-            everywhere: everywhere.map(|(index, _)| index).collect(),
-            prefilter: Prefilter::new(needles),
+            prefilter,
             entropy: policy.profiles.contains(&Profile::Entropy),
             financial: policy.profiles.contains(&Profile::Financial),
             rules,
@@ -103,6 +104,18 @@ impl Detectors {
         })
     }
 
+    /// The same rules with these known values in the place of the ones before. The rules and what was compiled of them are
+    /// shared; only the filter is made anew.
+    pub fn with_known(&self, known: Vec<KnownValue>) -> Self {
+        let (known, unused, prefilter) = look_for(known, self.strict_examples, &self.rules);
+        Self { known, unused, prefilter, ..self.clone() }
+    }
+
+    /// The same with words that look random as findings, or without. All is shared.
+    pub fn with_entropy(&self, on: bool) -> Self {
+        Self { entropy: on, ..self.clone() }
+    }
+
     /// Known values that are not looked for, and why.
     pub fn unused(&self) -> &[KnownError] {
         &self.unused
@@ -110,7 +123,7 @@ impl Detectors {
 
     /// How many rules are on.
     pub fn rules(&self) -> usize {
-        self.rules.len()
+        self.rules.compiled.len()
     }
 
     /// All findings in a part that is there as a whole, with their places in its structure.
@@ -119,10 +132,43 @@ impl Detectors {
         let mut findings = scanner.feed(bytes);
         findings.extend(scanner.finish());
         for finding in &mut findings {
-            finding.location = crate::structure::locate(bytes, finding.start);
+            finding.location = self.told(crate::structure::locate(bytes, finding.start));
         }
         findings
     }
+
+    /// A place, unless its names hold what a finding is about.
+    pub(crate) fn told(&self, location: Option<String>) -> Option<String> {
+        location.filter(|location| self.scan_whole(&Part::Body, "", location.as_bytes()).is_empty())
+    }
+}
+
+impl Rules {
+    /// The rules that are tried on every byte.
+    pub(crate) fn everywhere(&self) -> impl Iterator<Item = &Compiled> {
+        self.everywhere.iter().filter_map(|index| self.compiled.get(*index))
+    }
+}
+
+/// The values that can be told from ordinary text, those that cannot, and the filter of the values and the rules.
+fn look_for(
+    values: Vec<KnownValue>,
+    strict_examples: bool,
+    rules: &Rules,
+) -> (Arc<[Known]>, Arc<[KnownError]>, Arc<Prefilter>) {
+    let mut needles = rules.needles.clone();
+    let (mut known, mut unused) = (Vec::new(), Vec::new());
+    let examples = strict_examples.then(context::examples).into_iter().flatten();
+    for value in values.into_iter().chain(examples) {
+        match value.check() {
+            Ok(()) => {
+                let encodings = value.needles(known.len(), &mut needles);
+                known.push(Known { value, encodings });
+            }
+            Err(error) => unused.push(error),
+        }
+    }
+    (known.into(), unused.into(), Arc::new(Prefilter::new(needles)))
 }
 
 fn rule_needles(rule: &Compiled, index: usize, needles: &mut Vec<Needle>) {

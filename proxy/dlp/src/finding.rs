@@ -10,6 +10,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+/// The rule of a known value.
+pub(crate) const KNOWN: &str = "known-value";
+/// The rule of a known value in pieces.
+pub(crate) const KNOWN_SPLIT: &str = "known-value-split";
+/// The rule of a canary.
+pub(crate) const CANARY: &str = "canary";
 /// Values shorter than this show none of their characters.
 const PREVIEWED: usize = 12;
 /// How many characters a preview shows.
@@ -158,7 +164,7 @@ pub enum Part {
 pub enum Encoding {
     /// A JSON string's escapes.
     Json,
-    /// Percent, character references or backslash escapes.
+    /// Percent, character references, backslash escapes or quoted-printable.
     Escaped,
     /// Characters that look like others, or that are not seen.
     Unicode,
@@ -214,6 +220,19 @@ impl fmt::Debug for HashKey {
     }
 }
 
+impl Action {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Warn => "warn",
+            Self::Redact => "redact",
+            Self::Supervise => "supervise",
+            Self::Block => "block",
+        }
+    }
+}
+
 impl Class {
     /// What is to be done on a route.
     pub fn action(self, route: OnMatch) -> Action {
@@ -231,6 +250,19 @@ impl Finding {
     /// What is to be done on a route.
     pub fn action(&self, route: OnMatch) -> Action {
         self.class.action(route)
+    }
+
+    /// Whether it is a value that is known by heart, whole or in pieces, or a canary.
+    pub fn is_known(&self) -> bool {
+        [KNOWN, KNOWN_SPLIT, CANARY].contains(&&*self.rule)
+    }
+
+    /// Where it is, in words: the part, and the place in it where that has a structure.
+    pub fn place(&self) -> String {
+        match &self.location {
+            Some(location) => format!("{} {location}", self.part.name()),
+            None => self.part.name().into_owned(),
+        }
     }
 }
 

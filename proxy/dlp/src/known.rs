@@ -2,8 +2,9 @@
 //!
 //! Invariant: a known value cannot be suppressed by context; only its own home hosts let it pass.
 
+use crate::detect::Detectors;
 use crate::detect::prefilter::{Needle, Target};
-use crate::finding::Encoding;
+use crate::finding::{Encoding, Finding, Part};
 use crate::validate::shannon;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -130,6 +131,18 @@ impl Pieces {
                 self.note(*value, *at, *range);
             }
         }
+    }
+
+    /// A finding for each value of which enough was met.
+    pub(crate) fn findings(&self, detectors: &Detectors, part: &Part, host: &str) -> Vec<Finding> {
+        let length = |value: usize| {
+            detectors.known.get(value).map_or(usize::MAX, |known| known.value.value.expose_secret().len())
+        };
+        let made = |(value, range): (usize, (usize, usize))| {
+            let known = detectors.known.get(value)?;
+            Some(known.finding(detectors, part, host, range, vec![Encoding::Split], true))
+        };
+        self.split(length).into_iter().filter_map(made).collect()
     }
 
     /// Values of which enough was met, and where.

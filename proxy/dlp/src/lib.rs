@@ -7,7 +7,7 @@
 //! 1. content encodings are undone ([`Transport`]), bounded against bombs;
 //! 2. a JSON text has its escapes undone with its structure kept, anything else is taken as it is: nothing is skipped for its
 //!    declared type (`view::flatten`);
-//! 3. views are made where something is encoded: percent, character references and backslashes, look-alike and unseen
+//! 3. views are made where something is encoded: percent, character references, backslashes and quoted-printable, look-alike and unseen
 //!    characters, base64 in both alphabets at every alignment, hexadecimal digits, base32, nested (`view`);
 //! 4. one filter looks at every byte once for all keywords and all forms of known values (`detect::prefilter`);
 //! 5. around a keyword the rule's regex is tried, anchored or in a window (`detect::scan`);
@@ -52,9 +52,12 @@
 //! * **A streamed body**: feed a [`Scanner`] what the [`Transport`] lets out. Bytes in front of [`Scanner::decided`] are
 //!   judged; hold the others back if a match must not have left.
 //! * **WebSocket**: one [`Scanner`] with [`Part::Message`] a message, put together from its frames.
+//! * **Several messages or requests to one destination**: one [`Fragments`] a run and destination; push each message or body
+//!   that was scanned alone, and treat what it says like the findings of that message.
 //! * **Answers of a provider**: give each JSON body or event to [`SealedSet::note`], so that signatures and sealed reasoning
 //!   are known when they come back.
-//! * **What comes in**: [`naive_injection_detection`], never on the provider's own answers.
+//! * **What comes in**: an [`InjectionWatch`] on the decoded bytes as they flow by, or [`naive_injection_detection`] on a
+//!   whole text; never on the provider's own answers.
 //! * [`Class::Trip`] is a canary: block on every route, and act on the bottle.
 //! * Suppressions are the caller's: by [`Finding::hash`], or by rule, host and [`Finding::location`]; never of a known value.
 //!
@@ -64,6 +67,7 @@
 mod decode;
 mod detect;
 mod finding;
+mod fragments;
 mod inbound;
 mod known;
 mod opaque;
@@ -80,7 +84,8 @@ pub use detect::{Detectors, Policy};
 pub use finding::{
     Action, Class, Confidence, Encoding, Finding, HashKey, Lowered, OnMatch, Part, Preview, Severity,
 };
-pub use inbound::{Injection, Signal, naive_injection_detection};
+pub use fragments::Fragments;
+pub use inbound::{Injection, InjectionWatch, Signal, naive_injection_detection};
 pub use known::{KnownError, KnownKind, KnownValue};
 pub use opaque::{Region, RegionKind, SealedSet, regions, spare};
 pub use redact::{RedactionUnsafe, Redactor};

@@ -7,8 +7,9 @@
 use crate::detect::Detectors;
 use crate::detect::scan::Pass;
 use crate::finding::{Class, Confidence, Encoding, Finding, Part, Preview, Severity};
+use crate::known::Pieces;
 use crate::scanner::distinct;
-use crate::structure::string_end;
+use crate::structure::{locate_target, string_end};
 use crate::view::{Frame, Map, escape};
 use std::sync::Arc;
 
@@ -23,6 +24,16 @@ const HIDDEN: usize = 10;
 
 /// Bytes of text that one of several labels has to hide.
 const SHORT: usize = 5;
+/// Letters of base32 that hold text in front and anything behind it.
+const BASE32: usize = 16;
+/// Bytes of that text.
+const BEGINNING: usize = 6;
+/// Labels of one length that nobody names hosts by.
+const CHUNKS: usize = 4;
+/// Letters of such a label.
+const CHUNK: usize = 8;
+/// Percent of percent of percent.
+const NESTED: &[u8] = b"%2525";
 
 /// A request's head, as it would be sent.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +49,14 @@ pub struct Head<'a> {
 impl Detectors {
     /// All findings in the head of a request: host, target, headers, and what their pieces make together.
     pub fn scan_head(self: &Arc<Self>, head: &Head<'_>) -> Vec<Finding> {
+        let mut pieces = Pieces::default();
         let mut found = self.scan_host(head.host);
-        found.extend(self.scan_target(head.host, head.target));
+        found.extend(self.target(head.host, head.target, &mut pieces));
         let mut values = Vec::new();
         for (name, value) in head.headers {
             let line = [name.as_bytes(), b": ", value].concat();
-            let mut findings = self.scan_whole(&Part::Header((*name).to_owned()), head.host, &line);
+            let part = Part::Header((*name).to_owned());
+            let mut findings = self.look(&part, head.host, &line, &mut pieces);
             let front = name.len() + 2;
             for finding in &mut findings {
                 finding.start = finding.start.saturating_sub(front);
@@ -52,7 +65,13 @@ impl Detectors {
             found.extend(findings);
             values.push(value.to_vec());
         }
-        found.extend(self.joined(&Part::Header("*".to_owned()), head.host, &values));
+        let part = Part::Header("*".to_owned());
+        found.extend(self.joined(&part, head.host, &values));
+        for finding in pieces.findings(self, &part, head.host) {
+            if !found.iter().any(|other| other.hash == finding.hash) {
+                found.push(finding);
+            }
+        }
         found
     }
 
@@ -66,20 +85,44 @@ impl Detectors {
         let text: Vec<u8> = labels.iter().take(own).flatten().copied().collect();
         let own = || labels.iter().take(own);
         // Labels that are text each, and long enough together.
-        let each: Vec<u8> =
-            own().filter_map(|label| hidden(label, SHORT)).flat_map(|(bytes, _)| bytes).collect();
+        let several: Vec<(Vec<u8>, Encoding)> = own().filter_map(|label| hidden(label, SHORT)).collect();
+        // Two labels of hexadecimal digits are not both text by chance.
+        let sure = several.iter().filter(|(_, encoding)| *encoding == Encoding::Hex).count() > 1;
+        let each: Vec<u8> = several.into_iter().flat_map(|(bytes, _)| bytes).collect();
         let each = (each.len() >= HIDDEN).then_some((each, Encoding::Hex));
-        if let Some((hidden, encoding)) =
-            own().chain([&text]).find_map(|label| hidden(label, HIDDEN)).or(each)
+        let one = own().chain([&text]).find_map(|label| hidden(label, HIDDEN));
+        if let Some((hidden, encoding)) = one.or(each) {
+            let sure = sure || hidden.len() >= 2 * HIDDEN - 4;
+            found.push(self.hidden_label("encoded-host-label", host, &hidden, sure, vec![encoding]));
+        } else if let Some(hidden) = own().find_map(|label| text_in_front(label)) {
+            found.push(self.hidden_label("encoded-host-label", host, &hidden, true, vec![Encoding::Base32]));
+        }
+        let labels: Vec<&[u8]> = own().map(Vec::as_slice).collect();
+        if let Some(chunks) = labels.chunk_by(|one, next| one.len() == next.len()).find(|row| are_chunks(row))
         {
-            found.push(self.hidden_label(host, &hidden, encoding));
+            let text = chunks.concat();
+            found.push(self.hidden_label("chunked-host-labels", host, &text, true, vec![Encoding::Split]));
         }
         distinct(found)
     }
 
     /// Findings in a path and query: each as it stands, decoded, and the values of the query together.
     pub fn scan_target(&self, host: &str, target: &str) -> Vec<Finding> {
-        let mut found = self.scan_whole(&Part::Target, host, target.as_bytes());
+        self.target(host, target, &mut Pieces::default())
+    }
+
+    fn target(&self, host: &str, target: &str, pieces: &mut Pieces) -> Vec<Finding> {
+        let mut found = self.look(&Part::Target, host, target.as_bytes(), pieces);
+        for finding in &mut found {
+            finding.location = self.told(locate_target(target.as_bytes(), finding.start));
+        }
+        found.extend(nested(target.as_bytes()).map(|(start, end)| {
+            let value = target.as_bytes().get(start..end).unwrap_or_default();
+            let encodings = vec![Encoding::Escaped];
+            let finding = self.hidden_label("nested-percent-escape", target, value, true, encodings);
+            let location = self.told(locate_target(target.as_bytes(), start));
+            Finding { part: Part::Target, start, end, location, ..finding }
+        }));
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
         let parts: Vec<Vec<u8>> = query.map(|value| escape::undo(value.as_bytes()).0).collect();
@@ -116,8 +159,14 @@ impl Detectors {
 
     /// A part that is there as a whole, without its streaming.
     pub(crate) fn scan_whole(&self, part: &Part, host: &str, text: &[u8]) -> Vec<Finding> {
+        self.look(part, host, text, &mut Pieces::default())
+    }
+
+    /// The same, and the pieces of known values that were met.
+    fn look(&self, part: &Part, host: &str, text: &[u8], pieces: &mut Pieces) -> Vec<Finding> {
         let mut pass = Pass::new(self, part, host, text.len());
         pass.view(text, &Frame::root(0));
+        pieces.merge(&pass.pieces);
         distinct(pass.findings)
     }
 
@@ -147,7 +196,18 @@ impl Detectors {
                     let starts = finding.start < piece.len() && finding.end > piece.len();
                     starts && (known || whole) && finding.class >= Class::Act
                 };
-                found.extend(pass.findings.into_iter().filter(spans).map(|finding| Finding {
+                let spanning: Vec<Finding> = pass.findings.into_iter().filter(spans).collect();
+                // A token that is whole in one piece is not made another by what follows.
+                let alone = if spanning.is_empty() { Vec::new() } else { self.scan_whole(part, host, piece) };
+                let whole = |finding: &Finding| {
+                    let same = |other: &&Finding| match finding.is_known() {
+                        true => other.hash == finding.hash,
+                        false => other.rule == finding.rule && other.class >= Class::Act,
+                    };
+                    alone.iter().filter(same).any(|other| other.end > finding.start)
+                };
+                let spanning = spanning.into_iter().filter(|finding| !whole(finding));
+                found.extend(spanning.map(|finding| Finding {
                     start: finding.start + front,
                     end: finding.end + front,
                     ..finding
@@ -168,17 +228,23 @@ impl Detectors {
         pass.findings
     }
 
-    fn hidden_label(&self, host: &str, hidden: &[u8], encoding: Encoding) -> Finding {
-        let sure = hidden.len() >= 2 * HIDDEN - 4;
+    fn hidden_label(
+        &self,
+        rule: &str,
+        host: &str,
+        hidden: &[u8],
+        sure: bool,
+        encodings: Vec<Encoding>,
+    ) -> Finding {
         Finding {
-            rule: "encoded-host-label".into(),
+            rule: rule.into(),
             confidence: if sure { Confidence::Likely } else { Confidence::Possible },
             severity: Severity::Medium,
             class: if sure { Class::Act } else { Class::Warn },
             lowered: None,
             part: Part::Host,
             location: None,
-            encodings: vec![encoding],
+            encodings,
             start: 0,
             end: host.len(),
             hash: self.key.hash(hidden),
@@ -201,6 +267,37 @@ fn hidden(label: &[u8], shortest: usize) -> Option<(Vec<u8>, Encoding)> {
         crate::view::runs::from_base32(label).map(|bytes| (bytes, Encoding::Base32)),
     ];
     candidates.into_iter().flatten().find(|(bytes, _)| text(bytes))
+}
+
+/// The text with which a label of base32 begins, where what follows is none. A name has no digits, and letters with digits
+/// are seldom text by chance.
+fn text_in_front(label: &[u8]) -> Option<Vec<u8>> {
+    let digits = label.iter().filter(|byte| byte.is_ascii_digit()).count();
+    if label.len() < BASE32 || digits < 2 || label.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let bytes = crate::view::runs::from_base32(label)?;
+    let front = bytes.get(..BEGINNING)?;
+    let letters = front.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    (letters + 2 >= BEGINNING && front.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' '))
+        .then(|| bytes.clone())
+}
+
+/// Whether labels of one length are pieces of something and no names.
+fn are_chunks(labels: &[&[u8]]) -> bool {
+    labels.len() >= CHUNKS && labels.first().is_some_and(|label| label.len() >= CHUNK)
+}
+
+/// A letter or digit whose escape was escaped twice or more: nobody who writes an address escapes a letter, and whoever does
+/// so again wants it not to be read.
+fn nested(target: &[u8]) -> Option<(usize, usize)> {
+    memchr::memmem::find_iter(target, NESTED).find_map(|start| {
+        let rest = target.get(start + 1..)?;
+        let percents = rest.as_chunks::<2>().0.iter().take_while(|pair| *pair == b"25").count();
+        let code = rest.get(2 * percents..2 * percents + 2)?;
+        let code = u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok()?;
+        code.is_ascii_alphanumeric().then_some((start, start + 1 + 2 * percents + 2))
+    })
 }
 
 /// The string values of a JSON text, in order, without names.

@@ -78,13 +78,25 @@ impl Scanner {
         found
     }
 
+    /// Looks at what has come although more may follow; what follows is looked at together with the end of it. Where the
+    /// blocks end depends on the caller then: for a part that pauses, not for one that is only slow.
+    pub fn flush(&mut self) -> Vec<Finding> {
+        let whole = self.offset + self.kept.len();
+        if whole == self.done {
+            return Vec::new();
+        }
+        let found = self.block(usize::MAX);
+        self.done = whole;
+        let keep = self.kept.len().saturating_sub(OVERLAP);
+        self.kept.drain(..keep);
+        self.offset += keep;
+        found
+    }
+
     /// The findings of what was left, and those that only the whole part shows.
     pub fn finish(&mut self) -> Vec<Finding> {
         let mut found = self.block(usize::MAX);
-        for (value, range) in self.pieces.split(|value| self.length(value)) {
-            let Some(known) = self.detectors.known.get(value) else { continue };
-            let finding =
-                known.finding(&self.detectors, &self.part, &self.host, range, vec![Encoding::Split], true);
+        for finding in self.pieces.findings(&self.detectors, &self.part, &self.host) {
             if !found.iter().chain(&self.last).any(|other| other.hash == finding.hash) {
                 found.push(finding);
             }
@@ -97,11 +109,6 @@ impl Scanner {
     /// value that is sent in pieces.
     pub fn decided(&self) -> usize {
         self.done.saturating_sub(OVERLAP)
-    }
-
-    fn length(&self, value: usize) -> usize {
-        use secrecy::ExposeSecret as _;
-        self.detectors.known.get(value).map_or(usize::MAX, |known| known.value.value.expose_secret().len())
     }
 
     /// Looks at what is kept; keeps what ends at or in front of `until`.

@@ -5,6 +5,7 @@
 
 pub(crate) mod escape;
 pub(crate) mod flatten;
+pub(crate) mod quoted;
 pub(crate) mod runs;
 pub(crate) mod unicode;
 

@@ -6,7 +6,7 @@ mod common;
 
 use base64::Engine as _;
 use common::{corpus, report};
-use hudson_dlp::{Class, Detectors, Finding, Head, Part, Scanner};
+use hudson_dlp::{Class, Detectors, Finding, Fragments, Head, Part, Scanner};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -15,29 +15,43 @@ const CONTAINMENT: f64 = 0.95;
 
 /// Cases that the content of a request does not decide, by the beginning of their names, and why.
 const OTHERS: &[(&str, &str)] = &[
-    ("ssrf-", "the address decides"),
-    ("url-ssrf-", "the address decides"),
-    ("url-domain-blocklist", "the host's name decides; here every host is allowed"),
-    ("url-entropy-", "random letters without a form; the detector `entropy` is not on by default"),
-    ("hostname-exfil-long-chain", "random letters without a form"),
-    ("hostname-exfil-chunked-labels", "a placeholder in the form of a token, not one"),
-    ("hostname-exfil-base32", "eight bytes that are not text"),
-    ("response-", "instructions in an answer"),
-    ("a2a-card-", "instructions in an answer"),
-    ("a2a-msg-injection", "instructions"),
-    ("a2a-msg-stream-injection", "instructions"),
-    ("crypto-btc", "addresses of a crypto currency are public"),
-    ("crypto-eth", "addresses of a crypto currency are public"),
-    ("crypto-seed", "a word list; not built"),
-    ("enc-triple-url", "what is left is two letters"),
-    ("ws-dlp-compressed", "the payload only says that it is compressed"),
-    ("ws-dlp-cross-message", "words stand between the pieces"),
-    ("mcp-chain", "a sequence of calls decides"),
-    ("mcp-tool", "descriptions of tools"),
-    ("enc-unicode-homoglyph", "a command that a tool would run"),
-    ("mcp-input-injection", "instructions"),
-    ("shell-", "commands that a tool would run"),
+    ("ssrf-", "the address decides: the proxy's dial checks the one that it connects to"),
+    ("url-ssrf-", "the address decides: the proxy's dial checks the one that it connects to"),
+    (
+        "url-domain-blocklist",
+        "the host decides: the proxy's routes allow the named ones alone; here every one is",
+    ),
+    (
+        "url-entropy-path",
+        "random letters in a path are the ids of documents, files and sessions at every service; who turns `entropy` on is warned, as asserted below",
+    ),
+    ("response-", "instructions in an answer: `naive_injection_detection`, on routes that ask for it"),
+    ("a2a-card-", "instructions in an answer: `naive_injection_detection`, on routes that ask for it"),
+    ("a2a-msg-injection", "instructions that an agent sends: no secret is in them"),
+    ("a2a-msg-stream-injection", "instructions that an agent sends: no secret is in them"),
+    ("crypto-btc", "addresses are public: every payment and explorer names them, they open nothing"),
+    ("crypto-eth", "addresses are public: every payment and explorer names them, they open nothing"),
+    (
+        "ws-dlp-compressed",
+        "a reserved bit without an extension: the proxy's WebSocket parser refuses the frame",
+    ),
+    ("mcp-chain", "a sequence of calls decides; no secret is in them"),
+    ("mcp-tool", "descriptions and results of tools: they come in"),
+    ("enc-unicode-homoglyph", "a command that a tool would run; no secret is in it"),
+    ("mcp-input-injection", "instructions that an agent sends: no secret is in them"),
+    ("shell-", "commands that a tool would run; no secret is in them"),
 ];
+
+#[test]
+fn random_letters_in_a_path_are_told_to_who_asks() {
+    let Some(folder) = corpus() else { return };
+    let asked = Arc::new(common::detectors(Vec::new(), true).with_entropy(true));
+    let cases = cases(&folder.join("dlp/agent-egress-bench/cases"));
+    let case =
+        cases.iter().find(|case| case["id"].as_str().unwrap().starts_with("url-entropy-path")).unwrap();
+    let found = findings(&asked, &case["payload"]);
+    assert!(found.iter().any(|finding| finding.class == Class::Warn), "{found:?}");
+}
 
 #[test]
 fn secrets_are_contained_and_benign_requests_pass() {
@@ -116,10 +130,12 @@ fn body(detectors: &Arc<Detectors>, body: &[u8]) -> Vec<Finding> {
     found
 }
 
-/// Messages put together from their frames.
+/// Messages put together from their frames, each alone and all together.
 fn frames(detectors: &Arc<Detectors>, frames: &Value) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut scanner: Option<Scanner> = None;
+    let mut ring = Fragments::new(Arc::clone(detectors), Part::Message, "example.com", 60_000);
+    let mut message = Vec::new();
     for frame in frames.as_array().into_iter().flatten() {
         let payload = frame["payload"].as_str().unwrap_or_default();
         let bytes = match frame["encoding"].as_str() {
@@ -130,9 +146,13 @@ fn frames(detectors: &Arc<Detectors>, frames: &Value) -> Vec<Finding> {
             .take()
             .unwrap_or_else(|| Scanner::new(Arc::clone(detectors), Part::Message, "example.com"));
         found.extend(open.feed(&bytes));
+        message.extend(bytes);
         match frame["fin"].as_bool() {
             Some(false) => scanner = Some(open),
-            _ => found.extend(open.finish()),
+            _ => {
+                found.extend(open.finish());
+                found.extend(ring.push(0, &std::mem::take(&mut message)));
+            }
         }
     }
     found

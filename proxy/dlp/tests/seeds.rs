@@ -68,3 +68,8 @@ fn bodies_are_decoded_within_bounds() {
 fn what_can_be_redacted_keeps_its_form() {
     each("dlp_redact", dlp::redact);
 }
+
+#[test]
+fn messages_together_are_told_with_places_in_the_last() {
+    each("dlp_fragments", dlp::fragments);
+}

@@ -88,6 +88,14 @@ const PUBLISHED: &[u64] = &[
     0xf3082ce9d6992144,
     0x0b476bdf9acf2123,
 ];
+/// How seed phrases of test vectors and of development tools begin.
+const PHRASES: &[&str] = &[
+    "abandon abandon abandon",
+    "legal winner thank year wave sausage",
+    "letter advice cage absurd amount doctor",
+    "zoo zoo zoo",
+    "test test test test test test test test test test test junk",
+];
 /// Letters of the alphabet in their order that no random value has.
 const ALPHABET: usize = 20;
 /// Bytes around a value in which a word about hashes is looked for.
@@ -132,6 +140,7 @@ pub(crate) fn is_example(value: &[u8]) -> bool {
             .any(|example| value.starts_with(example.as_bytes()) || digits == example.as_bytes())
         || value.ends_with(b"EXAMPLE")
         || value.ends_with(b"EXAMPLEKEY")
+        || PHRASES.iter().any(|phrase| value.starts_with(phrase.as_bytes()))
         || spells_alphabet(value)
         || is_published(value)
 }

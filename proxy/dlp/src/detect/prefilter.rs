@@ -9,6 +9,8 @@
 const GRAM: usize = 4;
 /// Bits of the hash of a gram.
 const BITS: u32 = 17;
+/// Of these, those that lead to an entry: every run has a filter of its own, so that it has to be small.
+const HEAD_BITS: u32 = 14;
 /// Sets the bit by which small letters differ from capitals.
 const FOLD: u32 = 0x2020_2020;
 /// Hashes the four bytes into the upper bits.
@@ -53,44 +55,46 @@ pub(crate) struct Hit {
 /// The table and the needles.
 pub(crate) struct Prefilter {
     bits: Box<[u64; WORDS]>,
-    /// For every hash, 1 + the index of its entry; 0 for none.
-    heads: Vec<u16>,
+    /// For the upper bits of every hash, 1 + the index of the first entry; 0 for none.
+    heads: Vec<u32>,
     entries: Vec<Entry>,
     needles: Vec<Needle>,
 }
 
-/// The needles of one gram; other grams with the same hash follow.
+/// A needle of one gram; others of the same gram, or of one whose hash begins alike, follow.
 struct Entry {
     /// The four bytes as they are hashed.
     gram: u32,
-    /// Needles and where in them the gram is.
-    needles: Vec<(u16, u16)>,
-    /// 1 + the index of the next entry with the same hash; 0 for none.
-    next: u16,
+    /// Which needle.
+    needle: u32,
+    /// Where in it the gram is.
+    offset: u32,
+    /// 1 + the index of the next entry; 0 for none.
+    next: u32,
 }
 
 impl Prefilter {
     /// A filter of these needles. Those shorter than three bytes are never met.
     pub(crate) fn new(needles: Vec<Needle>) -> Self {
-        let heads = vec![0; 1 << BITS];
-        let mut filter = Self { bits: Box::new([0; WORDS]), heads, entries: Vec::new(), needles };
-        for index in 0..filter.needles.len().min(usize::from(u16::MAX)) {
-            let bytes = filter.needles.get(index).map(|needle| needle.bytes.clone()).unwrap_or_default();
-            let index = u16::try_from(index).unwrap_or(u16::MAX);
-            if bytes.len() + 1 == GRAM {
-                for next in FOLLOWING {
-                    let mut gram = bytes.clone();
-                    gram.push(*next);
-                    filter.insert(&gram, index, 0);
-                }
+        let mut filter = Self {
+            bits: Box::new([0; WORDS]),
+            heads: vec![0; 1 << HEAD_BITS],
+            entries: Vec::with_capacity(needles.len()),
+            needles: Vec::new(),
+        };
+        // From the last to the first, since the entry that is put in last is met first.
+        for (index, needle) in needles.iter().enumerate().rev() {
+            let bytes = &needle.bytes;
+            if let [first, second, third] = *bytes.as_slice() {
+                FOLLOWING.iter().for_each(|next| filter.insert([first, second, third, *next], index, 0));
                 continue;
             }
-            let grams = bytes.windows(GRAM).enumerate();
-            let rarest = grams.min_by_key(|(_, gram)| commonness(gram)).map(|(at, gram)| (at, gram.to_vec()));
-            if let Some((at, gram)) = rarest {
-                filter.insert(&gram, index, at);
+            let grams = bytes.array_windows::<GRAM>().enumerate();
+            if let Some((at, gram)) = grams.min_by_key(|(_, gram)| commonness(**gram)) {
+                filter.insert(*gram, index, at);
             }
         }
+        filter.needles = needles;
         filter
     }
 
@@ -109,53 +113,40 @@ impl Prefilter {
 
     #[inline(never)]
     fn look_up(&self, bytes: &[u8], at: usize, gram: u32, hash: usize, hit: &mut impl FnMut(Hit)) {
-        let mut next = self.heads.get(hash).copied().unwrap_or(0);
-        while let Some(entry) = usize::from(next).checked_sub(1).and_then(|index| self.entries.get(index)) {
+        let mut next = self.heads.get(head(hash)).copied().unwrap_or(0);
+        while let Some(entry) = (next as usize).checked_sub(1).and_then(|index| self.entries.get(index)) {
             if entry.gram == gram {
                 self.verify(bytes, at, entry, hit);
-                return;
             }
             next = entry.next;
         }
     }
 
     fn verify(&self, bytes: &[u8], at: usize, entry: &Entry, hit: &mut impl FnMut(Hit)) {
-        for (index, offset) in &entry.needles {
-            let Some(needle) = self.needles.get(usize::from(*index)) else { continue };
-            let Some(start) = at.checked_sub(usize::from(*offset)) else { continue };
-            let length = needle.bytes.len();
-            let Some(here) = bytes.get(start..start + length) else { continue };
-            let same = match needle.ignore_case {
-                true => here.eq_ignore_ascii_case(&needle.bytes),
-                false => here == needle.bytes.as_slice(),
-            };
-            if same && !(needle.left && runs_on_before(bytes, start)) {
-                hit(Hit { start, length, target: needle.target });
-            }
+        let Some(needle) = self.needles.get(entry.needle as usize) else { return };
+        let Some(start) = at.checked_sub(entry.offset as usize) else { return };
+        let length = needle.bytes.len();
+        let Some(here) = bytes.get(start..start + length) else { return };
+        let same = match needle.ignore_case {
+            true => here.eq_ignore_ascii_case(&needle.bytes),
+            false => here == needle.bytes.as_slice(),
+        };
+        if same && !(needle.left && runs_on_before(bytes, start)) {
+            hit(Hit { start, length, target: needle.target });
         }
     }
 
-    fn insert(&mut self, gram: &[u8], needle: u16, offset: usize) {
-        let Some(gram) = gram.first_chunk::<GRAM>() else { return };
-        let gram = fold(*gram);
+    fn insert(&mut self, gram: [u8; GRAM], needle: usize, offset: usize) {
+        // No process has so many needles, or one so long.
+        let (Ok(needle), Ok(offset)) = (u32::try_from(needle), u32::try_from(offset)) else { return };
+        let gram = fold(gram);
         let hash = hash(gram);
-        let offset = u16::try_from(offset).unwrap_or(u16::MAX);
         if let Some(word) = self.bits.get_mut(hash >> 6) {
             *word |= 1 << (hash & 63);
         }
-        let head = self.heads.get(hash).copied().unwrap_or(0);
-        let mut next = head;
-        while let Some(entry) = usize::from(next).checked_sub(1).and_then(|index| self.entries.get_mut(index))
-        {
-            if entry.gram == gram {
-                entry.needles.push((needle, offset));
-                return;
-            }
-            next = entry.next;
-        }
-        self.entries.push(Entry { gram, needles: vec![(needle, offset)], next: head });
-        if let Some(head) = self.heads.get_mut(hash) {
-            *head = u16::try_from(self.entries.len()).unwrap_or(0);
+        if let Some(first) = self.heads.get_mut(head(hash)) {
+            self.entries.push(Entry { gram, needle, offset, next: *first });
+            *first = u32::try_from(self.entries.len()).unwrap_or(0);
         }
     }
 }
@@ -189,14 +180,19 @@ fn fold(gram: [u8; GRAM]) -> u32 {
     u32::from_le_bytes(gram) | FOLD
 }
 
+/// Where the entries of a hash begin.
+fn head(hash: usize) -> usize {
+    hash >> (BITS - HEAD_BITS)
+}
+
 #[inline(always)]
 fn hash(gram: u32) -> usize {
     (gram.wrapping_mul(MULTIPLIER) >> (u32::BITS - BITS)) as usize
 }
 
 /// How often four bytes are met in text and code, roughly: the sum of what each of them is worth.
-fn commonness(gram: &[u8]) -> u32 {
-    let of = |byte: &u8| match byte.to_ascii_lowercase() {
+fn commonness(gram: [u8; GRAM]) -> u32 {
+    let of = |byte: u8| match byte.to_ascii_lowercase() {
         b' ' | b'e' | b't' => 12,
         b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 10,
         b'h' | b'l' | b'd' | b'c' | b'u' => 8,
@@ -206,7 +202,7 @@ fn commonness(gram: &[u8]) -> u32 {
         b'j' | b'q' | b'z' | b'2'..=b'9' => 2,
         _ => 3,
     };
-    gram.iter().map(of).sum()
+    gram.into_iter().map(of).sum()
 }
 
 #[cfg(test)]

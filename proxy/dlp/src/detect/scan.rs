@@ -1,18 +1,18 @@
 //! One block and all views of it, through the prefilter, the rules and what is known.
 
+mod judge;
 mod wordless;
 
-use super::context;
 use super::numbers;
-use super::prefilter::{Hit, Target, is_word, runs_on_before};
+use super::prefilter::{Hit, Target};
 use super::{Detectors, Known};
 use crate::finding::{Class, Confidence, Encoding, Finding, Lowered, Part, Preview, Severity};
-use crate::known::{KnownKind, Pieces};
+use crate::known::Pieces;
 use crate::rule::{Compiled, Shape};
-use crate::validate::{Verdict, distinct, is_placeholder, shannon};
 use crate::view::runs::{self, Runs};
-use crate::view::{Budget, Frame, MAX_DEPTH, Map, escape, unicode};
-use secrecy::ExposeSecret as _;
+use crate::view::{Budget, Frame, MAX_DEPTH, Map, escape, quoted, unicode};
+use judge::Match;
+use std::sync::Arc;
 
 /// The rule of a part that holds too many beginnings of secrets.
 const FLOODED: &str = "flooded";
@@ -24,12 +24,6 @@ const WORK: usize = 200;
 const FREE_WORK: usize = 4 << 20;
 /// Bytes behind a name within which its value begins.
 const REACH: usize = 64;
-/// Words between a vendor's name and a value that say what the value is.
-const WORDS: &[&[u8]] = &[
-    b"key", b"token", b"secret", b"passw", b"pwd", b"auth", b"pat", b"access", b"private", b"cred", b"api",
-    b"dsn", b"sid", b"bearer", b"license", b"webhook",
-];
-
 /// A view's bytes made into another's, with the points that lead back.
 type Rewrite = fn(&[u8]) -> (Vec<u8>, Vec<(u32, u32)>);
 
@@ -49,18 +43,15 @@ pub(crate) struct Pass<'a> {
     pub(crate) pieces: Pieces,
 }
 
-/// A match of a rule in a view.
-struct Match<'a> {
-    text: &'a [u8],
-    frame: &'a Frame<'a>,
-    runs: &'a Runs,
-    /// All of it.
-    start: usize,
-    end: usize,
-    /// The value.
-    value: (usize, usize),
-    /// What stands between a name and the value.
-    link: Option<&'a [u8]>,
+/// What is said of a value, wherever it stands.
+struct Said {
+    rule: Arc<str>,
+    confidence: Confidence,
+    severity: Severity,
+    class: Class,
+    lowered: Option<Lowered>,
+    validated: Option<bool>,
+    detail: Option<String>,
 }
 
 impl<'a> Pass<'a> {
@@ -89,12 +80,13 @@ impl<'a> Pass<'a> {
         }
         self.hits = hits;
         let detectors = self.detectors;
-        for rule in detectors.everywhere.iter().filter_map(|index| detectors.rules.get(*index)) {
+        for rule in detectors.rules.everywhere() {
             self.window(rule, text, frame, &runs, 0, text.len());
         }
         if detectors.financial {
             numbers::find(text, |number| self.number(text, frame, &runs, number));
             self.wallet_keys(text, frame, &runs);
+            self.seed_phrases(text, frame);
         }
         if detectors.entropy {
             self.random_words(text, frame, &runs);
@@ -110,6 +102,9 @@ impl<'a> Pass<'a> {
     fn children(&mut self, text: &[u8], frame: &Frame<'_>, runs: &Runs) {
         for window in escape::windows(text) {
             self.rewritten(text, frame, window, Encoding::Escaped, escape::undo);
+        }
+        for window in quoted::windows(text) {
+            self.rewritten(text, frame, window, Encoding::Escaped, quoted::undo);
         }
         if !text.is_ascii() {
             for window in unicode::windows(text) {
@@ -160,7 +155,7 @@ impl<'a> Pass<'a> {
         let detectors = self.detectors;
         match hit.target {
             Target::Rule(index) => {
-                let Some(rule) = detectors.rules.get(index) else { return };
+                let Some(rule) = detectors.rules.compiled.get(index) else { return };
                 self.rule(rule, text, frame, runs, hit);
             }
             Target::Known(index, form) => {
@@ -185,6 +180,7 @@ impl<'a> Pass<'a> {
         }
         match &rule.shape {
             Shape::Anchored(regex) => {
+                let Some(regex) = regex.regex() else { return };
                 let part = text.get(hit.start..until).unwrap_or_default();
                 let (whole, value) = match rule.group {
                     0 => {
@@ -208,7 +204,7 @@ impl<'a> Pass<'a> {
                     return;
                 }
                 let part = text.get(hit.start..until).unwrap_or_default();
-                let Some(found) = regex.captures(part) else { return };
+                let Some(found) = regex.regex().and_then(|regex| regex.captures(part)) else { return };
                 let (Some(link), Some(value)) = (found.get(1), found.get(2)) else { return };
                 let value = (hit.start + value.start(), hit.start + value.end());
                 let (start, end, link) = (hit.start, value.1, Some(link.as_bytes()));
@@ -236,23 +232,15 @@ impl<'a> Pass<'a> {
         if self.findings.iter().any(|finding| &*finding.rule == FLOODED) {
             return;
         }
-        let (start, end) = frame.outermost(start, end);
-        self.findings.push(Finding {
-            rule: FLOODED.into(),
+        let said = Said {
             confidence: Confidence::Possible,
             severity: Severity::Medium,
             class: Class::Act,
-            lowered: None,
-            part: self.part.clone(),
-            location: None,
-            encodings: frame.encodings(),
-            start,
-            end,
-            hash: self.detectors.key.hash(FLOODED.as_bytes()),
-            preview: Preview::of(b""),
-            validated: None,
-            detail: Some("more encodings or beginnings of secrets than can be looked at".to_owned()),
-        });
+            ..Said::of(FLOODED.into())
+        };
+        let finding = self.finding(frame, (start, end), FLOODED.as_bytes(), said);
+        let detail = Some("more encodings or beginnings of secrets than can be looked at".to_owned());
+        self.findings.push(Finding { preview: Preview::of(b""), detail, ..finding });
     }
 
     fn window(
@@ -265,7 +253,8 @@ impl<'a> Pass<'a> {
         until: usize,
     ) {
         let part = text.get(from..until).unwrap_or_default();
-        for found in rule.shape.regex().captures_iter(part) {
+        let Some(regex) = rule.shape.regex() else { return };
+        for found in regex.captures_iter(part) {
             let Some(whole) = found.get(0) else { continue };
             let value = found.get(rule.group).unwrap_or(whole);
             let value = (from + value.start(), from + value.end());
@@ -274,83 +263,25 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Judges a match, and keeps it if it stands.
-    fn accept(&mut self, rule: &Compiled, found: &Match<'_>) {
-        let Some(value) = found.text.get(found.value.0..found.value.1).filter(|value| !value.is_empty())
-        else {
-            return;
-        };
-        let border = |at: usize| found.frame.depth == 1 && self.borders.contains(&at);
-        let runs_on = |at: usize| found.text.get(at).is_some_and(|byte| is_word(*byte)) && !border(at);
-        if (rule.left && runs_on_before(found.text, found.start))
-            || (rule.right
-                && found.text.get(found.end - 1).is_some_and(|byte| is_word(*byte))
-                && runs_on(found.end))
-            || (rule.entropy > 0.0 && shannon(value) < rule.entropy)
-            || is_stopped(rule, value, found)
-            || is_filler(rule, value)
-        {
-            return;
-        }
-        let verdict = rule.validator.map(|validator| validator.judge(value));
-        let Some(confidence) = self.confidence(rule, found, value, verdict.as_ref()) else { return };
-        let asks = if confidence >= Confidence::Likely { rule.class } else { rule.class.min(Class::Warn) };
-        let opaque = confidence == Confidence::Possible && asks == Class::Warn && rule.class == Class::Act;
-        let in_run = runs::in_opaque(&found.runs.long, found.value.0, found.value.1);
-        let whole = found.text.get(found.start..found.end).unwrap_or_default();
-        let address = rule.id.ends_with("address-with-password") && context::is_example_address(whole);
-        let (class, lowered) = match &verdict {
-            _ if !self.detectors.strict_examples && (address || context::is_example(value)) => {
-                (Class::Note, Some(Lowered::Example))
-            }
-            Some(Verdict { harmless: true, .. }) if !self.detectors.strict_examples => {
-                (Class::Note, Some(Lowered::Harmless))
-            }
-            _ if context::is_home(self.host, &rule.home_hosts) => (Class::Note, Some(Lowered::HomeHost)),
-            _ => (asks, (opaque && in_run).then_some(Lowered::InOpaque)),
-        };
-        let (start, end) = found.frame.outermost(found.value.0, found.value.1);
-        self.push(Finding {
-            rule: rule.id.clone(),
-            confidence,
-            severity: rule.severity,
-            class,
-            lowered,
+    /// The finding of a value at a place of a view.
+    fn finding(&self, frame: &Frame<'_>, (start, end): (usize, usize), value: &[u8], said: Said) -> Finding {
+        let (start, end) = frame.outermost(start, end);
+        Finding {
+            rule: said.rule,
+            confidence: said.confidence,
+            severity: said.severity,
+            class: said.class,
+            lowered: said.lowered,
             part: self.part.clone(),
             location: None,
-            encodings: found.frame.encodings(),
+            encodings: frame.encodings(),
             start,
             end,
             hash: self.detectors.key.hash(value),
             preview: Preview::of(value),
-            validated: verdict.as_ref().map(|verdict| verdict.valid),
-            detail: verdict.and_then(|verdict| verdict.detail),
-        });
-    }
-
-    fn confidence(
-        &self,
-        rule: &Compiled,
-        found: &Match<'_>,
-        value: &[u8],
-        verdict: Option<&Verdict>,
-    ) -> Option<Confidence> {
-        let valid = verdict.is_none_or(|verdict| verdict.valid);
-        let level = if valid { rule.valid } else { rule.invalid }?;
-        let checked = valid && level == Confidence::Confirmed;
-        let level = match found.link {
-            Some(link) => assigned(link, value, found)?.min(level),
-            None if rule.class == Class::Warn
-                && context::is_hash(found.text, found.value.0, found.value.1) =>
-            {
-                return None;
-            }
-            None => level,
-        };
-        if !checked && runs::in_opaque(&found.runs.long, found.value.0, found.value.1) {
-            return Some(rule.in_opaque?.min(level));
+            validated: said.validated,
+            detail: said.detail,
         }
-        Some(level)
     }
 
     /// Keeps a finding, as long as there is room.
@@ -371,83 +302,17 @@ impl<'a> Pass<'a> {
     }
 }
 
-impl Known {
-    /// The finding of this value at a place.
-    pub(crate) fn finding(
-        &self,
-        detectors: &Detectors,
-        part: &Part,
-        host: &str,
-        (start, end): (usize, usize),
-        encodings: Vec<Encoding>,
-        split: bool,
-    ) -> Finding {
-        let value = self.value.value.expose_secret().as_bytes();
-        let canary = self.value.kind == KnownKind::Canary;
-        let home = !canary && context::is_home(host, &self.value.home_hosts);
-        let class = match (canary, home) {
-            (true, _) => Class::Trip,
-            (false, true) => Class::Note,
-            (false, false) => Class::Act,
-        };
-        let rule = match (canary, split) {
-            (true, _) => "canary",
-            (false, true) => "known-value-split",
-            (false, false) => "known-value",
-        };
-        Finding {
-            rule: rule.into(),
-            confidence: if split { Confidence::Likely } else { Confidence::Confirmed },
-            severity: Severity::Critical,
-            class,
-            lowered: home.then_some(Lowered::HomeHost),
-            part: part.clone(),
-            location: None,
-            encodings,
-            start,
-            end,
-            hash: detectors.key.hash(value),
-            preview: Preview::of(value),
+impl Said {
+    /// A rule's word, that asks for what a likely one does.
+    fn of(rule: Arc<str>) -> Self {
+        Self {
+            rule,
+            confidence: Confidence::Likely,
+            severity: Severity::High,
+            class: Class::Act,
+            lowered: None,
             validated: None,
-            detail: Some(self.value.name.clone()),
+            detail: None,
         }
     }
-}
-
-/// Whether the value is one character over and over behind the vendor's prefix.
-fn is_filler(rule: &Compiled, value: &[u8]) -> bool {
-    let place = |keyword: &String| Some((memchr::memmem::find(value, keyword.as_bytes())?, keyword.len()));
-    let (at, length) =
-        rule.keywords.iter().filter_map(place).max_by_key(|(_, length)| *length).unwrap_or((0, 0));
-    let (front, back) = value.split_at_checked(at).unwrap_or((value, &[]));
-    let back = back.get(length..).unwrap_or_default();
-    front.len() + back.len() >= 8 && distinct(&[front, back].concat()) <= 3
-}
-
-fn is_stopped(rule: &Compiled, value: &[u8], found: &Match<'_>) -> bool {
-    let lower = value.to_ascii_lowercase();
-    let whole = found.text.get(found.start..found.end).unwrap_or_default();
-    rule.stopwords.iter().any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
-        || rule.allow.iter().any(|allow| allow.is_match(value) || allow.is_match(whole))
-        || (!rule.near.is_empty() && !context::is_near(found.text, found.start, found.end, &rule.near))
-}
-
-/// How sure it is that a value belongs to the name in front of it.
-fn assigned(link: &[u8], value: &[u8], found: &Match<'_>) -> Option<Confidence> {
-    let lower = link.to_ascii_lowercase();
-    let named = WORDS.iter().any(|word| memchr::memmem::find(&lower, word).is_some());
-    let given = lower.iter().any(|byte| matches!(byte, b'=' | b':'));
-    let digits = value.iter().any(u8::is_ascii_digit) || value.len() >= 40;
-    if is_placeholder(value) || shannon(value) < 2.0 || !(named || given) {
-        return None;
-    }
-    if context::is_hash(found.text, found.value.0, found.value.1) {
-        return None;
-    }
-    let near = !lower.contains(&b'\n') && !lower.windows(2).any(|pair| pair == b"//");
-    Some(if named && given && near && digits && shannon(value) >= 3.0 {
-        Confidence::Likely
-    } else {
-        Confidence::Possible
-    })
 }

@@ -7,7 +7,7 @@ use super::{Boundary, Level, Rule};
 use crate::finding::{Class, Confidence, Severity};
 use crate::validate::Validator;
 use regex::bytes::{Regex, RegexBuilder};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Bytes that one compiled regex may take.
 const SIZE_LIMIT: usize = 16 << 20;
@@ -43,24 +43,47 @@ pub(crate) struct Compiled {
     pub(crate) near: Vec<String>,
     pub(crate) stopwords: Vec<String>,
     pub(crate) home_hosts: Vec<String>,
-    pub(crate) allow: Vec<Regex>,
+    pub(crate) allow: Vec<Lazy>,
 }
 
 /// How the value is looked for.
 #[derive(Debug)]
 pub(crate) enum Shape {
     /// From the keyword on.
-    Anchored(Regex),
+    Anchored(Lazy),
     /// In a window that begins so many bytes in front of the keyword.
-    Window(Regex, usize),
+    Window(Lazy, usize),
     /// Behind a name; group 1 is what stands between, group 2 the value.
-    Assigned(Regex),
+    Assigned(Lazy),
     /// In everything, since the rule names no keyword.
-    Everywhere(Regex),
+    Everywhere(Lazy),
+}
+
+/// A regex that is compiled when it is first needed: most rules never meet their keyword, and all of them together take
+/// longer than a process may take to start.
+#[derive(Debug)]
+pub(crate) struct Lazy {
+    text: String,
+    ignore_case: bool,
+    built: OnceLock<Option<Regex>>,
 }
 
 impl Compiled {
-    /// The rule made ready; what is wrong with it otherwise.
+    /// The rule made ready with its regexes compiled; what is wrong with it otherwise.
+    pub(crate) fn proven(rule: &Rule) -> Result<Self, String> {
+        let compiled = Self::new(rule)?;
+        compiled.allow.iter().try_for_each(Lazy::prove)?;
+        let regex = compiled.shape.lazy();
+        regex.prove()?;
+        let groups = regex.regex().map_or(0, Regex::captures_len);
+        if compiled.group >= groups {
+            let last = groups.saturating_sub(1);
+            return Err(format!("secret_group is {}, but the regex has {last} groups", compiled.group));
+        }
+        Ok(compiled)
+    }
+
+    /// The rule made ready, its regexes not compiled yet.
     pub(crate) fn new(rule: &Rule) -> Result<Self, String> {
         let (shape, keywords) = shape(rule)?;
         for keyword in &keywords {
@@ -73,16 +96,11 @@ impl Compiled {
         }
         let assigned = matches!(shape, Shape::Assigned(_));
         let group = if assigned { 2 } else { rule.secret_group };
-        let groups = shape.regex().captures_len();
-        if group >= groups {
-            return Err(format!("secret_group is {group}, but the regex has {} groups", groups - 1));
-        }
         let checked = rule.validator.is_some_and(|validator| !validator.decides());
         let valid = if checked { Level::Confirmed } else { Level::Likely };
         let decides = rule.validator.is_some_and(Validator::decides);
         let invalid = if decides { Level::None } else { Level::Likely };
         let level = |given: Option<Level>, usual: Level| given.unwrap_or(usual).confidence();
-        let allow = rule.allow.iter().map(|text| build(text, false));
         Ok(Self {
             id: rule.id.as_str().into(),
             keywords,
@@ -103,18 +121,42 @@ impl Compiled {
             near: rule.near.iter().map(|word| word.to_ascii_lowercase()).collect(),
             stopwords: rule.stopwords.iter().map(|word| word.to_ascii_lowercase()).collect(),
             home_hosts: rule.home_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
-            allow: allow.collect::<Result<_, _>>()?,
+            allow: rule.allow.iter().map(|text| Lazy::new(text.clone(), false)).collect(),
         })
     }
 }
 
 impl Shape {
-    pub(crate) fn regex(&self) -> &Regex {
+    fn lazy(&self) -> &Lazy {
         let (Self::Anchored(regex)
         | Self::Window(regex, _)
         | Self::Assigned(regex)
         | Self::Everywhere(regex)) = self;
         regex
+    }
+
+    /// The regex; `None` where it is not valid, which no rule is that was read.
+    pub(crate) fn regex(&self) -> Option<&Regex> {
+        self.lazy().regex()
+    }
+}
+
+impl Lazy {
+    fn new(text: String, ignore_case: bool) -> Self {
+        Self { text, ignore_case, built: OnceLock::new() }
+    }
+
+    /// The regex; `None` where it is not valid, which no rule is that was read.
+    pub(crate) fn regex(&self) -> Option<&Regex> {
+        self.built.get_or_init(|| build(&self.text, self.ignore_case).ok()).as_ref()
+    }
+
+    /// Compiles it; what is wrong with it otherwise.
+    fn prove(&self) -> Result<(), String> {
+        let built = build(&self.text, self.ignore_case)?;
+        // Another thread cannot have come first: nothing is shared yet.
+        let _ = self.built.set(Some(built));
+        Ok(())
     }
 }
 
@@ -139,13 +181,13 @@ fn shape(rule: &Rule) -> Result<(Shape, Vec<String>), String> {
         let (names, value) = (names.join("|"), &assigned.value);
         let text =
             format!(r"\A(?i:{names})((?s:.){{0,{LINK}}}?[^0-9A-Za-z+/])({value})(?:[^0-9A-Za-z_\-+/]|\z)");
-        return Ok((Shape::Assigned(build(&text, false)?), assigned.names.clone()));
+        return Ok((Shape::Assigned(Lazy::new(text, false)), assigned.names.clone()));
     }
     let regex = rule.regex.as_deref().unwrap_or_default();
     let shape = match (rule.keywords.is_empty(), rule.before) {
-        (true, _) => Shape::Everywhere(build(regex, rule.ignore_case)?),
-        (false, 0) => Shape::Anchored(build(&format!(r"\A(?:{regex})"), rule.ignore_case)?),
-        (false, before) => Shape::Window(build(regex, rule.ignore_case)?, before),
+        (true, _) => Shape::Everywhere(Lazy::new(regex.to_owned(), rule.ignore_case)),
+        (false, 0) => Shape::Anchored(Lazy::new(format!(r"\A(?:{regex})"), rule.ignore_case)),
+        (false, before) => Shape::Window(Lazy::new(regex.to_owned(), rule.ignore_case), before),
     };
     Ok((shape, rule.keywords.clone()))
 }

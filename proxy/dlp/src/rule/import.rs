@@ -5,6 +5,8 @@
 //! is nothing without them is left out. Imported rules ask for what ours do, except those that name no vendor: a generic
 //! rule warns.
 
+mod go;
+
 use super::{Boundary, Compiled, Placed, Profile, Rule, RuleError, RuleSet};
 use crate::finding::Class;
 use serde::Deserialize;
@@ -65,6 +67,8 @@ struct Allowlist {
     condition: Option<String>,
     #[serde(default, rename = "regexTarget")]
     regex_target: Option<String>,
+    #[serde(default, rename = "targetRules")]
+    target_rules: Vec<String>,
 }
 
 /// Older files have one table where newer ones have a list.
@@ -75,6 +79,16 @@ enum OneOrMany {
     None,
     One(Box<Allowlist>),
     Many(Vec<Allowlist>),
+}
+
+impl OneOrMany {
+    fn all(self) -> Vec<Allowlist> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(list) => vec![*list],
+            Self::Many(lists) => lists,
+        }
+    }
 }
 
 /// Reads a gitleaks or betterleaks file; `file` is its name in errors and reports.
@@ -91,13 +105,17 @@ pub fn gitleaks(file: &str, text: &str) -> Result<Imported, RuleError> {
         imported.unsupported.push(format!("{file}: `{key}` is not supported"));
     }
     let mut shared = Rule::empty();
-    take_allowlists(&read.allowlists, &mut shared, file, "the file", &mut imported.unsupported);
-    for foreign in read.rules {
+    let (general, targeted): (Vec<Allowlist>, Vec<Allowlist>) =
+        read.allowlists.all().into_iter().partition(|list| list.target_rules.is_empty());
+    take_allowlists(general, &mut shared, file, "the file", &mut imported.unsupported);
+    for mut foreign in read.rules {
         let line = line_of(text, &foreign.id);
         let id = foreign.id.clone();
+        let meant = targeted.iter().filter(|list| list.target_rules.contains(&id)).cloned();
+        foreign.allowlists = OneOrMany::Many(foreign.allowlists.all().into_iter().chain(meant).collect());
         if let Some(rule) = convert(foreign, &shared, file, &mut imported.unsupported) {
             // A regex that does not compile here is one rule less, not a file less.
-            match Compiled::new(&rule) {
+            match Compiled::proven(&rule) {
                 Ok(_) => imported
                     .rules
                     .merge(RuleSet { rules: vec![Placed { file: file.to_owned(), line, rule }] })?,
@@ -121,7 +139,8 @@ fn convert(foreign: Foreign, shared: &Rule, file: &str, unsupported: &mut Vec<St
         unsupported.push(format!("{file}: {name} is left out: it has no regex"));
         return None;
     };
-    take_allowlists(&foreign.allowlists, &mut rule, file, &name, unsupported);
+    let regex = go::translated(&regex);
+    take_allowlists(foreign.allowlists.all(), &mut rule, file, &name, unsupported);
     let (short, keywords): (Vec<String>, Vec<String>) =
         foreign.keywords.into_iter().partition(|word| word.len() < 3);
     // One keyword that is too short to be looked for would have to be met everywhere, as would none.
@@ -147,17 +166,12 @@ fn convert(foreign: Foreign, shared: &Rule, file: &str, unsupported: &mut Vec<St
 }
 
 fn take_allowlists(
-    lists: &OneOrMany,
+    lists: Vec<Allowlist>,
     rule: &mut Rule,
     file: &str,
     name: &str,
     unsupported: &mut Vec<String>,
 ) {
-    let lists = match lists {
-        OneOrMany::None => Vec::new(),
-        OneOrMany::One(list) => vec![(**list).clone()],
-        OneOrMany::Many(lists) => lists.clone(),
-    };
     for list in lists {
         if !list.paths.is_empty() || !list.commits.is_empty() {
             unsupported
@@ -171,7 +185,16 @@ fn take_allowlists(
             unsupported
                 .push(format!("{file}: {name}: an allowlist of lines is matched against the match alone"));
         }
-        rule.allow.extend(list.regexes);
+        for regex in list.regexes {
+            let here = go::translated(&regex);
+            // One that cannot be used is one exception less, not a rule less.
+            match regex::bytes::RegexBuilder::new(&here).unicode(false).build() {
+                Ok(_) => rule.allow.push(here),
+                Err(_) => {
+                    unsupported.push(format!("{file}: {name}: the allowed regex {regex:?} is left out"))
+                }
+            }
+        }
         rule.stopwords.extend(list.stopwords);
     }
 }
@@ -261,6 +284,20 @@ validate = "https://x"
             assert!(told.contains(word), "{word} in {told}");
         }
         assert!(gitleaks("mine.toml", "a = [").unwrap_err().to_string().starts_with("mine.toml:1:"));
+    }
+
+    #[test]
+    fn exceptions_are_read_as_go_reads_them_and_are_for_whom_they_name() {
+        let file = concat!(
+            "[[allowlists]]\nregexes = ['''^\\$(?:\\d+|{\\d+})$''', 'a(?=b)']\n",
+            "[[allowlists]]\ntargetRules = ['two']\nregexes = ['^x']\n",
+            "[[rules]]\nid = 'one'\nregex = 'one_[a-z]+'\nkeywords = ['one_']\n",
+            "[[rules]]\nid = 'two'\nregex = 'two_{[a-z]+}'\nkeywords = ['two_']\n",
+        );
+        let imported = gitleaks("mine.toml", file).unwrap();
+        let allowed: Vec<usize> = imported.rules.iter().map(|rule| rule.allow.len()).collect();
+        assert_eq!(allowed, [1, 2], "{:?}", imported.unsupported);
+        assert_eq!(imported.unsupported, ["mine.toml: the file: the allowed regex \"a(?=b)\" is left out"]);
     }
 
     #[test]

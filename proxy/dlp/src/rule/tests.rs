@@ -66,14 +66,20 @@ fn examples_are_not_tokens_as_they_stand() {
 }
 
 #[test]
-fn the_list_of_files_is_the_folder() {
+fn the_rules_that_come_with_hudson_are_those_of_the_files_and_sound() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    let on_disk: BTreeSet<String> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    let embedded: BTreeSet<String> = catalogue::FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(embedded, on_disk);
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut read = RuleSet::default();
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        read.merge(RuleSet::parse(name, &std::fs::read_to_string(&file).unwrap()).unwrap()).unwrap();
+    }
+    let builtin = RuleSet::builtin().unwrap();
+    assert!(read.len() > 500 && read.len() == builtin.len(), "{} and {}", read.len(), builtin.len());
+    for (one, other) in read.rules.iter().zip(&builtin.rules) {
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    }
 }
 
 #[test]

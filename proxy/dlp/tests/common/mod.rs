@@ -7,9 +7,9 @@
     reason = "each suite uses a part, and all of it is tests"
 )]
 
-use hudson_dlp::{Detectors, HashKey, KnownValue, Policy};
+use hudson_dlp::{Detectors, HashKey, KnownValue, Policy, Profile};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Prints past the test harness, which keeps `println!` of a test that passes to itself.
 macro_rules! report {
@@ -45,4 +45,17 @@ pub(crate) fn detectors(known: Vec<KnownValue>, strict_examples: bool) -> Arc<De
     policy.known = known;
     policy.strict_examples = strict_examples;
     Arc::new(Detectors::new(policy).unwrap())
+}
+
+/// Detectors of these sets of rules and no known values.
+pub(crate) fn policy_detectors(profiles: &[Profile]) -> Detectors {
+    let mut policy = Policy::builtin(HashKey::new([7; 32])).unwrap();
+    policy.profiles = profiles.iter().copied().collect();
+    Detectors::new(policy).unwrap()
+}
+
+/// The usual detectors without known values, made once.
+pub(crate) fn detectors_of_no_values() -> &'static Arc<Detectors> {
+    static USUAL: OnceLock<Arc<Detectors>> = OnceLock::new();
+    USUAL.get_or_init(|| detectors(Vec::new(), false))
 }
