@@ -1,4 +1,5 @@
 //! What is not metered touches no database: a run's blocks are known until the ledger says that something was decided.
+//! What DLP stops is recorded, and stopped all the same where it cannot be.
 
 // A scene that cannot be set up ends its test.
 #![allow(clippy::panic, clippy::unwrap_used)]
@@ -20,8 +21,12 @@ use tokio::sync::watch;
 /// The ledger, and how often each of its methods was called.
 struct Counted {
     ledger: SharedLedger,
-    calls: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    calls: Calls,
+    /// Whether it takes no findings.
+    is_full: bool,
 }
+
+type Calls = Arc<Mutex<BTreeMap<&'static str, usize>>>;
 
 macro_rules! counted {
     ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
@@ -31,6 +36,14 @@ macro_rules! counted {
                 *self.calls.lock().unwrap().entry(stringify!($name)).or_default() += 1;
                 self.ledger.$name($($argument),*).await
             })*
+
+            async fn finding_insert(&self, findings: NewFindings) -> Result<(), LedgerError> {
+                *self.calls.lock().unwrap().entry("finding_insert").or_default() += 1;
+                match self.is_full {
+                    true => Err(LedgerError::Closed),
+                    false => self.ledger.finding_insert(findings).await,
+                }
+            }
 
             fn changes(&self) -> watch::Receiver<u64> {
                 self.ledger.changes()
@@ -78,6 +91,22 @@ counted! {
     notify_state() -> NotifyState;
     audit_list(after: i64, most: usize) -> Vec<AuditRecord>;
     audit_last() -> i64;
+    approval_submit(request: ApprovalRequest) -> SubmitOutcome;
+    approval_fetch(id: &ApprovalId, now: i64) -> Option<Approval>;
+    approval_list(query: ApprovalQuery) -> Vec<Approval>;
+    approval_events(id: &ApprovalId) -> Vec<ApprovalEvent>;
+    approval_approve(decision: Decision) -> Decided;
+    approval_deny(decision: Decision) -> Decided;
+    approval_modify(decision: Decision, edit: ApprovalEdit) -> Decided;
+    approval_revoke(decision: Decision) -> Decided;
+    approval_consume(request: ConsumeRequest) -> ConsumeOutcome;
+    approval_rollback(used: &ApprovalUse, now: i64) -> bool;
+    approval_finish(used: &ApprovalUse, end: ExecutionEnd, detail: &str, now: i64) -> bool;
+    approval_cancel(cancel: ApprovalCancel) -> usize;
+    approval_expire(sweep: ApprovalSweep) -> Swept;
+    grant_insert(grant: NewGrant) -> GrantOutcome;
+    grant_list(query: GrantQuery) -> Vec<Grant>;
+    grant_revoke(id: &GrantId, actor: &str, now: i64) -> bool;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,11 +115,11 @@ async fn a_route_that_is_not_metered_touches_no_database() {
     let routes =
         format!("routes:\n  - {{host: {HOST}, scheme: http, upstream: {{connect_to: \"127.0.0.1:1\"}}}}\n");
     let routes = parse_routes(Path::new("routes.yaml"), &routes).unwrap();
-    let calls = Arc::<Mutex<BTreeMap<&'static str, usize>>>::default();
+    let calls = Calls::default();
     let (of, mut inner) = (calls.clone(), None);
     let scene = scene::scene(routes, |ledger| {
         inner = Some(ledger.clone());
-        Arc::new(Counted { ledger, calls: of })
+        Arc::new(Counted { ledger, calls: of, is_full: false })
     })
     .await;
     // A gateway's error says that it was let through.
@@ -122,4 +151,47 @@ async fn a_route_that_is_not_metered_touches_no_database() {
     ask().await;
     let calls = calls.lock().unwrap();
     assert!(calls.get("block_fetch").is_some_and(|times| *times >= 1), "{calls:?}");
+}
+
+/// A token in a documented form, with a checksum that holds. It opens nothing.
+const TOKEN: &str = "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";
+
+/// A proxy whose one route does this about findings, on a ledger that takes them or does not.
+async fn with_findings(on_match: &str, is_full: bool) -> (scene::Scene, Calls) {
+    let route = format!("host: {HOST}, scheme: http, upstream: {{connect_to: \"127.0.0.1:1\"}}");
+    let routes = format!("routes:\n  - {{{route}, outbound_on_match: {on_match}}}\n");
+    let routes = parse_routes(Path::new("routes.yaml"), &routes).unwrap();
+    let calls = Calls::default();
+    let of = calls.clone();
+    let scene = scene::scene(routes, |ledger| Arc::new(Counted { ledger, calls: of, is_full })).await;
+    (scene, calls)
+}
+
+fn inserted(calls: &Calls) -> usize {
+    calls.lock().unwrap().get("finding_insert").copied().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stopped_is_recorded_and_what_passes_is_not() {
+    for (on_match, status, times) in
+        [("block", 403, 1), ("supervise", 403, 1), ("redact", 502, 1), ("warn", 502, 0)]
+    {
+        let (scene, calls) = with_findings(on_match, false).await;
+        assert_eq!(scene.plain("/?q=nothing").await, 502);
+        assert_eq!(inserted(&calls), 0, "{on_match}");
+        assert_eq!(scene.plain(&format!("/?q={TOKEN}")).await, status, "{on_match}");
+        assert_eq!(inserted(&calls), times, "{on_match}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_takes_no_finding_changes_no_verdict_and_is_told_of() {
+    let (scene, calls) = with_findings("block", true).await;
+    assert_eq!(scene.plain(&format!("/?q={TOKEN}")).await, 403);
+    assert_eq!(inserted(&calls), 1);
+    let told = scene.sink.told();
+    let failed =
+        told.iter().any(|line| line.contains("ledger_failed") && line.contains("recording a finding"));
+    assert!(failed, "{told:?}");
+    assert!(!told.iter().any(|line| line.contains(TOKEN)), "{told:?}");
 }

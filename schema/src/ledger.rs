@@ -1,20 +1,25 @@
-//! The ledger: the durable store of runs, usage, holds, blocks and enforcement. One trait; SQLite behind it.
+//! The ledger: the durable store of runs, usage, holds, blocks, enforcement and approvals. One
+//! trait; SQLite behind it.
 //!
 //! Invariants: committed usage only grows; a hold is a row before its request leaves and is replaced by usage, or
 //! released only when the request provably was not sent; a crossing is journalled once per limit and window, in the
 //! transaction that found it. Names are resource first, verb last.
 
+mod approval;
 pub mod audit;
 mod block;
 mod error;
+mod finding;
 mod measures;
 mod notification;
 mod record;
 pub mod sqlite;
 
+pub use approval::*;
 pub use audit::AuditRecord;
 pub use block::{Block, BlockBudget, BlockOrder};
 pub use error::LedgerError;
+pub use finding::{NewFinding, NewFindings};
 pub use measures::{DurationCounts, Durations, Measures};
 pub use notification::{Notification, NotifyClaim, NotifyEnd, NotifyFailure, NotifyState};
 pub use record::*;
@@ -181,6 +186,10 @@ pub trait Ledger: Send + Sync + 'static {
     /// Turns the holds of owners that no longer live into `held` usage; how many there were.
     async fn holds_reap(&self, now: i64) -> Result<usize, LedgerError>;
 
+    /// Records what DLP kept from leaving: a row of the audit each, in one transaction. It decides nothing, and moves no
+    /// counter of changes.
+    async fn finding_insert(&self, findings: NewFindings) -> Result<(), LedgerError>;
+
     /// Rows of the audit behind `after`, in their order, at most `most`.
     async fn audit_list(&self, after: i64, most: usize) -> Result<Vec<AuditRecord>, LedgerError>;
 
@@ -207,6 +216,65 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// What is not delivered.
     async fn notify_state(&self) -> Result<NotifyState, LedgerError>;
+
+    /// Asks for an approval, unless what the same request has got before answers it: an approval or a grant, which is
+    /// used up in this transaction, a denial that is remembered, or what is pending already. The later word of a person
+    /// stands.
+    async fn approval_submit(&self, request: ApprovalRequest) -> Result<SubmitOutcome, LedgerError>;
+
+    /// One approval as it is at `now`; `None` when there is none of that id.
+    async fn approval_fetch(&self, id: &ApprovalId, now: i64) -> Result<Option<Approval>, LedgerError>;
+
+    /// Approvals, newest first.
+    async fn approval_list(&self, query: ApprovalQuery) -> Result<Vec<Approval>, LedgerError>;
+
+    /// Every step of one approval, oldest first. They stay when the approval is forgotten.
+    async fn approval_events(&self, id: &ApprovalId) -> Result<Vec<ApprovalEvent>, LedgerError>;
+
+    /// Approves what is pending; it can then be used once, until its time to be used is over.
+    async fn approval_approve(&self, decision: Decision) -> Result<Decided, LedgerError>;
+
+    /// Denies what is pending.
+    async fn approval_deny(&self, decision: Decision) -> Result<Decided, LedgerError>;
+
+    /// Approves something else in the place of what is pending. Who has approved that before has not approved this.
+    async fn approval_modify(&self, decision: Decision, edit: ApprovalEdit) -> Result<Decided, LedgerError>;
+
+    /// Takes back what was approved, before it is used. A use that is under way goes on.
+    async fn approval_revoke(&self, decision: Decision) -> Result<Decided, LedgerError>;
+
+    /// Uses an approval: for what was approved, under the policy it was approved under, in time, and once, however many
+    /// ask.
+    async fn approval_consume(&self, request: ConsumeRequest) -> Result<ConsumeOutcome, LedgerError>;
+
+    /// Gives a use back, for as long as the approval could have been used anyway. Only for what provably was not sent.
+    /// `false` when that use has ended already.
+    async fn approval_rollback(&self, used: &ApprovalUse, now: i64) -> Result<bool, LedgerError>;
+
+    /// Says how a use ended; `false` when that was said already. The detail goes into the audit: no secret is in it.
+    async fn approval_finish(
+        &self,
+        used: &ApprovalUse,
+        end: ExecutionEnd,
+        detail: &str,
+        now: i64,
+    ) -> Result<bool, LedgerError>;
+
+    /// Takes back what a bottle has asked for and not used; how many there were. For a bottle that is frozen or killed,
+    /// and for a request that is withdrawn.
+    async fn approval_cancel(&self, cancel: ApprovalCancel) -> Result<usize, LedgerError>;
+
+    /// Writes down what time has ended. It had ended before, for everybody who reads, decides or uses.
+    async fn approval_expire(&self, sweep: ApprovalSweep) -> Result<Swept, LedgerError>;
+
+    /// Makes a grant.
+    async fn grant_insert(&self, grant: NewGrant) -> Result<GrantOutcome, LedgerError>;
+
+    /// Grants, newest first.
+    async fn grant_list(&self, query: GrantQuery) -> Result<Vec<Grant>, LedgerError>;
+
+    /// Takes a grant back; `false` when there is none to take back.
+    async fn grant_revoke(&self, id: &GrantId, actor: &str, now: i64) -> Result<bool, LedgerError>;
 
     /// A counter that moves within 50 ms of any decision in the ledger, by this process or another: launches and their
     /// ends, blocks, enforcement, limits. A charge that stops nobody does not move it; one that has somebody warned moves

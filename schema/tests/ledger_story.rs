@@ -17,6 +17,7 @@ story! { sqlite, crate::ledger_support::on_sqlite:
     a_late_settle_replaces_held_usage_once
     what_is_not_exact_never_charges_less_than_its_hold
     the_audit_tells_every_charge_and_decision_in_a_chain
+    what_was_kept_from_leaving_is_told_in_the_audit_and_decides_nothing
     work_that_is_read_by_its_id_is_charged_once
     work_that_is_read_while_it_goes_on_is_charged_once
     a_new_window_is_summed_from_usage
@@ -238,6 +239,54 @@ async fn the_audit_tells_every_charge_and_decision_in_a_chain(open: Open<'_>) {
     assert_eq!(rows[1].bottle.as_deref(), Some("ci"));
     let tail = ledger.audit_list(chain.rows() - 2, 1).await.unwrap();
     assert_eq!((tail.len(), tail[0].seq), (1, chain.rows() - 1));
+}
+
+async fn what_was_kept_from_leaving_is_told_in_the_audit_and_decides_nothing(open: Open<'_>) {
+    let ledger = open();
+    ledger.run_insert(run("r1", "ci", Some("reviewer"), &[])).await.unwrap();
+    let other = open();
+    let (mut own, mut elsewhere) = (ledger.changes(), other.changes());
+    // The first look of who watches counts as a change.
+    elsewhere.changed().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    own.mark_unchanged();
+    elsewhere.mark_unchanged();
+    let finding = |rule: &str, action| NewFinding {
+        rule: rule.to_owned(),
+        action,
+        place: "body /note".to_owned(),
+        hash: "5d0c8cf0a1b2c3d4e5f60718293a4b5c".to_owned(),
+        host: "files.example.com".to_owned(),
+        preview: "ghp_… (40 bytes)".to_owned(),
+    };
+    let findings = vec![finding("github-pat", "redact"), finding("canary", "block")];
+    let told = NewFindings { run: id("r1"), findings, more: 3, now: NOW + 5 };
+    ledger.finding_insert(told.clone()).await.unwrap();
+    ledger.finding_insert(NewFindings { findings: Vec::new(), ..told }).await.unwrap();
+    let rows = ledger.audit_list(1, usize::MAX).await.unwrap();
+    let mut chain = audit::Chain::default();
+    ledger.audit_list(0, usize::MAX).await.unwrap().iter().for_each(|row| chain.follow(row).unwrap());
+    let expected = |rule: &str, action: &str| {
+        serde_json::json!({
+            "run": "r1", "agent": "reviewer", "rule": rule, "action": action, "place": "body /note",
+            "hash": "5d0c8cf0a1b2c3d4e5f60718293a4b5c", "host": "files.example.com",
+            "preview": "ghp_… (40 bytes)",
+        })
+    };
+    let mut last = expected("canary", "block");
+    last["more"] = 3.into();
+    let data: Vec<serde_json::Value> =
+        rows.iter().map(|row| serde_json::from_str(&row.data).unwrap()).collect();
+    assert_eq!(data, [expected("github-pat", "redact"), last]);
+    for row in &rows {
+        assert_eq!((row.kind.as_str(), row.actor.as_str(), row.ts), ("dlp_finding", "hudson", NOW + 5));
+        assert_eq!(row.bottle.as_deref(), Some("ci"));
+    }
+    // Every supervisor asks after a change, and an agent must not have them ask as it likes.
+    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    assert!(!own.has_changed().unwrap() && !elsewhere.has_changed().unwrap(), "a finding is no decision");
+    ledger.run_finish(&id("r1"), NOW + 9, None).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(5), elsewhere.changed()).await.unwrap().unwrap();
 }
 
 async fn work_that_is_read_by_its_id_is_charged_once(open: Open<'_>) {

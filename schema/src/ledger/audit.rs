@@ -40,7 +40,7 @@ pub struct AuditRecord {
     pub seq: i64,
     /// When it was committed, in unix milliseconds.
     pub ts: i64,
-    /// What happened, resource first: `usage_charge`, `block_place`, …
+    /// What happened, resource first: `usage_charge`, `dlp_finding`, `block_place`, …
     pub kind: String,
     /// Who did it: `hudson`, or the operator who gave the order.
     pub actor: String,

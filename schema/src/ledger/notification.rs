@@ -25,7 +25,8 @@ pub struct Notification {
     pub id: String,
     /// The channel it goes to.
     pub channel: String,
-    /// What it tells: `budget_warning`, `bottle_stopped`, `bottle_resumed` or `enforcement_failed`.
+    /// What it tells: `budget_warning`, `bottle_stopped`, `bottle_resumed`, `enforcement_failed`, or that an approval was
+    /// `approval_requested`, `approval_decided`, `approval_consumed` or `approval_expired`.
     pub kind: String,
     /// The JSON that is sent.
     pub payload: String,

@@ -3,6 +3,7 @@
 //! Invariants: one thread writes, and answers only after COMMIT; a read never waits for a write; a refused file is
 //! never written to; `busy` is never an error before five seconds of it.
 
+mod approvals;
 mod audit;
 mod blocks;
 mod budgets;
@@ -11,6 +12,7 @@ mod checkpoint;
 mod enforcements;
 mod examine;
 mod fail;
+mod findings;
 mod holds;
 mod log;
 mod open;
@@ -276,6 +278,11 @@ impl Ledger for SqliteLedger {
         self.write(move |connection| budgets::review(connection, &run, &review, now)).await
     }
 
+    async fn finding_insert(&self, findings: NewFindings) -> Result<(), LedgerError> {
+        // Nobody is stopped by it.
+        self.writer()?.call(move |connection| findings::insert(connection, &findings), |()| false).await
+    }
+
     async fn audit_list(&self, after: i64, most: usize) -> Result<Vec<AuditRecord>, LedgerError> {
         self.read(move |connection| audit::list(connection, after, most)).await
     }
@@ -351,6 +358,86 @@ impl Ledger for SqliteLedger {
 
     async fn notify_state(&self) -> Result<NotifyState, LedgerError> {
         self.read(outbox::state).await
+    }
+
+    async fn approval_submit(&self, request: ApprovalRequest) -> Result<SubmitOutcome, LedgerError> {
+        let submit = move |connection: &Connection| approvals::submit(connection, &request);
+        // Who asks again, or too often, wakes nobody.
+        let urgent = |outcome: &SubmitOutcome| {
+            matches!(outcome, SubmitOutcome::Created(_) | SubmitOutcome::Approved(_))
+        };
+        self.writer()?.call(submit, urgent).await
+    }
+
+    async fn approval_fetch(&self, id: &ApprovalId, now: i64) -> Result<Option<Approval>, LedgerError> {
+        let id = id.clone();
+        self.read(move |connection| approvals::fetch(connection, &id, now)).await
+    }
+
+    async fn approval_list(&self, query: ApprovalQuery) -> Result<Vec<Approval>, LedgerError> {
+        self.read(move |connection| approvals::list(connection, &query)).await
+    }
+
+    async fn approval_events(&self, id: &ApprovalId) -> Result<Vec<ApprovalEvent>, LedgerError> {
+        let id = id.clone();
+        self.read(move |connection| approvals::events(connection, &id)).await
+    }
+
+    async fn approval_approve(&self, decision: Decision) -> Result<Decided, LedgerError> {
+        self.write(move |connection| approvals::approve(connection, &decision)).await
+    }
+
+    async fn approval_deny(&self, decision: Decision) -> Result<Decided, LedgerError> {
+        self.write(move |connection| approvals::deny(connection, &decision)).await
+    }
+
+    async fn approval_modify(&self, decision: Decision, edit: ApprovalEdit) -> Result<Decided, LedgerError> {
+        self.write(move |connection| approvals::modify(connection, &decision, &edit)).await
+    }
+
+    async fn approval_revoke(&self, decision: Decision) -> Result<Decided, LedgerError> {
+        self.write(move |connection| approvals::revoke(connection, &decision)).await
+    }
+
+    async fn approval_consume(&self, request: ConsumeRequest) -> Result<ConsumeOutcome, LedgerError> {
+        self.write(move |connection| approvals::consume(connection, &request)).await
+    }
+
+    async fn approval_rollback(&self, used: &ApprovalUse, now: i64) -> Result<bool, LedgerError> {
+        let used = used.clone();
+        self.write(move |connection| approvals::roll_back(connection, &used, now)).await
+    }
+
+    async fn approval_finish(
+        &self,
+        used: &ApprovalUse,
+        end: ExecutionEnd,
+        detail: &str,
+        now: i64,
+    ) -> Result<bool, LedgerError> {
+        let (used, detail) = (used.clone(), detail.to_owned());
+        self.write(move |connection| approvals::finish(connection, &used, end, &detail, now)).await
+    }
+
+    async fn approval_cancel(&self, cancel: ApprovalCancel) -> Result<usize, LedgerError> {
+        self.write(move |connection| approvals::cancel(connection, &cancel)).await
+    }
+
+    async fn approval_expire(&self, sweep: ApprovalSweep) -> Result<Swept, LedgerError> {
+        self.write(move |connection| approvals::sweep(connection, &sweep)).await
+    }
+
+    async fn grant_insert(&self, grant: NewGrant) -> Result<GrantOutcome, LedgerError> {
+        self.write(move |connection| approvals::grant_insert(connection, &grant)).await
+    }
+
+    async fn grant_list(&self, query: GrantQuery) -> Result<Vec<Grant>, LedgerError> {
+        self.read(move |connection| approvals::grant_list(connection, &query)).await
+    }
+
+    async fn grant_revoke(&self, id: &GrantId, actor: &str, now: i64) -> Result<bool, LedgerError> {
+        let (id, actor) = (id.clone(), actor.to_owned());
+        self.write(move |connection| approvals::grant_revoke(connection, &id, &actor, now)).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -18,6 +18,18 @@ pub(super) fn append(
     bottle: Option<&str>,
     data: &impl Serialize,
 ) -> Result<(), Fail> {
+    append_at(connection, ts, kind, actor, bottle, data).map(drop)
+}
+
+/// The same; its place.
+pub(super) fn append_at(
+    connection: &Connection,
+    ts: i64,
+    kind: &str,
+    actor: &str,
+    bottle: Option<&str>,
+    data: &impl Serialize,
+) -> Result<i64, Fail> {
     let last = connection
         .prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?
         .query_row((), |row| Ok((row.get::<_, i64>(0)?, Hash(row.get(1)?))))
@@ -50,7 +62,7 @@ pub(super) fn append(
             row.prev_hash.0,
             row.hash.0
         ])?;
-    Ok(())
+    Ok(row.seq)
 }
 
 /// The same about a run: its bottle, and its id and agent beside `data`.

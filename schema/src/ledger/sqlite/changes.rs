@@ -1,5 +1,6 @@
 //! Who watches sees every decision within 50 ms: this process's own at once, another's by polling `data_version` and
-//! looking at what the audit has got since. A charge that stops nobody is none. The poll runs only while somebody watches.
+//! looking at what the audit has got since. A charge that stops nobody is none, and neither is a finding.
+//! The poll runs only while somebody watches.
 
 use super::open;
 use rusqlite::{Connection, OpenFlags};
@@ -104,11 +105,12 @@ impl Poll {
     }
 }
 
-/// Whether the audit tells of anything but charges behind the row that was looked at last.
+/// Whether the audit tells of anything but charges and findings behind the row that was looked at last.
 fn decided(connection: &Connection, told: &mut i64) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(
         "SELECT ifnull(max(seq), ?1),
-                count(*) FILTER (WHERE kind NOT IN ('usage_charge', 'usage_replace', 'usage_withdraw'))
+                count(*) FILTER (
+                    WHERE kind NOT IN ('usage_charge', 'usage_replace', 'usage_withdraw', 'dlp_finding'))
          FROM audit WHERE seq > ?1",
     )?;
     let (last, decisions) = statement.query_row([*told], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;

@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0004_budgets.sql"),
     include_str!("../../../migrations/0005_notifications.sql"),
     include_str!("../../../migrations/0006_freezing.sql"),
+    include_str!("../../../migrations/0007_approvals.sql"),
 ];
 
 /// A connection that may write, to a file with the newest schema, in WAL mode.

@@ -10,6 +10,7 @@ use super::{
 use crate::{BottleName, Policy, Provider, Scope, ScopeKind};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// How long a channel may be unknown to those who deliver before what is for it is given up, in milliseconds. Shorter
@@ -48,6 +49,8 @@ struct What<'a> {
     cause: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resets_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<&'a Value>,
 }
 
 /// Tells of a threshold that was passed.
@@ -67,6 +70,7 @@ pub(super) fn warning(
         policy: Some(limit.policy),
         cause: None,
         resets_at: asked.window_end.map(instant),
+        approval: None,
     };
     insert(connection, "budget_warning", &limit.scope, what, now)
 }
@@ -88,6 +92,18 @@ pub(super) fn failed(connection: &Connection, row: &Enforcement, now: i64) -> Re
     insert(connection, "enforcement_failed", &Scope::new(ScopeKind::Run, row.run_id.as_str()), what, now)
 }
 
+/// Tells of an approval of a bottle.
+pub(super) fn approval(
+    connection: &Connection,
+    event: &str,
+    bottle: &BottleName,
+    told: &Value,
+    now: i64,
+) -> Result<(), Fail> {
+    let what = What { approval: Some(told), ..What::default() };
+    insert(connection, event, &Scope::new(ScopeKind::Bottle, bottle.as_str()), what, now)
+}
+
 fn of(block: &Block) -> What<'_> {
     let budget = block.budget.as_ref();
     What {
@@ -98,6 +114,7 @@ fn of(block: &Block) -> What<'_> {
         policy: Some(block.policy),
         cause: Some(&block.cause),
         resets_at: budget.and_then(|budget| budget.window_end).map(instant),
+        approval: None,
     }
 }
 
@@ -125,7 +142,7 @@ fn bottle(connection: &Connection, scope: &Scope) -> Result<Option<BottleName>, 
 }
 
 /// RFC 3339, in UTC.
-fn instant(at: i64) -> String {
+pub(super) fn instant(at: i64) -> String {
     jiff::Timestamp::from_millisecond(at).map_or_else(|_| format!("{at} ms"), |instant| instant.to_string())
 }
 
