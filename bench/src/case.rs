@@ -4,6 +4,7 @@ mod bulk;
 mod burst;
 mod idle;
 mod keepalive;
+mod looked;
 mod metered;
 mod metering;
 mod paced;
@@ -41,6 +42,8 @@ pub(crate) enum Case {
     Metering,
     /// A stream at once, not metered and metered.
     Burst,
+    /// GETs and POSTs that DLP looks at, and the same on a route where it does not.
+    Dlp,
     /// Large bodies.
     Bulk,
     /// Resident memory for each idle tunnel.
@@ -76,7 +79,7 @@ pub(crate) struct Scale {
 
 impl Case {
     /// All, in the order in which they run.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Keepalive,
         Self::Http2,
         Self::Metered,
@@ -85,6 +88,7 @@ impl Case {
         Self::Paced,
         Self::Metering,
         Self::Burst,
+        Self::Dlp,
         Self::Bulk,
         Self::Rss,
     ];
@@ -100,6 +104,7 @@ impl Case {
             Self::Paced => "paced",
             Self::Metering => "metering",
             Self::Burst => "burst",
+            Self::Dlp => "dlp",
             Self::Bulk => "bulk",
             Self::Rss => "rss",
         }
@@ -130,6 +135,7 @@ impl Case {
             Self::Paced => paced::round(peer, origin, scale).await,
             Self::Metering => metering::round(peer, origin, scale).await,
             Self::Burst => burst::round(peer, origin, scale).await,
+            Self::Dlp => looked::round(peer, origin, scale).await,
             Self::Bulk => bulk::round(peer, origin, scale).await,
             Self::Rss => idle::round(peer, origin, scale).await,
         }

@@ -56,6 +56,8 @@ enum Choice {
     Metering,
     /// A stream of 200 events at once, not metered and metered
     Burst,
+    /// The scanner alone beside other scanners, then GETs and 64 KiB POSTs with DLP on and off
+    Dlp,
     /// 10 MiB down, 100 MiB down, 100 MiB up
     Bulk,
     /// Resident memory of a fresh peer, for each idle tunnel
@@ -74,6 +76,11 @@ impl Arguments {
     /// Whether the meter is measured by itself.
     pub(crate) fn meter(&self) -> bool {
         self.cases.contains(&Choice::Meter)
+    }
+
+    /// Whether the scanner is measured beside others.
+    pub(crate) fn dlp(&self) -> bool {
+        self.cases.contains(&Choice::Dlp)
     }
 
     /// Whether little is to be done.
@@ -105,6 +112,7 @@ impl Choice {
             Self::Paced => case == Case::Paced,
             Self::Metering => case == Case::Metering,
             Self::Burst => case == Case::Burst,
+            Self::Dlp => case == Case::Dlp,
             Self::Bulk => case == Case::Bulk,
             Self::Rss => case == Case::Rss,
             Self::Meter => false,
@@ -136,6 +144,12 @@ mod tests {
     fn the_meter_is_measured_when_it_is_named_and_needs_no_peers() {
         assert!(parse(&["meter"]).meter() && parse(&["meter"]).cases().is_empty());
         assert!(!parse(&["all"]).meter());
+    }
+
+    #[test]
+    fn the_scanner_is_measured_beside_others_only_when_it_is_named() {
+        assert!(parse(&["dlp"]).dlp() && parse(&["dlp"]).cases() == [Case::Dlp]);
+        assert!(!parse(&["all"]).dlp());
     }
 
     #[test]

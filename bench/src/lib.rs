@@ -13,6 +13,13 @@
 //! ```
 //!
 //! measures the meter by itself, in this process: recorded streams in, usage out.
+//!
+//! ```text
+//! HUDSON_CORPUS=… cargo run --release -p hudson-bench -- dlp --peers direct,relay,hudson
+//! ```
+//!
+//! measures what DLP costs: the scanner by itself and beside every other scanner that is installed, then requests through
+//! the proxy with DLP on and off.
 
 mod authority;
 mod bars;
@@ -22,6 +29,7 @@ mod cli;
 mod client;
 mod clock;
 mod cpus;
+mod dlp;
 mod files;
 mod host;
 mod meter;

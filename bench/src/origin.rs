@@ -26,6 +26,9 @@ pub(crate) const PACED: &str = "paced.example.com";
 /// The same without the meter: its route says so.
 pub(crate) const UNMETERED: &str = "unmetered.example.com";
 
+/// Answered by the stamped server, neither metered nor looked at: its route switches DLP off.
+pub(crate) const UNLOOKED: &str = "unlooked.example.com";
+
 /// What one stamped stream reports as its usage.
 pub(crate) const PACED_TOKENS: u64 = stamped::INPUT + stamped::EVENTS;
 
@@ -34,7 +37,7 @@ pub(crate) const PACED_TOKENS: u64 = stamped::INPUT + stamped::EVENTS;
 pub(crate) struct Origin {
     _process: Process,
     /// Where each host is.
-    pub(crate) hosts: [(&'static str, SocketAddr); 4],
+    pub(crate) hosts: [(&'static str, SocketAddr); 5],
     /// The authorities that signed the upstreams' certificates.
     pub(crate) ca_files: [PathBuf; 2],
 }
@@ -54,7 +57,13 @@ impl Origin {
         let (process, ready) = child::start(Role::Origin, &scratch.join("origin"), &(), place)?;
         let Ready { simulator, simulator_ca, stamped, stamped_ca } = ready;
         Ok(Self {
-            hosts: [(PROVIDER, simulator), (PLAIN, stamped), (PACED, stamped), (UNMETERED, stamped)],
+            hosts: [
+                (PROVIDER, simulator),
+                (PLAIN, stamped),
+                (PACED, stamped),
+                (UNMETERED, stamped),
+                (UNLOOKED, stamped),
+            ],
             ca_files: [simulator_ca, stamped_ca],
             _process: process,
         })
@@ -83,7 +92,7 @@ pub(crate) fn serve(ready: &Path) -> Result<()> {
         ..Options::default()
     })?;
     let authority = Authority::generate("Hudson benchmark upstream")?;
-    let config = authority.server(&[PLAIN, PACED, UNMETERED])?;
+    let config = authority.server(&[PLAIN, PACED, UNMETERED, UNLOOKED])?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))?;
     let tells = Ready {

@@ -3,7 +3,7 @@
 pub(crate) mod hudson;
 pub(crate) mod hudsucker;
 mod mitmdump;
-mod program;
+pub(crate) mod program;
 pub(crate) mod relay;
 mod squid;
 

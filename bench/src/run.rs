@@ -3,6 +3,7 @@
 use crate::case::{Case, Round, Scale};
 use crate::cli::Arguments;
 use crate::cpus::Cpus;
+use crate::dlp;
 use crate::files;
 use crate::host::Machine;
 use crate::meter;
@@ -19,6 +20,10 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.meter() {
         let report = meter::run(arguments.rounds, arguments.is_quick())?;
+        print(arguments, || report.to_json(), || report.to_text())?;
+    }
+    if arguments.dlp() {
+        let report = dlp::run(arguments.rounds, arguments.is_quick())?;
         print(arguments, || report.to_json(), || report.to_text())?;
     }
     if arguments.cases().is_empty() {

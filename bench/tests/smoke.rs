@@ -46,8 +46,19 @@ fn every_figure_of_every_case_is_a_positive_number_for_every_peer() {
     }
     let mut cases: Vec<&str> = rows.iter().filter_map(|row| row["case"].as_str()).collect();
     cases.dedup();
-    let all =
-        ["keepalive", "http2", "metered", "post", "tunnels", "paced", "metering", "burst", "bulk", "rss"];
+    let all = [
+        "keepalive",
+        "http2",
+        "metered",
+        "post",
+        "tunnels",
+        "paced",
+        "metering",
+        "burst",
+        "dlp",
+        "bulk",
+        "rss",
+    ];
     assert_eq!(cases, all, "each case has its rows together");
 
     for bar in report["bars"].as_array().expect("it has bars") {
@@ -106,4 +117,47 @@ fn the_meter_is_measured_on_recorded_streams_and_every_bar_has_a_verdict() {
     let bars = report["bars"].as_array().expect("it has bars");
     assert_eq!(bars.len(), 4, "two chunk sizes, time and memory: {bars:?}");
     assert!(bars.iter().all(|bar| bar["value"].is_f64() && bar["met"].is_boolean()), "{bars:?}");
+}
+
+/// Other scanners and the corpus are not part of the project: what is missing is said.
+#[test]
+fn the_scanner_is_measured_alone_and_with_dlp_on_and_off_and_who_is_missing_is_said() {
+    let hudson = hudson_tests::hudson::binary();
+    let mut command =
+        bench(&["dlp", "--peers", "relay,hudson", "--quick", "--rounds", "1", "--json"], hudson);
+    for variable in ["KINGFISHER", "BETTERLEAKS", "GITLEAKS", "DETECT_SECRETS"] {
+        command.env(variable, "/nonexistent");
+    }
+    let output = command.output().expect("it starts");
+    assert!(output.status.success(), "{}", said(&output));
+    let reports: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect();
+    let [scanner, requests] = reports.as_slice() else { panic!("{reports:?}") };
+    let missing = scanner["notes"].as_array().expect("it has notes").iter();
+    let missing =
+        missing.filter(|note| note.as_str().is_some_and(|note| note.contains("is not measured: install")));
+    assert_eq!(missing.count(), 4, "{scanner}");
+    let rows = scanner["rows"].as_array().expect("it has rows");
+    assert!(rows.iter().any(|row| row["figure"] == "hudson-dlp, in this process"), "{scanner}");
+    for row in rows {
+        assert!(row["spread"]["min"].as_f64().is_some_and(|least| least > 0.0), "{row}");
+    }
+    // Where there is a corpus, everybody who is there finds a part of it.
+    for row in scanner["recall"].as_array().expect("it has a recall") {
+        let (found, of) = (row["found"].as_u64().unwrap_or(0), row["of"].as_u64().unwrap_or(0));
+        assert!(found > 0 && found <= of, "{row}");
+    }
+    let figures: Vec<&str> = requests["rows"]
+        .as_array()
+        .expect("it has rows")
+        .iter()
+        .filter_map(|row| row["figure"].as_str())
+        .collect();
+    for figure in
+        ["GET p50", "GET, DLP off p50", "64 KiB POST p99", "64 KiB POST, DLP off p99", "64 KiB POST"]
+    {
+        assert!(figures.contains(&figure), "{figure}: {figures:?}");
+    }
 }

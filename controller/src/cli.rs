@@ -1,6 +1,9 @@
 //! The command line: one definition from which parsing, help, completions and man pages come.
 
+mod dlp;
 mod period;
+
+pub use dlp::DlpCommand;
 
 use crate::container::Volume;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -61,6 +64,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Print the token usage that recorded responses report
     Meter(MeterArgs),
+    /// What must not leave: find it in files, test and measure the rules, explain a finding, take rules over
+    #[command(subcommand)]
+    Dlp(DlpCommand),
     /// Print the routes that a provider's preset adds
     #[command(subcommand)]
     Presets(PresetsCommand),

@@ -9,6 +9,7 @@ mod completions;
 mod credential;
 mod csv;
 mod dashboard;
+mod dlp;
 mod doctor;
 mod explain;
 mod ledger;
@@ -24,7 +25,7 @@ mod status;
 mod usage;
 mod watch;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, DlpCommand};
 use crate::instance;
 use anyhow::Result;
 use hudson_schema::home::Home;
@@ -60,6 +61,7 @@ pub async fn execute(cli: Cli) -> Result<u8> {
         Command::Check(arguments) => check::execute(&context, arguments),
         Command::Explain(arguments) => explain::execute(&context, arguments),
         Command::Meter(arguments) => meter::execute(&context, arguments),
+        Command::Dlp(command) => dlp::execute(&context, command),
         Command::Presets(arguments) => presets::execute(&context, arguments),
         Command::Ca(arguments) => ca::execute(&context, arguments),
         Command::Doctor => doctor::execute(&context).await,
@@ -77,6 +79,7 @@ fn is_homeless(command: &Command) -> bool {
     matches!(
         command,
         Command::Completions { .. }
+            | Command::Dlp(DlpCommand::Import { .. })
             | Command::Man { .. }
             | Command::Meter(_)
             | Command::Presets(_)

@@ -7,6 +7,7 @@ use crate::reload::{self, Reload};
 use crate::runs::{Manner, Runs};
 use crate::{budgets, network};
 use anyhow::{Context, Result};
+use hudson_proxy::dlp::Dlp;
 use hudson_proxy::tls::{CertificateAuthority, LeafCache};
 use hudson_proxy::{Listener, OwnListeners, Proxy, ProxyParts, Run};
 use hudson_schema::config::{BottleAddress, ListenAddress, Settings};
@@ -56,7 +57,11 @@ impl Instance {
         let dialer = network::dialer(options.network, &settings.proxy, own.clone())?;
         let limits = network::limits(&settings);
         let catalogue = crate::settings::catalogue(&settings);
+        let loaded = crate::dlp::load(&home, &settings)?;
+        let dlp = Dlp::new(loaded.setup.clone()).context("compiling the rules of DLP")?;
+        crate::dlp::tell(&events, &loaded.notices);
         let runs = Runs::new(home.clone(), ledger.clone(), settings, options.manner);
+        runs.set_seen(loaded.seen());
         // Before any run is served, so that none is by the files alone.
         runs.set_overrides(ledger.budget_override_list().await?);
         let proxy = Proxy::new(ProxyParts {
@@ -64,6 +69,7 @@ impl Instance {
             runs: runs.clone(),
             catalogue,
             events: events.clone(),
+            dlp: Arc::new(dlp),
             leaves: LeafCache::new(authority).context("making the leaf key")?,
             dialer,
             limits,

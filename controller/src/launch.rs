@@ -97,6 +97,7 @@ pub fn resolve(
         warn_at: settings.warn_at.clone(),
         budget_header: settings.budget_header,
         clock: settings.clock().context("settings.yml: timezone")?,
+        known: crate::dlp::bottle_values(settings, &bottle),
         routes,
     };
     Ok(Resolved { bottle, policy, files })

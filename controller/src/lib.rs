@@ -11,6 +11,7 @@ pub mod container;
 mod control;
 mod controller;
 mod dashboard;
+pub mod dlp;
 mod enforce;
 mod environment;
 mod events;

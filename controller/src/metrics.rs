@@ -9,7 +9,7 @@ mod listener;
 mod page;
 mod registry;
 
-pub use counters::Counters;
+pub use counters::{Counters, Dlp};
 pub use listener::{Access, listen};
 pub use page::{CONTENT_TYPE, Page};
 pub use registry::*;

@@ -224,6 +224,8 @@ fn commented(yaml: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hudson_schema::config::OnMatch;
+    use std::collections::BTreeSet;
 
     fn none(_: &str) -> Option<String> {
         None
@@ -245,7 +247,16 @@ mod tests {
             assert!(parse_routes(Path::new("x"), &yaml(name).unwrap()).is_ok());
         }
         for (variant, _) in VARIANTS {
-            assert_eq!(routes(variant).unwrap().routes.len(), 1, "{variant}");
+            let routes = routes(variant).unwrap().routes;
+            let hosts: BTreeSet<String> = routes.iter().map(|route| route.host.to_string()).collect();
+            assert_eq!(hosts.len(), 1, "{variant}");
+            // A session goes on without the secret; nobody has to be asked.
+            assert!(routes.iter().all(|route| route.outbound_on_match != OnMatch::Supervise), "{variant}");
+            assert_eq!(
+                routes.last().map(|route| route.outbound_on_match),
+                Some(OnMatch::Redact),
+                "{variant}"
+            );
         }
     }
 

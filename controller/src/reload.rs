@@ -3,6 +3,7 @@
 mod notices;
 
 use crate::budgets;
+use crate::dlp;
 use crate::events::EventLog;
 use crate::runs::Runs;
 use crate::settings::catalogue;
@@ -58,7 +59,7 @@ async fn watching(reload: Reload, ledger: SharedLedger, events: Arc<EventLog>, m
         let current = reload.stamps();
         if forced || current != seen {
             seen = current;
-            reload.read(&events);
+            reload.read(&events).await;
             for runs in &reload.runs {
                 budgets::review(runs, &ledger, &events).await;
             }
@@ -81,11 +82,11 @@ impl Reload {
         self.files().into_iter().map(stamp).collect()
     }
 
-    fn read(&self, events: &EventLog) {
+    async fn read(&self, events: &EventLog) {
         // Each keeps what it had where it cannot read.
         let read: Vec<_> = self.runs.iter().map(|runs| runs.reload()).collect();
         let ended = match (&self.proxy, read.first()) {
-            (Some(proxy), Some(Ok(()))) => self.take_over(proxy),
+            (Some(proxy), Some(Ok(()))) => self.take_over(proxy, events).await,
             _ => 0,
         };
         match read.into_iter().find_map(Result::err) {
@@ -95,9 +96,18 @@ impl Reload {
     }
 
     /// Has the proxy go by what was read; how many tunnels that ended.
-    fn take_over(&self, proxy: &Proxy) -> usize {
+    async fn take_over(&self, proxy: &Proxy, events: &EventLog) -> usize {
         if let Some(runs) = self.runs.first() {
             proxy.set_catalogue(catalogue(&runs.settings()));
+            if let Some(loaded) = runs.take_dlp() {
+                dlp::tell(events, &loaded.notices);
+                let seen = loaded.seen();
+                // Its rules were compiled when they were read.
+                match proxy.set_dlp(loaded.setup).await {
+                    Ok(()) => runs.set_seen(seen),
+                    Err(error) => events.write("configuration_kept", json!({"error": error.to_string()})),
+                }
+            }
         }
         let live: Vec<_> = self.runs.iter().flat_map(|runs| runs.live()).collect();
         // A tunnel whose host is on no route any more ends now, with whatever is in it. One that never had a route is

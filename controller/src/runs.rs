@@ -3,6 +3,7 @@
 //! Invariant: a run is served only while the ledger says that it lives; a file that cannot be read leaves a run with
 //! what it had, and the error stands in `hudson status` until it is mended.
 
+use crate::dlp::{self, Loaded, Seen};
 use crate::launch::{self, Launch};
 use anyhow::Result;
 use async_trait::async_trait;
@@ -53,6 +54,10 @@ struct State {
     traffic: BTreeMap<Option<BottleName>, Arc<Traffic>>,
     /// What was wrong with the files at the last reload.
     fault: Option<String>,
+    /// What must not leave, as of the last reload.
+    dlp: Option<Loaded>,
+    /// What the operator has to keep an eye on of what the proxy here takes; none where there is no proxy.
+    seen: Option<Seen>,
 }
 
 impl State {
@@ -85,6 +90,8 @@ impl Runs {
             live: HashMap::new(),
             traffic: BTreeMap::new(),
             fault: None,
+            dlp: None,
+            seen: None,
         };
         Arc::new(Self { home, ledger, manner, state: Mutex::new(state) })
     }
@@ -97,6 +104,21 @@ impl Runs {
     /// What is wrong with the files, if anything: the configuration in force is older than they are.
     pub fn fault(&self) -> Option<String> {
         self.lock().fault.clone()
+    }
+
+    /// What must not leave, where it was read anew since this was last asked.
+    pub fn take_dlp(&self) -> Option<Loaded> {
+        self.lock().dlp.take()
+    }
+
+    /// What the operator has to keep an eye on of what the proxy here takes.
+    pub fn seen(&self) -> Option<Seen> {
+        self.lock().seen.clone()
+    }
+
+    /// Says what that is.
+    pub fn set_seen(&self, seen: Seen) {
+        self.lock().seen = Some(seen);
     }
 
     /// Serves a run from now on.
@@ -187,6 +209,7 @@ impl Runs {
         let state = self.lock();
         let mut files: BTreeSet<_> = state.live.values().flat_map(|live| live.files.clone()).collect();
         files.insert(self.home.settings());
+        files.extend(dlp::files(&self.home, &state.settings));
         files
     }
 
@@ -204,6 +227,7 @@ impl Runs {
             // Settings whose secrets are missing are settings that cannot be read.
             crate::notify::channels(&settings)?;
         }
+        let dlp = dlp::load(&self.home, &settings)?;
         let live: Vec<Live> = self.lock().live.values().cloned().collect();
         let mut resolved = Vec::with_capacity(live.len());
         for live in &live {
@@ -231,6 +255,7 @@ impl Runs {
             live.run.set_policy(RunPolicy { budgets, ..resolved.policy });
         }
         state.settings = Arc::new(settings);
+        state.dlp = Some(dlp);
         Ok(())
     }
 

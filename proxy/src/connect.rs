@@ -11,7 +11,8 @@ use crate::dial::DialFault;
 use crate::event::Event;
 use crate::opaque;
 use crate::policy::{self, judge};
-use crate::request::{self, Origin, Place};
+use crate::request::outbound::Asked;
+use crate::request::{self, Origin, Outbound, Place};
 use crate::run::{Run, RunPolicy};
 use crate::shared::{Shared, Tasks};
 use crate::tasks::{Whose, caught};
@@ -92,7 +93,11 @@ enum Inside {
     Bytes(Arc<RunPolicy>, TcpStream),
 }
 
-async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -> Result<Opening, Refusal> {
+async fn prepare(
+    shared: &Arc<Shared>,
+    run: &Arc<Run>,
+    request: &Request<Incoming>,
+) -> Result<Opening, Refusal> {
     let authority = target(request)?;
     let current = run.policy();
     let routed =
@@ -121,6 +126,10 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
     if !routed || blocked.is_err() {
         return Ok(Opening { guard, inside: requests(Alpn::Http2, None) });
     }
+    // Before the name is resolved: whoever serves it would read it.
+    if let Err(refusal) = named_well(shared, run, &current, &authority).await {
+        return Ok(Opening { guard, inside: requests(Alpn::Http2, Some(refusal)) });
+    }
     let upstream = request::upstream(shared, run);
     let dialled = match opaque {
         Some(_) => match judge::opaque(&shared.catalogue.load(), &authority) {
@@ -141,6 +150,26 @@ async fn prepare(shared: &Shared, run: &Arc<Run>, request: &Request<Incoming>) -
             fault @ (DialFault::Address { .. } | DialFault::NoRoute { .. } | DialFault::Credential { .. }),
         ) => Ok(Opening { guard, inside: requests(Alpn::Http2, Some(request::dial_refusal(&fault))) }),
         Err(fault) => Err(request::dial_refusal(&fault)),
+    }
+}
+
+/// Whether the name of a host that a wildcard lets the agent choose may be asked for.
+async fn named_well(
+    shared: &Arc<Shared>,
+    run: &Arc<Run>,
+    policy: &RunPolicy,
+    Authority { host, port }: &Authority,
+) -> Result<(), Refusal> {
+    let Some(route) = policy::routes_to(&policy.routes, Scheme::Https, host, *port).into_iter().next() else {
+        return Ok(());
+    };
+    if !route.host.is_wildcard() {
+        return Ok(());
+    }
+    let asked = Asked { target: None, conversation: false };
+    match Outbound::of(shared, run, route, host, asked).await {
+        Some(outbound) => outbound.host().await,
+        None => Ok(()),
     }
 }
 

@@ -3,9 +3,10 @@
 //! Invariant: an event is made from names, codes, counts and paths without their query; it never carries a header
 //! value, a query or a body.
 
+use hudson_dlp::{Confidence, Finding, Preview, Signal};
 use hudson_schema::budget::WindowClock;
 use hudson_schema::ledger::Warning;
-use hudson_schema::{BottleName, Provider, Quality, RefusalCode, RunId, Usage};
+use hudson_schema::{BottleName, Policy, Provider, Quality, RefusalCode, RunId, Usage};
 use serde::Serialize;
 
 /// Takes events; handed to the proxy by whoever runs it. Must not block.
@@ -81,6 +82,53 @@ pub enum Event {
         /// The status it was answered with.
         response_status: u16,
     },
+    /// Something that must not leave was found in what would leave.
+    DlpFinding {
+        /// The run.
+        run: RunId,
+        /// Its bottle.
+        bottle: BottleName,
+        /// The host it would go to.
+        host: String,
+        /// The method; `CONNECT` for a tunnel.
+        method: String,
+        /// The path without its query.
+        path: String,
+        /// What was done: `allow`, `warn`, `redact`, `supervise` or `block`.
+        action: &'static str,
+        /// Where it is, in words.
+        place: String,
+        /// What was found, without the value.
+        #[serde(flatten)]
+        finding: Box<Finding>,
+        /// The operator's reason, where it is suppressed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        suppressed: Option<String>,
+    },
+    /// A body that cannot be looked at was let pass (`dlp.on_unscannable: warn`).
+    DlpUnscannable {
+        /// The run.
+        run: RunId,
+        /// Its bottle.
+        bottle: BottleName,
+        /// The host it went to.
+        host: String,
+        /// The path without its query.
+        path: String,
+        /// Why it cannot.
+        reason: String,
+    },
+    /// A bottle has sent a canary, and was ordered stopped.
+    CanaryTripped {
+        /// The run.
+        run: RunId,
+        /// The bottle.
+        bottle: BottleName,
+        /// The host it would have gone to.
+        host: String,
+        /// How it is stopped.
+        policy: Policy,
+    },
     /// A request was let through (`log: 2`). Headers, queries and bodies are left out rather than redacted.
     EgressRequest {
         /// The run.
@@ -102,6 +150,57 @@ pub enum Event {
         host: String,
         /// What happened instead of an answer.
         reason: String,
+    },
+    /// An answer has signs of instructions to the agent. Told once for an answer, when they are found.
+    InjectionFound {
+        /// The run.
+        run: RunId,
+        /// Its bottle.
+        bottle: BottleName,
+        /// The host that answered.
+        host: String,
+        /// The path without its query.
+        path: String,
+        /// Which signs.
+        signals: Vec<Signal>,
+        /// What the route does: `annotate` or `block`.
+        action: &'static str,
+        /// Bytes of the body that had gone on when they were found; 0 when they are in its first part.
+        passed: u64,
+    },
+    /// An answer cannot be looked at, or not to its end; it goes on all the same.
+    AnswerUnread {
+        /// The run.
+        run: RunId,
+        /// Its bottle.
+        bottle: BottleName,
+        /// The host that answered.
+        host: String,
+        /// The path without its query.
+        path: String,
+        /// What is in the way.
+        reason: String,
+    },
+    /// An answer holds a secret. Told once for a value in an answer, which goes on as it is.
+    SecretReceived {
+        /// The run.
+        run: RunId,
+        /// Its bottle.
+        bottle: BottleName,
+        /// The host that answered.
+        host: String,
+        /// The path without its query.
+        path: String,
+        /// The rule that found it.
+        rule: String,
+        /// How sure that is.
+        confidence: Confidence,
+        /// Where in the answer.
+        place: String,
+        /// What may be shown of it.
+        preview: Preview,
+        /// Its keyed hash.
+        hash: String,
     },
     /// A stream was ended because it had used what was reserved for it.
     StreamCut {

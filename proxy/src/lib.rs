@@ -8,6 +8,7 @@ mod activity;
 pub mod body;
 mod connect;
 pub mod dial;
+pub mod dlp;
 pub mod event;
 pub mod identity;
 pub mod listener;

@@ -5,10 +5,12 @@
 
 pub mod address;
 mod git;
+mod injection;
 pub mod judge;
 mod matching;
 mod path;
 
 pub use git::{GitOperation, git_operation};
+pub use injection::header_injection;
 pub use matching::{Decision, decide, opaque_route, routes_to};
 pub use path::{ASTERISK, PathFault, is_ambiguous, normalise_path};

@@ -10,7 +10,9 @@ mod credential;
 mod echo;
 mod forward;
 mod head;
+mod inbound;
 mod metered;
+pub(crate) mod outbound;
 mod persist;
 mod retrieval;
 mod settle;
@@ -31,11 +33,13 @@ use crate::upstream::UpstreamClient;
 use crate::websocket::Offer;
 pub(crate) use block::{block, provider_at, until_blocked};
 pub(crate) use count::Counts;
+pub(crate) use credential::parts as credential_parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hudson_meter::Endpoint;
 use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme};
 use hudson_schema::{Format, Provider, Refusal, RefusalCode};
 use hyper::body::Incoming;
+pub(crate) use outbound::Outbound;
 use std::sync::{Arc, Weak};
 pub(crate) use target::Target;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +98,7 @@ pub(crate) async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> R
     let response = match pass(&origin, request, &mut class).await {
         Ok(response) => response,
         Err(refusal) => {
+            let refusal = cleaned(&origin.shared, refusal);
             let format = format_of(&origin, &called, &uri);
             let response = respond(&refusal, format);
             report_at(&origin, &method, &uri, response.status(), &refusal);
@@ -106,14 +111,14 @@ pub(crate) async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> R
 
 async fn pass(
     origin: &Arc<Origin>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     class: &mut HostClass,
 ) -> Result<Response<Body>, Refusal> {
     if let Some(refusal) = &origin.fixed {
         return Err(refusal.clone());
     }
     block::watch(&origin.shared, &origin.run);
-    let target = target::read(origin, &request)?;
+    let mut target = target::read(origin, &request)?;
     let policy = origin.run.policy();
     let Judged { route, offer, endpoint } = judged(origin, &policy, &target, request.headers())?;
     *class = HostClass::of(&endpoint);
@@ -123,8 +128,16 @@ async fn pass(
             .await?;
     }
     let Authority { host, port } = &origin.authority;
+    policy::header_injection(target.query.as_deref(), request.headers())?;
+    let conversation = matches!(endpoint, Endpoint::Metered { .. });
+    let asked = outbound::Asked { target: Some(&target), conversation };
+    let outbound = Outbound::of(&origin.shared, &origin.run, route, host, asked).await;
+    if let Some(outbound) = &outbound {
+        outbound.head(route, &mut target, request.headers_mut()).await?;
+    }
     let dialled = first_route(&policy.routes, origin.scheme, host, *port);
     let credentials = credential::read(origin, route, dialled).await?;
+    origin.shared.dlp.note(&origin.run, &route.host, credentials.entries()).await;
     let outcome = match endpoint {
         endpoint if let Some(offer) = offer => {
             let metered = match endpoint {
@@ -133,16 +146,25 @@ async fn pass(
             };
             let policy = policy.clone();
             // Boxed, as what follows: the largest of them decides how large every request is.
-            Box::pin(upgrade::exchange(origin, policy, &target, credentials, offer, metered, request)).await
+            let asked = upgrade::Judged { policy, target: &target, outbound, offer, metered };
+            Box::pin(upgrade::exchange(origin, asked, credentials, request)).await
         }
         Endpoint::Metered { provider, format } => {
-            Box::pin(metered::exchange(origin, route, &target, credentials, provider, format, request)).await
+            let asked = metered::Judged { route, target: &target, outbound };
+            Box::pin(metered::exchange(origin, asked, credentials, provider, format, request)).await
         }
         Endpoint::Retrieval { provider, format } => {
-            Box::pin(retrieval::exchange(origin, &target, credentials, provider, format, request)).await
+            Box::pin(retrieval::exchange(origin, &target, credentials, outbound, provider, format, request))
+                .await
         }
         Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
-            forward::relay(origin, &target, credentials, request).await
+            let watched = outbound.as_ref().map(|outbound| outbound.detectors());
+            let answer = forward::relay(origin, &target, credentials, outbound, request).await?;
+            match whose(&endpoint) {
+                // A conversation comes back in what a provider says.
+                Some(_) => Ok(answer),
+                None => Box::pin(inbound::inspected(origin, route, &target, watched, answer)).await,
+            }
         }
     };
     if let (Ok(response), LogLevel::Full) = (&outcome, policy.routes.log) {
@@ -150,7 +172,7 @@ async fn pass(
             run: origin.run.id.clone(),
             method: target.method.to_string(),
             host: origin.authority.host.to_string(),
-            path: target.path.clone(),
+            path: origin.shared.dlp.clean(&target.path),
             response_status: response.status().as_u16(),
         });
     }
@@ -247,6 +269,12 @@ pub(crate) fn respond(refusal: &Refusal, format: Option<Format>) -> Response<Bod
     response
 }
 
+/// A refusal whose words hold no secret of those that the agent has named in host or path.
+fn cleaned(shared: &Shared, mut refusal: Refusal) -> Refusal {
+    refusal.message = shared.dlp.clean(&refusal.message);
+    refusal
+}
+
 /// Refuses a request to the proxy itself, and reports it.
 pub(crate) fn refused<B>(
     shared: &Shared,
@@ -255,6 +283,7 @@ pub(crate) fn refused<B>(
     format: Option<Format>,
     refusal: Refusal,
 ) -> Response<Body> {
+    let refusal = cleaned(shared, refusal);
     let response = respond(&refusal, format);
     report(shared, run, request.method(), request.uri(), Some(response.status()), &refusal);
     response
@@ -287,12 +316,14 @@ fn emit(
     status: Option<StatusCode>,
     refusal: &Refusal,
 ) {
-    // An agent chooses the path: it must not choose how large the log grows.
-    let path: String = path.chars().take(LOGGED_PATH).collect();
+    // An agent chooses host and path: it must not choose how large the log grows, nor what secrets stand in it.
+    let path: String = shared.dlp.clean(path).chars().take(LOGGED_PATH).collect();
+    let host = shared.dlp.clean(&host);
+    let reason = cleaned(shared, refusal.clone()).message;
     let logged = run.is_some_and(|run| run.policy().routes.log >= LogLevel::Blocks);
     if let (true, Some(status)) = (logged, status) {
         shared.events.emit(Event::EgressBlock {
-            reason: refusal.message.clone(),
+            reason: reason.clone(),
             host: host.clone(),
             method: method.to_string(),
             path: path.clone(),
@@ -303,7 +334,7 @@ fn emit(
         run: run.map(|run| run.id.clone()),
         bottle: run.map(|run| run.bottle.clone()),
         code: refusal.code,
-        reason: refusal.message.clone(),
+        reason,
         method: method.to_string(),
         host,
         path,

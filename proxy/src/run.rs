@@ -3,11 +3,13 @@
 //! Invariant: everything that can change while a run lives (routes, limits, blocks) is read at each request from the
 //! value that is current then; a run that ended or was stopped lets nothing more through.
 
+use crate::dlp::RunValues;
 use crate::identity::Presented;
 use crate::traffic::Traffic;
 use crate::upstream::UpstreamClient;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
+use hudson_dlp::KnownValue;
 use hudson_schema::budget::{Cutoff, Mode, Precedence, ScopeBudget, Weights, WindowClock, asked};
 use hudson_schema::config::Routes;
 use hudson_schema::ledger::{AskedLimit, Block, LedgerError, SharedLedger};
@@ -56,6 +58,8 @@ pub struct RunPolicy {
     pub budget_header: bool,
     /// The calendar of the windows.
     pub clock: WindowClock,
+    /// Values of its bottle that must not leave, beside the credentials of its routes.
+    pub known: Vec<KnownValue>,
 }
 
 /// A credential that a launch provides in place of a variable of the proxy's own environment.
@@ -90,6 +94,8 @@ pub struct Run {
     /// Wakes who waits for another policy.
     policy_changed: Notify,
     upstream: ArcSwapOption<UpstreamClient>,
+    /// Its values that must not leave, once they were asked for.
+    known: ArcSwapOption<RunValues>,
     blocks: Mutex<Option<SeenBlocks>>,
     /// Whether blocks stand that end what is in flight; said anew at every change of them.
     ending: watch::Sender<bool>,
@@ -125,6 +131,7 @@ impl Run {
             policy: ArcSwap::from_pointee(policy),
             policy_changed: Notify::new(),
             upstream: ArcSwapOption::empty(),
+            known: ArcSwapOption::empty(),
             blocks: Mutex::new(None),
             ending: watch::Sender::new(false),
             watched: AtomicBool::new(false),
@@ -176,6 +183,15 @@ impl Run {
             }
             changed.await;
         }
+    }
+
+    /// Its values that must not leave, as far as they were read.
+    pub(crate) fn known(&self) -> Option<Arc<RunValues>> {
+        self.known.load_full()
+    }
+
+    pub(crate) fn set_known(&self, known: Arc<RunValues>) {
+        self.known.store(Some(known));
     }
 
     /// Its upstream client, made by `make` when there is none.

@@ -7,6 +7,7 @@
 use crate::activity::{Activity, Watched};
 use crate::body::Body;
 use crate::connect;
+use crate::dlp::Setup;
 use crate::event::Event;
 use crate::identity::Presented;
 use crate::listener::{Accepted, Listener, Peer};
@@ -18,6 +19,7 @@ use crate::shared::{ProxyParts, Shared};
 use crate::tasks::{Whose, caught};
 use crate::tunnel::{Tunnel, Tunnels};
 use http::{HeaderValue, Method, Request, Response, Uri, header};
+use hudson_dlp::RuleError;
 use hudson_meter::Catalogue;
 use hudson_schema::config::{Authority, Scheme};
 use hudson_schema::{Refusal, RefusalCode};
@@ -114,6 +116,11 @@ impl Proxy {
     /// Replaces the catalogue of providers.
     pub fn set_catalogue(&self, catalogue: Catalogue) {
         self.shared.catalogue.store(Arc::new(catalogue));
+    }
+
+    /// Goes by other rules and values of what must not leave.
+    pub async fn set_dlp(&self, setup: Setup) -> Result<(), RuleError> {
+        self.shared.dlp.replace(setup).await
     }
 
     /// Stops listening, lets what is in flight finish for `grace`, ends the rest, and returns when all is settled.

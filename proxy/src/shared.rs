@@ -2,6 +2,8 @@
 //! which things are counted and ended.
 
 use crate::dial::Dialer;
+use crate::dlp::Dlp;
+use crate::dlp::sealed::Sealed;
 use crate::event::EventSink;
 use crate::places::{PlaceLimits, Places};
 use crate::request::Counts;
@@ -35,6 +37,8 @@ pub struct ProxyParts {
     pub catalogue: Catalogue,
     /// Where events go.
     pub events: Arc<dyn EventSink>,
+    /// What must not leave.
+    pub dlp: Arc<Dlp>,
     /// The certificates of intercepted hosts.
     pub leaves: LeafCache,
     /// The way out.
@@ -84,12 +88,15 @@ pub(crate) struct Shared {
     pub(crate) runs: Arc<dyn RunSource>,
     pub(crate) catalogue: ArcSwap<Catalogue>,
     pub(crate) events: Arc<dyn EventSink>,
+    pub(crate) dlp: Arc<Dlp>,
     pub(crate) leaves: LeafCache,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) limits: ProxyLimits,
     pub(crate) tunnels: Arc<Tunnels>,
     /// What providers said a request's input is.
     pub(crate) counts: Counts,
+    /// What providers have sealed, as it came in their answers.
+    pub(crate) sealed: Sealed,
     /// Responses being read on without a client.
     pub(crate) detached: Arc<Semaphore>,
     /// KiB of bodies that are being read whole, over all bottles.
@@ -118,11 +125,13 @@ impl Shared {
             catalogue: ArcSwap::from_pointee(parts.catalogue),
             tasks: Tasks::new(parts.events.clone()),
             events: parts.events,
+            dlp: parts.dlp,
             leaves: parts.leaves,
             dialer: Arc::new(parts.dialer),
             limits,
             tunnels: Tunnels::new(limits.tunnels),
             counts: Counts::new(),
+            sealed: Sealed::new(),
             detached: Arc::new(Semaphore::new(limits.detached)),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             late: Arc::new(Semaphore::new(LATE)),

@@ -27,9 +27,10 @@ mod values;
 pub mod yaml;
 
 pub use bottle::{AgentProvider, BottleFile, EnvValue};
-pub use error::{ConfigError, Problem};
+pub use error::{ConfigError, Problem, nearest};
 pub use files::{
     load_bottle_file, load_routes, load_settings, parse_bottle_file, parse_routes, parse_settings,
+    settings_problem,
 };
 pub use host::{Authority, Host, HostFault};
 pub use manifest::{Manifest, load_manifest, parse_manifest};
@@ -38,16 +39,18 @@ pub use network::IpNetwork;
 pub use pattern::{HostPattern, Pattern};
 pub use resolve::{Ancestor, BottleConfig, load_bottle};
 pub use route::{
-    Allowance, ClientCertificate, Credential, Detectors, Dlp, InboundDetector, LogLevel, MeterSetting,
-    OnMatch, OutboundDetector, ProxyCredentials, Route, Routes, Scheme, Source, Unmetered, Upstream,
-    UpstreamProxy,
+    Allowance, ClientCertificate, Credential, Detectors, Dlp, InboundDetector, InboundOnMatch, LogLevel,
+    MeterSetting, OnMatch, OutboundDetector, ProxyCredentials, Route, Routes, Scheme, Source, Unmetered,
+    Upstream, UpstreamProxy,
 };
 pub use rules::{ApprovalMode, Bind, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{
-    ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings, EnforcementCommands,
-    EnforcementSettings, Estimate, Fatigue, FatigueAction, LedgerSetting, ListenAddress, ListenSetting,
-    ModelPattern, ModelSettings, NotifySetting, OnTimeout, ProviderSettings, ProxySettings, RefuseAt,
-    ScopeSettings, Settings, Synchronous, TelegramSetting, Tier, WebhookSetting, WebhookUrl,
+    ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings, DlpProfile, DlpSettings,
+    EnforcementCommands, EnforcementSettings, Estimate, Fatigue, FatigueAction, LedgerSetting, ListenAddress,
+    ListenSetting, ModelPattern, ModelSettings, NotifySetting, OnTimeout, OnUnscannable, ProviderSettings,
+    ProxySettings, RefuseAt, ScopeSettings, Settings, Suppression, Synchronous, TelegramSetting, Tier,
+    WebhookSetting, WebhookUrl,
 };
+pub use tree::Trail;
 pub use values::{EnvName, Period, RateLimit};

@@ -68,6 +68,11 @@ impl Home {
         self.ca().join("bundle.pem")
     }
 
+    /// The key of the hashes by which findings of DLP are told apart.
+    pub fn dlp_key(&self) -> PathBuf {
+        self.0.join("dlp.key")
+    }
+
     /// The folder of sockets, locks and pid files.
     pub fn runtime(&self) -> PathBuf {
         self.0.join("run")

@@ -67,6 +67,7 @@ pub(super) struct Stretch<'p> {
 }
 
 /// What it took.
+#[derive(Default)]
 pub(super) struct Spent {
     /// Microseconds on the wall clock.
     pub(super) elapsed: f64,
@@ -104,6 +105,17 @@ impl Round {
     /// Adds how many were done in a second.
     pub(super) fn add_rate(&mut self, figure: &str, spent: &Spent, count: u32) {
         self.add(figure.to_owned(), Unit::PerSecond, f64::from(count) * 1e6 / spent.elapsed);
+    }
+}
+
+impl Spent {
+    /// Adds another stretch of the same work.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.elapsed += other.elapsed;
+        self.cpu = match (self.cpu, other.cpu) {
+            (None, cpu) | (cpu, None) => cpu,
+            (Some(so_far), Some(cpu)) => Some(so_far + cpu),
+        };
     }
 }
 

@@ -1,11 +1,11 @@
 //! What is measured, and how long it took.
 
 use super::corpus::Stream;
+use crate::clock::thread_cpu;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use hudson_meter::{End, Meter, ResponseHead, StreamDecoder};
 use hudson_schema::Format;
-use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 
 /// How many bytes of the one large event come at a time.
@@ -44,11 +44,11 @@ impl Spent {
 pub(super) fn spend(streams: &[&Stream], enough: usize, work: impl Fn(&Stream)) -> Spent {
     let bytes: usize = streams.iter().map(|stream| stream.plain).sum();
     let passes = enough.div_ceil(bytes.max(1));
-    let started = cpu_nanos();
+    let started = thread_cpu();
     for _ in 0..passes {
         streams.iter().for_each(|stream| work(stream));
     }
-    Spent { nanos: cpu_nanos() - started, passes, bytes }
+    Spent { nanos: thread_cpu() - started, passes, bytes }
 }
 
 /// What metering adds to a stream: the meter reads each chunk.
@@ -95,21 +95,15 @@ pub(super) fn one_event(mib: usize) -> Result<Event> {
     // Writing 5 makes the most that was resident what is resident now.
     std::fs::write("/proc/self/clear_refs", "5").context("resetting the peak of the memory")?;
     let before = peak_kib()?;
-    let started = cpu_nanos();
+    let started = thread_cpu();
     for _ in 0..(mib << 20).div_ceil(CHUNK) {
         meter.feed(black_box(&chunk));
     }
     meter.feed(b"\"]}}\n\n");
-    let millis = (cpu_nanos() - started) / 1e6;
+    let millis = (thread_cpu() - started) / 1e6;
     let kib = peak_kib()? - before;
     anyhow::ensure!(meter.finish(End::Complete).fault.is_none(), "the event was not read");
     Ok(Event { millis, kib })
-}
-
-/// Nanoseconds that this thread was on a processor.
-fn cpu_nanos() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 /// The most resident memory so far, in KiB.

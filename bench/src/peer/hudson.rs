@@ -2,7 +2,7 @@
 //! can have one, and one under none.
 
 use crate::client::Way;
-use crate::origin::{PACED, PLAIN, UNMETERED};
+use crate::origin::{PACED, PLAIN, UNLOOKED, UNMETERED};
 use crate::peer::Site;
 use crate::process::Process;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -95,7 +95,8 @@ fn write_home(home: &Path) -> Result<()> {
     // The provider's own host comes with the preset, and with it the credential that Hudson puts on.
     let routes = format!(
         "routes:\n  - host: {PLAIN}\n  - host: {PACED}\n    meter: {{provider: claude, format: anthropic}}\n  \
-         - host: {UNMETERED}\n    meter: off\n"
+         - host: {UNMETERED}\n    meter: off\n  - host: {UNLOOKED}\n    \
+         dlp: {{outbound_detectors: false, inbound_detectors: false}}\n"
     );
     std::fs::create_dir_all(&bottle)
         .and_then(|()| std::fs::create_dir_all(home.join("bottles/base")))

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const DAEMONS: &str = "/usr/sbin";
 
 /// The program that `variable` names, else the one of this name on the path.
-pub(super) fn find(variable: &str, name: &str) -> Option<PathBuf> {
+pub(crate) fn find(variable: &str, name: &str) -> Option<PathBuf> {
     if let Some(named) = std::env::var_os(variable) {
         return Some(PathBuf::from(named)).filter(|program| is_program(program));
     }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing is written, and a file is `ok` only if a proxy would start with it.
 
+mod dlp;
 mod home;
 mod kind;
 
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn execute(context: &Context, arguments: CheckArgs) -> Result<u8> {
     let checked = match arguments.files.is_empty() {
         true => home::check(&context.home)?,
-        false => arguments.files.iter().map(|path| check(path)).collect(),
+        false => arguments.files.iter().flat_map(|path| with_dlp(check(path))).collect(),
     };
     match context.json {
         true => output::json(&checked.iter().map(Checked::object).collect::<Vec<_>>())?,
@@ -45,6 +46,8 @@ struct Checked {
     path: PathBuf,
     kind: Option<Kind>,
     faults: Vec<Fault>,
+    /// What is not wrong, and has to be known.
+    notices: Vec<String>,
 }
 
 /// One thing that is wrong.
@@ -85,6 +88,16 @@ impl From<&Problem> for Fault {
 }
 
 impl Checked {
+    fn new(path: &Path, kind: Option<Kind>, faults: Vec<Fault>) -> Self {
+        Self { path: path.to_owned(), kind, faults, notices: Vec::new() }
+    }
+
+    /// Whether it is the settings.yml of a home, and sound in itself.
+    fn is_settings_of(&self, home: &Home) -> bool {
+        let path = std::path::absolute(&self.path).ok();
+        self.kind == Some(Kind::Settings) && self.faults.is_empty() && path == Some(home.settings())
+    }
+
     fn object(&self) -> Value {
         let fault = |fault: &Fault| json!({"line": fault.line, "column": fault.column, "message": fault.message, "help": fault.help});
         json!({
@@ -92,6 +105,7 @@ impl Checked {
             "kind": self.kind.map(Kind::name),
             "ok": self.faults.is_empty(),
             "problems": self.faults.iter().map(fault).collect::<Vec<_>>(),
+            "notices": self.notices,
         })
     }
 }
@@ -109,9 +123,7 @@ fn check(path: &Path) -> Checked {
             }
             checked
         }
-        Err(message) => {
-            Checked { path: path.to_owned(), kind: None, faults: vec![Fault::of_file(path, &message)] }
-        }
+        Err(message) => Checked::new(path, None, vec![Fault::of_file(path, &message)]),
     }
 }
 
@@ -131,12 +143,24 @@ fn check_as(path: &Path, kind: Kind) -> Checked {
         }),
         Kind::Manifest => load_manifest(path)
             .map(|manifest| manifest.and_then(|manifest| manifest.egress).unwrap_or_default().unsupported()),
+        // They are read together, as the settings name them.
+        Kind::Rules | Kind::Values | Kind::Key => Ok(Vec::new()),
     };
     let faults = match result {
         Ok(unsupported) => unsupported.iter().map(Fault::from).chain(extra).collect(),
         Err(error) => faults(&Some(error)),
     };
-    Checked { path: path.to_owned(), kind: Some(kind), faults }
+    Checked::new(path, Some(kind), faults)
+}
+
+/// The settings of a home, and behind them what they name for DLP; any other file by itself.
+fn with_dlp(settings: Checked) -> Vec<Checked> {
+    let home = std::path::absolute(&settings.path).ok().and_then(|path| Some(Home::new(path.parent()?)));
+    let mut checked = vec![settings];
+    if let Some(home) = home.filter(|home| checked.iter().any(|file| file.is_settings_of(home))) {
+        dlp::check(&home, &mut checked);
+    }
+    checked
 }
 
 /// An `agent_provider` that no run could start with.
@@ -161,6 +185,7 @@ fn print(context: &Context, checked: &[Checked]) -> Result<()> {
         return output::text(&format!("nothing to check: {home} has no settings.yml and no bottles\n"));
     }
     for file in checked {
+        file.notices.iter().for_each(|notice| eprintln!("hudson: {notice}"));
         match file.faults.is_empty() {
             true => output::text(&format!("ok  {}\n", file.path.display()))?,
             false => file.faults.iter().for_each(|fault| eprintln!("{}", fault.rendered)),

@@ -4,6 +4,7 @@
 
 mod authority;
 mod clock;
+mod dlp;
 mod engine;
 mod files;
 mod home;
@@ -31,6 +32,7 @@ pub(super) async fn execute(context: &Context) -> Result<u8> {
     let mut report = Report { json: context.json, findings: Vec::new() };
     report.add(home::look(home))?;
     report.add(files::look(home))?;
+    report.add(dlp::look(home))?;
     report.add(authority::look(home))?;
     report.add(ledger::look(home).await)?;
     report.add(clock::look(home).await)?;

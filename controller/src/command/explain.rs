@@ -6,6 +6,7 @@
 
 mod asked;
 mod decide;
+mod dlp;
 mod show;
 
 use super::{Context, bottle, output};

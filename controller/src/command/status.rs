@@ -6,6 +6,8 @@ use super::output::{self, Cell};
 use super::{Context, budget, check, ledger, watch};
 use crate::cli::WatchArgs;
 use crate::control::{self, Identity};
+use crate::dlp::{self, InForce, Summary};
+use crate::instance::now;
 use crate::isolate::Isolation;
 use crate::launch::Launch;
 use anyhow::Result;
@@ -53,11 +55,17 @@ struct State {
     held: u64,
     requests: u64,
     inexact: u64,
+    /// What of DLP is to be kept an eye on.
+    dlp: Summary,
 }
 
 impl State {
     async fn read(context: &Context, up: Option<Identity>) -> Result<Self> {
         let mut state = Self { up, faults: check::home_faults(&context.home)?, ..Self::default() };
+        state.dlp = match state.up.as_ref().and_then(|up| up.dlp.clone()) {
+            Some(dlp) => dlp,
+            None => from_files(context),
+        };
         let Some(ledger) = ledger::open(context)? else { return Ok(state) };
         state.runs = ledger.run_list(true).await?;
         state.blocks = ledger.block_list().await?;
@@ -106,6 +114,7 @@ impl State {
             "held": self.held,
             "requests": self.requests,
             "inexact": self.inexact,
+            "dlp": self.dlp,
         })
     }
 
@@ -142,6 +151,7 @@ impl State {
             self.warnings_words(),
             self.blocks_words(),
             self.enforcements_words(),
+            self.dlp_words(),
         ];
         head + &parts.concat()
     }
@@ -232,6 +242,32 @@ impl State {
         format!("\n{}", output::table_text(&["BLOCKED", "POLICY", "SINCE", "UNTIL", "CAUSE"], rows.collect()))
     }
 
+    fn dlp_words(&self) -> String {
+        let mut text = String::new();
+        if !self.dlp.suppressions.is_empty() {
+            let row = |one: &InForce| -> Vec<Cell> {
+                vec![one.what().into(), one.last_day.as_str().into(), one.reason.as_str().into()]
+            };
+            let rows = self.dlp.suppressions.iter().map(row).collect();
+            text += &format!("\n{}", output::table_text(&["SUPPRESSED", "LAST DAY", "REASON"], rows));
+        }
+        if self.dlp.ended > 0 {
+            let ended = format!(
+                "{} of them ended: look at that again, or remove it from settings.yml",
+                self.dlp.ended
+            );
+            text += "\n";
+            text += &output::field("suppressions  ", &ended);
+        }
+        if !self.dlp.not_looked_for.is_empty() {
+            text += "\n";
+        }
+        for line in &self.dlp.not_looked_for {
+            text += &output::field("dlp           ", line);
+        }
+        text
+    }
+
     fn enforcements_words(&self) -> String {
         if self.enforcements.is_empty() {
             return String::new();
@@ -251,6 +287,13 @@ impl State {
             output::table_text(&["ENFORCED", "RUN", "BOTTLE", "POLICY", "STATE", "DETAIL"], rows.collect())
         )
     }
+}
+
+/// What of DLP is to be kept an eye on where nothing runs. Files that cannot be read are shown as faults instead.
+fn from_files(context: &Context) -> Summary {
+    let settings = crate::settings::read(&context.home);
+    let loaded = settings.and_then(|settings| dlp::look(&context.home, &settings));
+    loaded.map(|loaded| loaded.seen().at(now())).unwrap_or_default()
 }
 
 /// What holds a run back; nothing where its launch does not say so.

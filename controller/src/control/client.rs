@@ -1,5 +1,6 @@
 //! The other side of the control socket: what `hudson` commands ask of a running controller.
 
+use crate::dlp::Summary;
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -48,6 +49,9 @@ pub struct Identity {
     /// What is wrong with the configuration files, if anything.
     #[serde(default)]
     pub configuration_fault: Option<String>,
+    /// What of DLP is to be kept an eye on, as its proxy goes by it; absent where it has none.
+    #[serde(default)]
+    pub dlp: Option<Summary>,
 }
 
 impl Identity {

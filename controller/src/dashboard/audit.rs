@@ -28,6 +28,15 @@ pub(crate) fn sentence(row: &AuditRecord) -> String {
         "usage_charge" => charge(&data, "charged"),
         "usage_replace" => charge(&data, "charged anew"),
         "usage_withdraw" => format!("{provider}: a charge is taken back"),
+        "dlp_finding" => {
+            format!(
+                "{}: {} in the {} of a request to {}",
+                text("action"),
+                text("rule"),
+                text("place"),
+                text("host")
+            )
+        }
         "block_place" => format!("{} of {scope}{by}: {}", text("policy"), text("cause")),
         "block_lift" => format!("{} of {scope} is lifted{by}", text("policy")),
         "budget_set" => format!("{scope}: {provider} may use {} tokens{by}", tokens("tokens")),

@@ -63,6 +63,12 @@ impl Key {
             Event::TaskPanicked { run, host } => {
                 key("task_panicked", run.as_ref(), None, host.as_deref().unwrap_or_default())
             }
+            Event::InjectionFound { run, host, path, .. } => {
+                Self { path: path.clone(), ..key("injection_found", Some(run), None, host) }
+            }
+            Event::AnswerUnread { run, host, path, .. } => {
+                Self { path: path.clone(), ..key("answer_unread", Some(run), None, host) }
+            }
             Event::AcceptFailed { .. } => key("accept_failed", None, None, ""),
             Event::ConnectionDisplaced { .. } => key("connection_displaced", None, None, ""),
             Event::LedgerFailed { what, .. } => key("ledger_failed", None, None, what),

@@ -74,6 +74,12 @@ metrics! {
         "Tokens of metered responses whose numbers are known; the kinds overlap, and total has each token once";
     CUTS = Counter "hudson_streams_cut" [] Proxy:
         "Streams that were ended because they had used what was reserved for them";
+    FINDINGS = Counter "hudson_dlp_findings" ["bottle", "action"] Proxy:
+        "Findings in what would leave that were told, by what was done: allow, warn, redact, supervise, block";
+    CANARIES = Counter "hudson_canaries_tripped" ["bottle"] Proxy:
+        "Requests with a canary, each of which had its bottle ordered stopped";
+    INJECTIONS = Counter "hudson_injections" ["bottle", "action"] Proxy:
+        "Answers with signs of instructions to the agent, by what was done: annotate, block";
     RUNS = Gauge "hudson_live_runs" ["bottle"] Controller:
         "Runs that have not ended";
     HELD = Gauge "hudson_held_tokens" [] Controller:

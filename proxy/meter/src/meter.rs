@@ -93,14 +93,23 @@ impl Meter {
 
     /// Takes the next bytes of the body, as they came over the wire.
     pub fn feed(&mut self, bytes: &[u8]) {
+        self.feed_seen(bytes, |_| {});
+    }
+
+    /// The same, and shows what they decode to to somebody else as well, as long as the meter reads.
+    pub fn feed_seen(&mut self, bytes: &[u8], mut see: impl FnMut(&[u8])) {
         if self.fault.is_some() {
             return;
         }
-        let Some(decoder) = &mut self.decoder else { return self.extractor.feed(bytes) };
+        let Some(decoder) = &mut self.decoder else {
+            see(bytes);
+            return self.extractor.feed(bytes);
+        };
         for step in bytes.chunks(STEP) {
             self.scratch.clear();
             let result = decoder.decode(step, &mut self.scratch);
             // What came out of earlier steps stays good after an error.
+            see(&self.scratch);
             self.extractor.feed(&self.scratch);
             if let Err(error) = result {
                 return self.fail(&error);

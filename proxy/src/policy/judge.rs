@@ -76,7 +76,7 @@ pub fn host_not_allowed(scheme: Scheme, authority: &Authority) -> Refusal {
 
 /// git push over HTTPS never passes; fetch where the route says so.
 pub fn git(route: &Route, asked: &Asked<'_>) -> Result<(), Refusal> {
-    match git_operation(asked.path, asked.query) {
+    match git_operation(asked.method.as_str(), asked.path, asked.query) {
         Some(GitOperation::Push) => Err(Refusal::new(
             RefusalCode::GitPushBlocked,
             "git push over HTTPS is not allowed through Hudson.",

@@ -75,18 +75,7 @@ impl Credentials {
         for name in self.replaced() {
             headers.remove(name);
         }
-        let mut query = query.map(str::to_owned);
-        for (credential, _) in &self.entries {
-            match credential {
-                Credential::Query { name, .. } => query = without(query.as_deref(), name),
-                Credential::AwsSigv4 { .. } => {
-                    for name in sigv4::PARAMETERS {
-                        query = without(query.as_deref(), name);
-                    }
-                }
-                Credential::Header { .. } | Credential::Basic { .. } => {}
-            }
-        }
+        let mut query = remaining_query(self.credentials(), query);
         for (credential, secret) in &self.entries {
             let text = secret.expose_secret();
             match credential {
@@ -128,17 +117,16 @@ impl Credentials {
 
     /// The headers in which the client's own would stand.
     pub(super) fn replaced(&self) -> Vec<HeaderName> {
-        if self.entries.is_empty() {
-            return Vec::new();
-        }
-        let put_on = self.entries.iter().flat_map(|(credential, _)| match credential {
-            Credential::Header { name, .. } => {
-                HeaderName::from_bytes(name.as_str().as_bytes()).into_iter().collect()
-            }
-            Credential::AwsSigv4 { .. } => sigv4::HEADERS.to_vec(),
-            Credential::Query { .. } | Credential::Basic { .. } => Vec::new(),
-        });
-        CLIENT_KEYS.into_iter().chain(put_on).collect()
+        replaced_headers(self.credentials())
+    }
+
+    fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.entries.iter().map(|(credential, _)| credential)
+    }
+
+    /// Each with its value.
+    pub(super) fn entries(&self) -> &[(Credential, SecretString)] {
+        &self.entries
     }
 
     /// Whether there are none.
@@ -170,6 +158,50 @@ impl Credentials {
             values.push(password.clone());
         }
         values
+    }
+}
+
+/// The headers of a client that do not leave where these credentials are put on.
+pub(super) fn replaced_headers<'a>(credentials: impl Iterator<Item = &'a Credential>) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for credential in credentials {
+        if names.is_empty() {
+            names.extend(CLIENT_KEYS);
+        }
+        match credential {
+            Credential::Header { name, .. } => names.extend(HeaderName::from_bytes(name.as_bytes())),
+            Credential::AwsSigv4 { .. } => names.extend(sigv4::HEADERS),
+            Credential::Query { .. } | Credential::Basic { .. } => {}
+        }
+    }
+    names
+}
+
+/// What of a client's query leaves where these credentials are put on.
+pub(super) fn remaining_query<'a>(
+    credentials: impl Iterator<Item = &'a Credential>,
+    query: Option<&str>,
+) -> Option<String> {
+    let mut query = query.map(str::to_owned);
+    for credential in credentials {
+        match credential {
+            Credential::Query { name, .. } => query = without(query.as_deref(), name),
+            Credential::AwsSigv4 { .. } => {
+                for name in sigv4::PARAMETERS {
+                    query = without(query.as_deref(), name);
+                }
+            }
+            Credential::Header { .. } | Credential::Basic { .. } => {}
+        }
+    }
+    query
+}
+
+/// The secrets that a credential's value is made of.
+pub(crate) fn parts(credential: &Credential, value: &SecretString) -> Vec<SecretString> {
+    match (credential, sigv4::Keys::read(value)) {
+        (Credential::AwsSigv4 { .. }, Ok(keys)) => std::iter::once(keys.secret).chain(keys.token).collect(),
+        _ => vec![value.clone()],
     }
 }
 

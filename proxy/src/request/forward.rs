@@ -3,7 +3,8 @@
 use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::{self, RedactHeaders, Redacted};
-use super::{Origin, Target, dial_refusal, head, upstream, whole};
+use super::outbound::Gathered;
+use super::{Origin, Outbound, Target, dial_refusal, head, upstream, whole};
 use crate::body::{self, Body};
 use crate::connect::stopping;
 use crate::tls::Wire;
@@ -32,6 +33,7 @@ pub(super) async fn relay(
     origin: &Arc<Origin>,
     target: &Target,
     credentials: Credentials,
+    outbound: Option<Arc<Outbound>>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
@@ -41,13 +43,18 @@ pub(super) async fn relay(
         head::readable_encodings(&mut parts.headers, true);
     }
     if credentials.sign_bodies() {
-        return relay_signed(origin, target, credentials, parts.headers, incoming).await;
+        return relay_signed(origin, target, credentials, outbound, parts.headers, incoming).await;
     }
     let wire = wire(origin, parts.version, incoming.size_hint().lower()).await;
-    let body = body::boxed(Ended::new(incoming, credentials.replaced(), origin.clone()));
-    let mut outbound = build(origin, target, &credentials, parts.headers, body)?;
-    credentials.sign(&mut outbound, Payload::Stream)?;
-    let response = send(origin, None, outbound, wire).await.map_err(|unsent| unsent.refusal)?;
+    let body = Ended::new(incoming, credentials.replaced(), origin.clone());
+    let Gathered { body, stopped } = match &outbound {
+        Some(outbound) => outbound.body(&mut parts.headers, body).await?,
+        None => Gathered::unseen(body),
+    };
+    let mut sent = build(origin, target, &credentials, parts.headers, body)?;
+    credentials.sign(&mut sent, Payload::Stream)?;
+    let answer = send(origin, None, sent, wire).await;
+    let response = answer.map_err(|unsent| stopped.refusal().unwrap_or(unsent.refusal))?;
     respond(origin, &credentials, response)
 }
 
@@ -56,11 +63,15 @@ async fn relay_signed(
     origin: &Arc<Origin>,
     target: &Target,
     credentials: Credentials,
+    outbound: Option<Arc<Outbound>>,
     mut headers: HeaderMap,
     incoming: Incoming,
 ) -> Result<Response<Body>, Refusal> {
     let _room = whole::room(origin, &incoming).await?;
-    let sent = whole::read(origin, incoming).await?;
+    let mut sent = whole::read(origin, incoming).await?;
+    if let Some(outbound) = &outbound {
+        sent = outbound.encoded(&mut headers, sent).await?;
+    }
     // Its trailers are not part of what is signed.
     headers.remove(header::TRAILER);
     headers.remove(header::CONTENT_LENGTH);
@@ -225,7 +236,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// A body on its way in either direction, which ends, with an error, when its tunnel is ended or a block ends what is in
 /// flight. Its trailers are cleaned as its headers were.
-struct Ended {
+pub(super) struct Ended {
     inner: Incoming,
     /// What must not come behind the body either: headers that the route's credentials replace.
     unwanted: Vec<HeaderName>,

@@ -35,6 +35,9 @@ const NEVER_IN_TRAILERS: [HeaderName; 13] = [
     header::ACCEPT_ENCODING,
 ];
 
+/// How the headers begin by which Hudson speaks to its clients.
+const OWN: &str = "x-hudson-";
+
 /// The codings that the meter decodes, in the order they are offered.
 const READABLE: [&str; 5] = ["gzip", "deflate", "br", "zstd", "identity"];
 
@@ -55,9 +58,10 @@ pub(super) fn outbound(headers: &mut HeaderMap) {
     headers.remove(header::EXPECT);
 }
 
-/// Makes a response's headers fit for the client.
+/// Makes a response's headers fit for the client. What Hudson says to it is nobody else's to say.
 pub(super) fn inbound(headers: &mut HeaderMap) {
     strip(headers);
+    remove_beginning(headers, OWN);
 }
 
 /// Makes trailers, where a frame is that, fit for either side: they must not frame or route a message (RFC 9110
@@ -65,6 +69,7 @@ pub(super) fn inbound(headers: &mut HeaderMap) {
 pub(super) fn trailers(mut frame: Frame<Bytes>, unwanted: &[HeaderName]) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
         strip(trailers);
+        remove_beginning(trailers, OWN);
         for name in NEVER_IN_TRAILERS.iter().chain(unwanted) {
             trailers.remove(name);
         }
@@ -108,9 +113,13 @@ fn strip(headers: &mut HeaderMap) {
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
-    let proxy: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with("proxy-")).cloned().collect();
-    for name in proxy {
+    remove_beginning(headers, "proxy-");
+}
+
+fn remove_beginning(headers: &mut HeaderMap, prefix: &str) {
+    let named: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(prefix)).cloned().collect();
+    for name in named {
         headers.remove(name);
     }
 }
@@ -167,6 +176,16 @@ mod tests {
         let mut alone = headers(&[("content-length", "3"), ("trailer", "x-sum")]);
         inbound(&mut alone);
         assert_eq!(alone, headers(&[("content-length", "3"), ("trailer", "x-sum")]));
+    }
+
+    #[test]
+    fn an_upstream_does_not_speak_for_hudson() {
+        let mut sent = headers(&[("x-hudson-injection", "no"), ("x-hudson-refusal", "no"), ("etag", "1")]);
+        inbound(&mut sent);
+        assert_eq!(sent, headers(&[("etag", "1")]));
+        let sent = headers(&[("x-hudson-budget-remaining", "9"), ("grpc-status", "0")]);
+        let kept = trailers(Frame::trailers(sent), &[]);
+        assert_eq!(kept.into_trailers().unwrap(), headers(&[("grpc-status", "0")]));
     }
 
     #[test]

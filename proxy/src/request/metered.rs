@@ -10,7 +10,7 @@ use super::credential::{Credentials, Payload};
 use super::forward::{self, Unsent};
 use super::settle::Settler;
 use super::tap::{self, Account, Tap};
-use super::{Origin, Target, head, whole};
+use super::{Origin, Outbound as Dlp, Target, head, whole};
 use crate::body::{self, Body};
 use crate::tasks::Whose;
 use crate::tls::Wire;
@@ -29,11 +29,18 @@ const ATTEMPTS: usize = 2;
 /// What is left under the tightest limit beyond this request's hold, in charged tokens (`budget_header`).
 const REMAINING: HeaderName = HeaderName::from_static("x-hudson-budget-remaining");
 
+/// What is asked, as it was judged so far.
+pub(super) struct Judged<'a> {
+    pub(super) route: &'a Route,
+    pub(super) target: &'a Target,
+    /// What is looked for in it.
+    pub(super) outbound: Option<Arc<Dlp>>,
+}
+
 /// Admits, sends and meters one request.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    route: &Route,
-    target: &Target,
+    Judged { route, target, outbound }: Judged<'_>,
     credentials: Credentials,
     provider: Provider,
     format: Format,
@@ -41,7 +48,10 @@ pub(super) async fn exchange(
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
     let room = whole::room(origin, &incoming).await?;
-    let sent = readable(origin, &parts.headers, whole::read(origin, incoming).await?)?;
+    let mut sent = readable(origin, &parts.headers, whole::read(origin, incoming).await?)?;
+    if let Some(outbound) = &outbound {
+        sent = outbound.whole(sent).await?;
+    }
     let host = origin.authority.host.to_string();
     let kind =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);

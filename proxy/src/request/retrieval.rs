@@ -6,7 +6,7 @@
 use super::credential::{Credentials, Payload};
 use super::persist::persist;
 use super::tap::{self, Account, Tap};
-use super::{Origin, Target, clock, forward, head, whole};
+use super::{Origin, Outbound, Target, clock, forward, head, whole};
 use crate::body::{self, Body};
 use crate::event::Event;
 use crate::tls::Wire;
@@ -22,6 +22,7 @@ pub(super) async fn exchange(
     origin: &Arc<Origin>,
     target: &Target,
     credentials: Credentials,
+    outbound: Option<Arc<Outbound>>,
     provider: Provider,
     format: Format,
     request: Request<Incoming>,
@@ -34,12 +35,14 @@ pub(super) async fn exchange(
         parts.headers.remove(name);
     }
     let room = whole::room(origin, &incoming).await?;
-    let asked = whole::read(origin, incoming).await?;
-    let mut outbound =
-        forward::build(origin, target, &credentials, parts.headers, body::full(asked.clone()))?;
-    credentials.sign(&mut outbound, Payload::Bytes(&asked))?;
+    let mut asked = whole::read(origin, incoming).await?;
+    if let Some(outbound) = &outbound {
+        asked = outbound.encoded(&mut parts.headers, asked).await?;
+    }
+    let mut sent = forward::build(origin, target, &credentials, parts.headers, body::full(asked.clone()))?;
+    credentials.sign(&mut sent, Payload::Bytes(&asked))?;
     drop(room);
-    let sent = forward::send(origin, Some(&provider), outbound, Wire::Preferred).await;
+    let sent = forward::send(origin, Some(&provider), sent, Wire::Preferred).await;
     let (mut parts, incoming) = sent.map_err(|unsent| unsent.refusal)?.into_parts();
     let meter = tap::meter(format, &parts);
     let read = Read { origin: origin.clone(), provider, work: work(&target.path).to_owned() };

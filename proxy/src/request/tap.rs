@@ -12,6 +12,7 @@ use super::settle::Settler;
 use super::{Origin, head};
 use crate::body::BodyError;
 use crate::connect::stopping;
+use crate::dlp::sealed::SealedNote;
 use crate::shared::Tasks;
 use boundary::Boundary;
 use bytes::Bytes;
@@ -105,6 +106,7 @@ pub(super) struct Tap {
 struct Open {
     inner: Incoming,
     meter: Meter,
+    note: SealedNote,
     account: Account,
     status: StatusCode,
     /// The live count at which the stream is ended.
@@ -140,6 +142,7 @@ impl Tap {
         let open = Open {
             inner,
             meter,
+            note: SealedNote::default(),
             account,
             status,
             cut_at: None,
@@ -190,7 +193,7 @@ impl Tap {
                 return None;
             }
         };
-        open.meter.feed(&data);
+        open.feed(&data);
         if let Some(refusal) = open.passed_cut() {
             self.cut_off(&data, &refusal);
             return None;
@@ -349,7 +352,14 @@ impl Drop for Tap {
 }
 
 impl Open {
-    async fn settle(self, end: End) {
+    fn feed(&mut self, data: &[u8]) {
+        let Self { meter, note, account, .. } = self;
+        let sealed = &account.origin().shared.sealed;
+        meter.feed_seen(data, |clear| note.feed(clear, sealed));
+    }
+
+    async fn settle(mut self, end: End) {
+        self.note.end(&self.account.origin().shared.sealed);
         let report = self.meter.finish(end);
         self.account.finish(self.status, report).await;
     }
@@ -360,7 +370,7 @@ impl Open {
             match frame {
                 Ok(frame) => {
                     if let Some(data) = frame.data_ref() {
-                        self.meter.feed(data);
+                        self.feed(data);
                     }
                     if self.passed_cut().is_some() {
                         return End::Interrupted;

@@ -6,6 +6,7 @@
 
 mod asking;
 mod gate;
+mod inspecting;
 mod lane;
 mod meaning;
 mod metering;
@@ -16,7 +17,7 @@ mod turns;
 use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::RedactHeaders;
-use super::{Origin, Place, Target, first_route, forward, head, judged, until_blocked};
+use super::{Origin, Outbound, Place, Target, first_route, forward, head, judged, until_blocked};
 use crate::body::{self, Body};
 use crate::event::Event;
 use crate::run::RunPolicy;
@@ -33,6 +34,7 @@ use hudson_schema::config::{Authority, Credential, IpNetwork, LogLevel, Upstream
 use hudson_schema::{Format, Refusal, RefusalCode, RunId};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use inspecting::Inspecting;
 use lane::Lane;
 use metering::Metering;
 use realtime::Listening;
@@ -42,15 +44,22 @@ use std::sync::Arc;
 pub(super) use turns::Metered;
 use turns::Turns;
 
+/// What is asked, as it was judged so far.
+pub(super) struct Judged<'a> {
+    pub(super) policy: Arc<RunPolicy>,
+    pub(super) target: &'a Target,
+    /// What is looked for in its messages.
+    pub(super) outbound: Option<Arc<Outbound>>,
+    pub(super) offer: Offer,
+    pub(super) metered: Option<Metered>,
+}
+
 /// Sends the opening handshake on and, when the upstream accepts it, relays in a task of its own; where it is `metered`,
 /// with each of its model calls admitted and settled by itself.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    policy: Arc<RunPolicy>,
-    target: &Target,
+    Judged { policy, target, outbound, offer, metered }: Judged<'_>,
     credentials: Credentials,
-    offer: Offer,
-    metered: Option<Metered>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     if request.version() != Version::HTTP_11 || !request.body().is_end_stream() {
@@ -65,11 +74,11 @@ pub(super) async fn exchange(
         head::readable_encodings(&mut headers, true);
     }
     headers.remove(header::CONTENT_LENGTH);
-    let mut outbound = forward::build(origin, target, &credentials, headers, body::empty())?;
-    offer.put_on(outbound.headers_mut());
-    credentials.sign(&mut outbound, Payload::Bytes(&[]))?;
+    let mut sent = forward::build(origin, target, &credentials, headers, body::empty())?;
+    offer.put_on(sent.headers_mut());
+    credentials.sign(&mut sent, Payload::Bytes(&[]))?;
     let mut response =
-        forward::send(origin, None, outbound, Wire::Http1).await.map_err(|unsent| unsent.refusal)?;
+        forward::send(origin, None, sent, Wire::Http1).await.map_err(|unsent| unsent.refusal)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return forward::respond(origin, &credentials, response);
     }
@@ -82,6 +91,7 @@ pub(super) async fn exchange(
         origin: origin.clone(),
         policy,
         target: target.clone(),
+        outbound,
         turns: metered
             .map(|metered| Turns::new(origin.clone(), target.clone(), parts.headers.clone(), metered)),
         asked: parts.headers,
@@ -132,6 +142,8 @@ struct Opened {
     target: Target,
     /// The headers of the request, by which it is judged again.
     asked: HeaderMap,
+    /// What is looked for in its messages.
+    outbound: Option<Arc<Outbound>>,
     /// Its model calls, where it is metered.
     turns: Option<Arc<Turns>>,
     /// What must not come back.
@@ -159,15 +171,23 @@ impl Opened {
         };
         let shared = &origin.shared;
         let relayed = match &self.turns {
-            None => {
-                let (up, down) = passages(Handing::Streamed, Handing::Streamed);
-                let lanes = (Lane::new(up, gate::Open), Lane::new(down, gate::Open));
-                relay::relay(client, upstream, lanes, self.ordered(), shared).await
-            }
+            None => match &self.outbound {
+                None => {
+                    let (up, down) = passages(Handing::Streamed, Handing::Streamed);
+                    let lanes = (Lane::new(up, gate::Open), Lane::new(down, gate::Open));
+                    relay::relay(client, upstream, lanes, self.ordered(), shared).await
+                }
+                Some(outbound) => {
+                    let (up, down) = passages(Handing::Read, Handing::Streamed);
+                    let lanes =
+                        (Lane::new(up, Inspecting::new(outbound.clone())), Lane::new(down, gate::Open));
+                    relay::relay(client, upstream, lanes, self.ordered(), shared).await
+                }
+            },
             Some(turns) => {
                 let bound = shared.limits.body_bytes;
                 let (up, down) = passages(Handing::Held { bound }, Handing::Read);
-                let up = Lane::new(up, Asking::new(turns.clone()));
+                let up = Lane::new(up, Asking::new(turns.clone(), self.outbound.clone()));
                 if turns.metered.format == Format::OpenaiRealtime {
                     let down = Lane::new(down, Listening::new(turns.clone()));
                     relay::relay(client, upstream, (up, down), self.ordered(), shared).await

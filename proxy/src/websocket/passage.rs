@@ -49,6 +49,8 @@ pub struct Passage {
     handing: Handing,
     redaction: Option<Redaction>,
     collector: Option<Collector>,
+    /// What a client's control frames have said since it was last asked for, where somebody reads along.
+    control: Option<Vec<u8>>,
     /// The frame that is being read, as far as it has not gone on.
     head: Vec<u8>,
     payload: Vec<u8>,
@@ -75,11 +77,13 @@ impl Passage {
             Handing::Read => (limit, Some(Collector::new(usize::MAX))),
             Handing::Held { bound } => (limit.min(bound as u64), Some(Collector::new(bound))),
         };
+        let collects = collector.is_some();
         Self {
             parser: Parser::new(sender, limit),
             handing,
             redaction: None,
             collector,
+            control: (sender == Sender::Client && collects).then(Vec::new),
             head: Vec::new(),
             payload: Vec::new(),
             opcode: Opcode::Continuation,
@@ -125,6 +129,9 @@ impl Passage {
                     // Of a held message the collector keeps the payload, and nothing else is needed.
                     if self.opcode.is_control() || !matches!(self.handing, Handing::Held { .. }) {
                         self.payload.extend_from_slice(wire);
+                    }
+                    if let (true, Some(control)) = (self.opcode.is_control(), &mut self.control) {
+                        control.extend_from_slice(clear);
                     }
                     if !self.opcode.is_control() {
                         self.counts.bytes += clear.len() as u64;
@@ -173,6 +180,11 @@ impl Passage {
     /// The stretch of the message under way that came since this was last asked ([`Handing::Read`]).
     pub fn piece(&mut self) -> Vec<u8> {
         self.collector.as_mut().map(Collector::take).unwrap_or_default()
+    }
+
+    /// What Ping, Pong and Close frames of a client have said since this was last asked, one behind the other.
+    pub fn control(&mut self) -> Vec<u8> {
+        self.control.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// How long the message under way is at least, in bytes, as its headers told so far.

@@ -3,7 +3,7 @@
 // A scene that cannot be set up ends its test.
 #![allow(clippy::panic, clippy::unwrap_used, dead_code)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,8 +13,10 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
+use hudson_dlp::HashKey;
 use hudson_meter::Catalogue;
 use hudson_proxy::dial::{DialLimits, Dialer};
+use hudson_proxy::dlp::{Dlp, Setup};
 use hudson_proxy::identity::{Password, Presented};
 use hudson_proxy::tls::{CertificateAuthority, LeafCache, UpstreamTls};
 use hudson_proxy::tunnel::TunnelLimits;
@@ -23,7 +25,7 @@ use hudson_proxy::{
     RunSource,
 };
 use hudson_schema::budget::{Cutoff, Mode, Precedence, Weights, WindowClock};
-use hudson_schema::config::Routes;
+use hudson_schema::config::{OnUnscannable, Routes};
 use hudson_schema::home::Home;
 use hudson_schema::ledger::sqlite::SqliteLedger;
 use hudson_schema::ledger::{LedgerError, SharedLedger};
@@ -55,6 +57,11 @@ impl EventSink for Sink {
 }
 
 impl Sink {
+    /// Everything that was told, a line each.
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
     pub(crate) async fn panicked(&self) -> serde_json::Value {
         for _ in 0..500 {
             let seen = self.0.lock().unwrap().clone();
@@ -109,6 +116,18 @@ fn limits() -> ProxyLimits {
     }
 }
 
+/// What a proxy looks for without a word from an operator.
+fn setup() -> Setup {
+    Setup {
+        policy: hudson_dlp::Policy::builtin(HashKey::new([7; 32])).unwrap(),
+        suppressions: Vec::new(),
+        thresholds: BTreeMap::new(),
+        on_canary: Policy::Cutoff,
+        on_unscannable: OnUnscannable::Block,
+        buffer_limit: 1 << 20,
+    }
+}
+
 /// A proxy with one run that has these routes, on a ledger that is looked at.
 pub(crate) async fn scene(routes: Routes, looked_at: impl FnOnce(SharedLedger) -> SharedLedger) -> Scene {
     let folder = tempfile::tempdir().unwrap();
@@ -131,6 +150,7 @@ pub(crate) async fn scene(routes: Routes, looked_at: impl FnOnce(SharedLedger) -
         budget_header: false,
         weights: Weights::default(),
         clock: WindowClock::new("UTC").unwrap(),
+        known: Vec::new(),
     };
     let ledger: SharedLedger = Arc::new(SqliteLedger::open(&home.ledger(), &home.owners()).unwrap());
     let password = Password::generate().unwrap();
@@ -145,6 +165,7 @@ pub(crate) async fn scene(routes: Routes, looked_at: impl FnOnce(SharedLedger) -
         runs: Arc::new(OneRun(Arc::new(run))),
         catalogue: Catalogue::builtin(),
         events: sink.clone(),
+        dlp: Arc::new(Dlp::new(setup()).unwrap()),
         leaves: LeafCache::new(authority).unwrap(),
         dialer: Dialer {
             connect_to: Vec::new(),

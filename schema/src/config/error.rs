@@ -19,7 +19,7 @@ pub struct Problem {
     pub path: PathBuf,
     /// The 1-based line; 0 when the file as a whole is meant.
     pub line: usize,
-    /// The 1-based column, in characters; 0 when the file as a whole is meant.
+    /// The 1-based column, in characters; 0 when the line or the file as a whole is meant.
     pub column: usize,
     /// What is wrong and what was expected.
     pub message: String,
@@ -40,7 +40,7 @@ struct Snippet {
 
 impl ConfigError {
     /// One problem as an error.
-    pub(super) fn one(problem: Problem) -> Self {
+    pub fn one(problem: Problem) -> Self {
         Self { problems: vec![problem] }
     }
 
@@ -78,6 +78,11 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Problem {
+    /// A problem at a line of a file, or of all of it where the line is 0. Nothing of the file is shown.
+    pub fn in_file(path: &Path, line: usize, message: impl Into<String>) -> Self {
+        Self { line, ..Self::of_file(path, message) }
+    }
+
     /// A problem of a file as a whole.
     pub(super) fn of_file(path: &Path, message: impl Into<String>) -> Self {
         Self { path: path.to_owned(), line: 0, column: 0, message: message.into(), help: None, snippet: None }
@@ -115,8 +120,8 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
-        if self.line > 0 {
-            write!(f, ":{}:{}", self.line, self.column)?;
+        for part in [self.line, self.column].into_iter().filter(|part| *part > 0) {
+            write!(f, ":{part}")?;
         }
         write!(f, ": {}", self.message)?;
         if let Some(snippet) = &self.snippet {
@@ -172,7 +177,7 @@ fn token(rest: &[char]) -> usize {
 }
 
 /// The candidate nearest to a misspelt word, if one is near enough to be meant.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
     let allowed = (word.chars().count() / 3).clamp(1, 4);
     candidates

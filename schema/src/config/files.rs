@@ -6,7 +6,8 @@ use super::route_file::RoutesFile;
 use super::settings;
 use super::tree::Trail;
 use super::yaml::Document;
-use super::{BottleFile, ConfigError, Routes, Settings};
+use super::{BottleFile, ConfigError, Problem, Routes, Settings};
+use serde::de::IgnoredAny;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -41,6 +42,15 @@ pub fn parse_settings(path: &Path, text: &str) -> Result<Settings, ConfigError> 
     settings::check(&mut document, &mut settings);
     document.finish()?;
     Ok(settings)
+}
+
+/// A problem with a key of a settings.yml that can be read: what only other files show to be wrong.
+pub fn settings_problem(path: &Path, trail: &Trail, message: impl Into<String>) -> Problem {
+    let text = text(path).ok().flatten().unwrap_or_default();
+    match Document::parse::<IgnoredAny>(path, &text) {
+        Ok((_, document)) if !text.is_empty() => document.problem_at_key(trail, message),
+        _ => Problem::of_file(path, message),
+    }
 }
 
 /// Reads a bottle.yml; a missing one says nothing.

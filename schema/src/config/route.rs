@@ -53,8 +53,8 @@ pub struct Route {
     pub allow_addresses: Vec<IpNetwork>,
     /// Which detectors run.
     pub dlp: Dlp,
-    /// What an outbound finding does; `None` is the default, which holds the request for a person.
-    pub outbound_on_match: Option<OnMatch>,
+    /// What an outbound finding does.
+    pub outbound_on_match: OnMatch,
     /// Whether `git fetch` over HTTPS is let through; push never is.
     pub git_fetch: bool,
     /// Rules on the content of requests.
@@ -92,7 +92,7 @@ impl Route {
             allowance: Allowance::default(),
             allow_addresses: Vec::new(),
             dlp: Dlp::default(),
-            outbound_on_match: None,
+            outbound_on_match: OnMatch::default(),
             git_fetch: false,
             rules: Vec::new(),
             mcp: None,
@@ -242,6 +242,8 @@ pub struct Dlp {
     pub outbound: Detectors<OutboundDetector>,
     /// On what comes back.
     pub inbound: Detectors<InboundDetector>,
+    /// What they do.
+    pub inbound_on_match: InboundOnMatch,
 }
 
 /// A choice of detectors.
@@ -276,15 +278,27 @@ pub enum InboundDetector {
     NaiveInjectionDetection,
 }
 
+/// What an inbound finding does.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InboundOnMatch {
+    /// The answer says so in a header, and the log in an event.
+    #[default]
+    Annotate,
+    /// The answer does not reach the agent.
+    Block,
+}
+
 /// What an outbound finding does.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnMatch {
     /// The request is refused.
     Block,
     /// The finding is replaced.
     Redact,
-    /// A person decides.
+    /// A person decides; it is refused where nobody can.
+    #[default]
     Supervise,
     /// It is only logged.
     Warn,

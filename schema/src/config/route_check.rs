@@ -101,15 +101,6 @@ fn note_unsupported(
     };
     note(!file.rules.is_empty(), trail.key("rules"), "rules");
     note(file.mcp.is_some(), trail.key("mcp"), "mcp");
-    note(file.outbound_on_match.is_some(), trail.key("outbound_on_match"), "outbound_on_match");
-    if let Some(dlp) = &file.dlp {
-        let trail = trail.key("dlp");
-        let outbound = matches!(&dlp.outbound_detectors, Some(OffOr::Only(list)) if !list.is_empty());
-        let inbound = matches!(&dlp.inbound_detectors, Some(OffOr::Only(list)) if !list.is_empty());
-        note(outbound, trail.key("outbound_detectors"), "dlp.outbound_detectors");
-        note(inbound, trail.key("inbound_detectors"), "dlp.inbound_detectors");
-        note(dlp.outbound_on_match.is_some(), trail.key("outbound_on_match"), "dlp.outbound_on_match");
-    }
 }
 
 fn check_rules(document: &mut Document<'_>, trail: &Trail, file: &RouteFile) {
@@ -186,7 +177,11 @@ fn dlp(file: DlpFile) -> Dlp {
             Some(OffOr::Only(list)) => Detectors::Only(list),
         }
     }
-    Dlp { outbound: detectors(file.outbound_detectors), inbound: detectors(file.inbound_detectors) }
+    Dlp {
+        outbound: detectors(file.outbound_detectors),
+        inbound: detectors(file.inbound_detectors),
+        inbound_on_match: file.inbound_on_match,
+    }
 }
 
 fn on_match(
@@ -194,7 +189,7 @@ fn on_match(
     trail: &Trail,
     own: Option<super::OnMatch>,
     dlp: Option<&DlpFile>,
-) -> Option<super::OnMatch> {
+) -> super::OnMatch {
     let inner = dlp.and_then(|dlp| dlp.outbound_on_match);
     if own.is_some() && inner.is_some() {
         document.key(
@@ -202,7 +197,7 @@ fn on_match(
             "outbound_on_match stands on the route already; keep one of the two",
         );
     }
-    own.or(inner)
+    own.or(inner).unwrap_or_default()
 }
 
 fn git_fetch(document: &mut Document<'_>, trail: &Trail, own: Option<bool>, git: Option<bool>) -> bool {

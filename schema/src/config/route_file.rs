@@ -4,8 +4,8 @@
 use super::rules::{Mcp, Rule};
 use super::values::EnvName;
 use super::{
-    Authority, HostPattern, InboundDetector, IpNetwork, LogLevel, OnMatch, OutboundDetector, Scheme,
-    Unmetered,
+    Authority, HostPattern, InboundDetector, InboundOnMatch, IpNetwork, LogLevel, OnMatch, OutboundDetector,
+    Scheme, Unmetered,
 };
 use crate::budget::Amount;
 use crate::{Format, Provider};
@@ -260,6 +260,8 @@ pub(super) struct DlpFile {
     pub(super) inbound_detectors: Option<OffOr<InboundDetector>>,
     /// As the route's own `outbound_on_match`.
     pub(super) outbound_on_match: Option<OnMatch>,
+    /// What an inbound finding does: `annotate` (default) or `block`.
+    pub(super) inbound_on_match: InboundOnMatch,
 }
 
 /// `git_fetch` as in bot-bottle's manifests.

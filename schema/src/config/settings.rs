@@ -3,6 +3,7 @@
 
 mod check;
 mod control;
+mod dlp;
 mod enforcement;
 mod listen;
 mod models;
@@ -20,6 +21,7 @@ pub use control::{
     ApprovalSettings, Approvers, ControlListen, ControlSettings, Fatigue, FatigueAction, ListenSetting,
     OnTimeout, Tier,
 };
+pub use dlp::{DlpProfile, DlpSettings, OnUnscannable, Suppression};
 pub use enforcement::{EnforcementCommands, EnforcementSettings};
 pub use listen::{BottleAddress, ListenAddress};
 pub use models::{ModelPattern, ModelSettings};
@@ -76,6 +78,8 @@ pub struct Settings {
     pub control: ControlSettings,
     /// How approvals work.
     pub approvals: ApprovalSettings,
+    /// What must not leave.
+    pub dlp: DlpSettings,
     /// How bottles are acted on that another tool holds.
     pub enforcement: EnforcementSettings,
     /// Who is told about approvals and budgets.
@@ -110,6 +114,7 @@ impl Default for Settings {
             proxy: ProxySettings::default(),
             control: ControlSettings::default(),
             approvals: ApprovalSettings::default(),
+            dlp: DlpSettings::default(),
             enforcement: EnforcementSettings::default(),
             notify: Vec::new(),
             ledger: LedgerSetting::default(),

@@ -22,7 +22,7 @@ impl From<serde_saphyr::Location> for Place {
 
 /// The way from the top of a file to a value.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trail(Vec<Step>);
+pub struct Trail(Vec<Step>);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -32,12 +32,12 @@ enum Step {
 
 impl Trail {
     /// One step further, to the value of a key.
-    pub(super) fn key(&self, key: &str) -> Self {
+    pub fn key(&self, key: &str) -> Self {
         self.and(Step::Key(key.to_owned()))
     }
 
     /// One step further, to an element of a list.
-    pub(super) fn index(&self, index: usize) -> Self {
+    pub fn index(&self, index: usize) -> Self {
         self.and(Step::Index(index))
     }
 

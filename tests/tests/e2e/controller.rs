@@ -41,7 +41,7 @@ fn connect(home: &Path) -> UnixStream {
 }
 
 /// Asks the control socket of a home.
-fn call(home: &Path, method: &str, path: &str, body: &str) -> Answer {
+pub(crate) fn call(home: &Path, method: &str, path: &str, body: &str) -> Answer {
     let length = body.len();
     let request =
         format!("{method} {path} HTTP/1.1\r\nHost: hudson\r\nContent-Length: {length}\r\n\r\n{body}");

@@ -112,7 +112,7 @@ fn stage() -> Stage {
 }
 
 /// The dashboard between two looks at the terminal's settings; the line ends with whether they are equal.
-fn dashboard(stage: &Stage, more: &str) -> Terminal {
+pub(crate) fn dashboard(stage: &Stage, more: &str) -> Terminal {
     dashboard_after(stage, ":", more)
 }
 

@@ -3,11 +3,12 @@
 // A frame that does not come ends its test, and says what came instead.
 #![allow(clippy::panic)]
 
+mod dlp;
 mod ending;
 mod metered;
 mod opening;
 mod passing;
-mod server;
+pub(crate) mod server;
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use server::Server;
 
 const HOST: &str = "ws.example.com";
 /// The masking key of frames that are written by hand.
-const KEY: [u8; 4] = [0xa1, 0x02, 0xff, 0x3c];
+pub(crate) const KEY: [u8; 4] = [0xa1, 0x02, 0xff, 0x3c];
 /// What has to happen soon.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -74,7 +75,7 @@ fn route(server: &Server, more: &str) -> String {
 }
 
 /// An opening handshake by hand, with the key of the RFC's example.
-fn offer(target: &str, host: &str, headers: &str) -> String {
+pub(crate) fn offer(target: &str, host: &str, headers: &str) -> String {
     format!(
         "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
@@ -82,7 +83,7 @@ fn offer(target: &str, host: &str, headers: &str) -> String {
 }
 
 /// A frame by hand: its first byte, its key, its payload.
-fn frame(first: u8, key: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, key: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
     let masked = if key.is_some() { 0x80 } else { 0 };
     let mut frame = vec![first];
     match payload.len() {
@@ -103,7 +104,7 @@ fn frame(first: u8, key: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Reads the next frame of a server: its first byte and its payload.
-fn read_frame(stream: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
+pub(crate) fn read_frame(stream: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
     let mut head = [0; 2];
     stream.read_exact(&mut head)?;
     assert!(head[1] & 0x80 == 0 && head[1] < 127, "a frame that no server here sends: {head:x?}");

@@ -1,7 +1,7 @@
 //! Everything in a home: settings, each bottle's files, and what the bottles inherit from each other.
 
 use super::kind::Kind;
-use super::{Checked, Fault, check_as};
+use super::{Checked, Fault, check_as, dlp};
 use crate::command::bottle;
 use anyhow::Result;
 use hudson_schema::config::{load_bottle, load_bottle_file};
@@ -13,6 +13,7 @@ pub(super) fn check(home: &Home) -> Result<Vec<Checked>> {
     if home.settings().exists() {
         checked.push(check_as(&home.settings(), Kind::Settings));
     }
+    dlp::check(home, &mut checked);
     let names = bottle::on_disk(home)?;
     for name in &names {
         let files = [
@@ -30,7 +31,7 @@ pub(super) fn check(home: &Home) -> Result<Vec<Checked>> {
             match checked.iter_mut().find(|file| file.path == problem.path) {
                 Some(file) if file.faults.contains(&fault) => {}
                 Some(file) => file.faults.push(fault),
-                None => checked.push(Checked { path: problem.path.clone(), kind: None, faults: vec![fault] }),
+                None => checked.push(Checked::new(&problem.path, None, vec![fault])),
             }
         }
     }

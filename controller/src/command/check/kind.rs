@@ -15,6 +15,12 @@ pub(super) enum Kind {
     Routes,
     /// bot-bottle's Markdown manifest
     Manifest,
+    /// Rules of DLP, which settings.yml names
+    Rules,
+    /// Values that must not leave, or canaries, which it names too
+    Values,
+    /// The key of the findings' hashes
+    Key,
 }
 
 impl Kind {
@@ -25,6 +31,9 @@ impl Kind {
             Self::Bottle => "bottle",
             Self::Routes => "routes",
             Self::Manifest => "manifest",
+            Self::Rules => "dlp_rules",
+            Self::Values => "dlp_values",
+            Self::Key => "dlp_key",
         }
     }
 }

@@ -97,7 +97,7 @@ fn stages<'a>(
     explained.route = Some(route);
     explained.place = place(prepared, route);
     explained.entry = entry(asked, route, &path);
-    explained.git = policy::git_operation(&path, asked.query.as_deref());
+    explained.git = policy::git_operation(asked.method.as_str(), &path, asked.query.as_deref());
     judge::git(route, &request)?;
     judge::protocol(&request)?;
     judge::credentials(route, &request)?;

@@ -4,6 +4,7 @@
 use super::super::{credential, output};
 use super::asked::Asked;
 use super::decide::Explained;
+use super::dlp;
 use crate::launch::Prepared;
 use hudson_meter::Endpoint;
 use hudson_proxy::policy::GitOperation;
@@ -52,6 +53,7 @@ pub(super) fn object(asked: &Asked, prepared: &Prepared, explained: &Explained<'
         "git": explained.git.map(git),
         "credentials": credentials,
         "metering": explained.endpoint.as_ref().map(metering),
+        "dlp": dlp::object(prepared, explained),
         "intercept": explained.route.map(|route| route.intercept),
         "allow_addresses": explained.route.map(addresses),
         "budgets": limits,
@@ -110,6 +112,9 @@ pub(super) fn words(asked: &Asked, prepared: &Prepared, explained: &Explained<'_
     }
     if let Some(endpoint) = &explained.endpoint {
         line("metering", &metering_words(endpoint));
+    }
+    for (name, words) in dlp::words(prepared, explained) {
+        line(name, &words);
     }
     if explained.refusal.is_none() {
         line("addresses", &address_words(asked, route));

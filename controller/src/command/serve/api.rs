@@ -13,7 +13,7 @@ use super::watch::Watch;
 use crate::control::{self, Answerer, Body, Identity, MAX_BODY};
 use crate::dashboard::Snapshot;
 use crate::exit::{self, Exit};
-use crate::instance::Instance;
+use crate::instance::{Instance, now};
 use crate::process::Process;
 use anyhow::Result;
 use bytes::Bytes;
@@ -84,6 +84,7 @@ impl Api {
             addresses: self.instance.as_ref().map(|instance| instance.addresses.clone()).unwrap_or_default(),
             metrics: self.metrics,
             configuration_fault: self.watch.fault(),
+            dlp: self.instance.as_ref().and_then(|instance| Some(instance.runs.seen()?.at(now()))),
         }
     }
 

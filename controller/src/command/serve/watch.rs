@@ -6,14 +6,14 @@ use super::super::{Context, budget};
 use crate::control::{self, Body};
 use crate::controller::Controller;
 use crate::instance::Instance;
-use crate::metrics::{self as m, Access, Page};
+use crate::metrics::{self as m, Access, Dlp, Page};
 use crate::process::Process;
 use anyhow::Result;
 use futures_util::future::BoxFuture;
 use http::{Response, StatusCode};
 use hudson_schema::config::Settings;
 use hudson_schema::ledger::{Durations, EnforcementState};
-use hudson_schema::{Provider, Scope};
+use hudson_schema::{BottleName, Provider, Scope};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -103,9 +103,11 @@ impl Watch {
 
     /// What the proxy counted.
     fn traffic(&self, page: &mut Page, instance: &Instance) {
+        // No bottle can have this name.
+        let named =
+            |bottle: Option<BottleName>| bottle.map_or("(others)".to_owned(), |name| name.to_string());
         for (bottle, traffic) in instance.runs.traffic() {
-            // No bottle can have this name.
-            let bottle = bottle.as_ref().map_or("(others)", |bottle| bottle.as_str());
+            let bottle = &named(bottle);
             for (host, status, count) in traffic.read() {
                 page.number(m::REQUESTS, &[bottle, host.name(), status], count);
             }
@@ -113,6 +115,14 @@ impl Watch {
         let counters = self.process.events.counters();
         for (code, count) in counters.refusals() {
             page.number(m::REFUSALS, &[code.name()], count);
+        }
+        for (bottle, found, count) in counters.dlp() {
+            let bottle = &named(bottle);
+            match found {
+                Dlp::Finding(action) => page.number(m::FINDINGS, &[bottle, action], count),
+                Dlp::Canary => page.number(m::CANARIES, &[bottle], count),
+                Dlp::Injection(action) => page.number(m::INJECTIONS, &[bottle, action], count),
+            }
         }
         page.number(m::TUNNELS, &[], instance.tunnels() as u64);
         page.number(m::CUTS, &[], counters.cuts());

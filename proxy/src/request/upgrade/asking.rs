@@ -1,9 +1,12 @@
 //! The client's direction of a metered WebSocket: each message is held back until it was judged.
 
+use super::super::Outbound;
 use super::gate::{Gate, Stop};
 use super::relay::Order;
 use super::turns::{Turns, Work};
+use crate::dlp::Judged;
 use crate::websocket::{Message, Passage};
+use hudson_schema::Refusal;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -16,14 +19,18 @@ const MOST_SAID: usize = 16;
 /// The client's direction.
 pub(super) struct Asking {
     turns: Arc<Turns>,
-    judging: Option<Work<Option<Vec<u8>>>>,
+    /// What is looked for in its messages.
+    outbound: Option<Arc<Outbound>>,
+    judging: Option<Work<Result<Option<Vec<u8>>, Order>>>,
+    /// What was found in control frames, which are not held back with messages.
+    found: Vec<Judged>,
     /// Room in memory for the message under way.
     room: Option<OwnedSemaphorePermit>,
 }
 
 impl Asking {
-    pub(super) fn new(turns: Arc<Turns>) -> Self {
-        Self { turns, judging: None, room: None }
+    pub(super) fn new(turns: Arc<Turns>, outbound: Option<Arc<Outbound>>) -> Self {
+        Self { turns, outbound, judging: None, found: Vec::new(), room: None }
     }
 
     /// Waits for room for the message under way, so that bottles together cannot fill the memory.
@@ -52,11 +59,29 @@ impl Asking {
     }
 }
 
+/// The message as it may leave.
+async fn looked_at(outbound: Option<Arc<Outbound>>, mut message: Message) -> Result<Message, Refusal> {
+    let Some(outbound) = outbound else { return Ok(message) };
+    let payload = std::mem::take(&mut message.payload);
+    let checked = outbound.message(payload.into()).await.inspect_err(|refusal| outbound.report(refusal))?;
+    message.payload = checked.into();
+    Ok(message)
+}
+
 impl Gate for Asking {
     fn take(&mut self, passage: &mut Passage, message: Option<Message>, _clean: bool) {
+        let control = passage.control();
+        if let Some(outbound) = &self.outbound {
+            self.found.extend(outbound.judge(outbound.control(&control)));
+        }
         if let Some(message) = message {
-            let turns = self.turns.clone();
-            self.judging = Some(Box::pin(async move { turns.judge(message).await }));
+            let (turns, outbound) = (self.turns.clone(), self.outbound.clone());
+            self.judging = Some(Box::pin(async move {
+                match looked_at(outbound, message).await {
+                    Ok(message) => Ok(turns.judge(message).await),
+                    Err(refusal) => Err(Order::cut_off(&refusal.message)),
+                }
+            }));
         }
         // A client that closes in the midst of a response must not end it for the meter.
         if passage.is_closed() && self.turns.state().is_under_way() {
@@ -65,13 +90,24 @@ impl Gate for Asking {
     }
 
     async fn ready(&mut self, passage: &mut Passage) -> Option<Stop> {
+        if let (false, Some(outbound)) = (self.found.is_empty(), &self.outbound) {
+            let stop = outbound.stop(&self.found, passage).await;
+            self.found.clear();
+            if stop.is_some() {
+                return stop.map(Stop::Order);
+            }
+        }
         if let Some(judging) = &mut self.judging {
             let judged = judging.as_mut().await;
             self.judging = None;
             self.room = None;
             match judged {
-                Some(payload) => passage.admit(&payload),
-                None => passage.dismiss(),
+                Ok(Some(payload)) => passage.admit(&payload),
+                Ok(None) => passage.dismiss(),
+                Err(order) => {
+                    passage.dismiss();
+                    return Some(Stop::Order(order));
+                }
             }
         }
         // One that asks on and on without reading what it is told is not read either.

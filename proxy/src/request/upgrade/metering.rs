@@ -5,6 +5,7 @@ use super::super::settle::Settler;
 use super::gate::{Gate, Stop};
 use super::relay::Order;
 use super::turns::{REMEMBERED, RESPONSE, Turn, Turns, Work};
+use crate::dlp::sealed::SealedNote;
 use crate::websocket::{Message, Passage};
 use http::StatusCode;
 use hudson_meter::{End, Meter, Report};
@@ -19,6 +20,8 @@ pub(super) struct Metering {
     turns: Arc<Turns>,
     /// Reads the message under way by itself: whether a response ends with it, and which.
     message: Meter,
+    /// Notes what it has sealed.
+    note: SealedNote,
     /// Its beginning.
     beginning: Vec<u8>,
     settling: Option<Work<()>>,
@@ -28,12 +31,14 @@ pub(super) struct Metering {
 impl Metering {
     pub(super) fn new(turns: Arc<Turns>) -> Self {
         let message = Meter::new(turns.metered.format, &RESPONSE);
-        Self { turns, message, beginning: Vec::new(), settling: None, stop: None }
+        let note = SealedNote::default();
+        Self { turns, message, note, beginning: Vec::new(), settling: None, stop: None }
     }
 
     /// Feeds a stretch of a message; the refusal to end the turn with, once it is past its cut.
     fn feed(&mut self, piece: &[u8]) -> Option<Refusal> {
         self.message.feed(piece);
+        self.note.feed(piece, &self.turns.origin.shared.sealed);
         let room = ERROR.saturating_sub(self.beginning.len()).min(piece.len());
         self.beginning.extend_from_slice(piece.get(..room).unwrap_or_default());
         let mut state = self.turns.state();
@@ -45,6 +50,7 @@ impl Metering {
 
     /// A message is complete: it may be the last of its response, or the first of one that nobody asked for.
     fn end_message(&mut self) {
+        self.note.end(&self.turns.origin.shared.sealed);
         let next = Meter::new(self.turns.metered.format, &RESPONSE);
         let alone = std::mem::replace(&mut self.message, next).finish(End::Complete);
         let beginning = std::mem::take(&mut self.beginning);

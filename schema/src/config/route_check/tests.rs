@@ -3,7 +3,8 @@
 use super::*;
 use crate::Format;
 use crate::config::{
-    HeaderTest, IpNetwork, LogLevel, OnMatch, OutboundDetector, PathMatch, Source, Unmetered, parse_routes,
+    HeaderTest, InboundOnMatch, IpNetwork, LogLevel, OnMatch, OutboundDetector, PathMatch, Source, Unmetered,
+    parse_routes,
 };
 
 fn parse(text: &str) -> Result<Routes, String> {
@@ -103,7 +104,7 @@ fn every_other_key_is_read() {
         route.allow_addresses,
         ["10.1.0.0/16".parse::<IpNetwork>().unwrap(), "fd00::/8".parse().unwrap()]
     );
-    assert_eq!(route.dlp, Dlp { outbound: Detectors::Off, inbound: Detectors::Off });
+    assert_eq!(route.dlp, Dlp { outbound: Detectors::Off, inbound: Detectors::Off, ..Dlp::default() });
     assert_eq!(route.upstream.unwrap().connect_to, Some("127.0.0.1:9443".parse().unwrap()));
     assert_eq!(one("    meter: off\n").meter, MeterSetting::Off);
     assert_eq!(one("    meter: false\n").meter, MeterSetting::Off);
@@ -296,24 +297,33 @@ fn all_problems_of_a_file_are_reported_from_top_to_bottom() {
 }
 
 #[test]
+fn what_a_finding_does_is_read() {
+    let route = one(
+        "    dlp: {outbound_detectors: [entropy], inbound_on_match: block}\n    outbound_on_match: redact\n",
+    );
+    assert_eq!(route.dlp.outbound, Detectors::Only(vec![OutboundDetector::Entropy]));
+    assert_eq!(
+        (route.outbound_on_match, route.dlp.inbound_on_match),
+        (OnMatch::Redact, InboundOnMatch::Block)
+    );
+    assert_eq!(one("").outbound_on_match, OnMatch::Supervise);
+}
+
+#[test]
 fn keys_without_enforcement_are_named_with_their_place() {
     let text = concat!(
         "routes:\n  - host: a.example.com\n",
-        "    dlp: {outbound_detectors: [entropy], inbound_detectors: false}\n",
-        "    outbound_on_match: redact\n",
         "    rules: [{name: x, action: deny, conditions: [{path: body.amount, op: gt, value: 5}]}]\n",
         "    mcp: {tools: {'*': {action: allow}}}\n",
     );
     let routes = parse(text).unwrap();
-    assert_eq!(routes.routes[0].dlp.outbound, Detectors::Only(vec![OutboundDetector::Entropy]));
-    assert_eq!(routes.routes[0].outbound_on_match, Some(OnMatch::Redact));
     let mut named: Vec<_> = routes
         .unsupported()
         .iter()
         .map(|problem| (problem.line, problem.message.split(" is valid").next().unwrap().to_owned()))
         .collect();
     named.sort();
-    let expected = [(3, "dlp.outbound_detectors"), (4, "outbound_on_match"), (5, "rules"), (6, "mcp")];
+    let expected = [(3, "rules"), (4, "mcp")];
     assert_eq!(named, expected.map(|(line, key)| (line, key.to_owned())));
 }
 

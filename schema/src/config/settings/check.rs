@@ -1,7 +1,7 @@
 //! What takes more than one key of settings.yml to see, and which of its keys this version does not enforce.
 
 use super::{
-    LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings, WebhookUrl,
+    LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings, WebhookUrl, dlp,
     enforcement,
 };
 use crate::budget::BudgetMap;
@@ -24,6 +24,7 @@ pub(in crate::config) fn check(document: &mut Document<'_>, settings: &mut Setti
         budget(document, &top.key("bottles").key(name.as_str()), &scope.budget);
     }
     providers(document, &top.key("providers"), settings);
+    dlp::check(document, &top.key("dlp"), &settings.dlp);
     enforcement::check(document, &top.key("enforcement"), &settings.enforcement);
     notify(document, &top.key("notify"), settings);
     note_unsupported(document, &top, settings);

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::family::OLLAMA;
 use super::{FAMILIES, Recording, recording};
+use crate::corpus;
 use crate::raw::{self, Stage};
 
 /// AWS keys that sign every request to Bedrock; the replay does not look at them.
@@ -71,15 +72,7 @@ fn routes(replay: &str) -> String {
 
 /// The folder with the recordings; none when they are absent and that is allowed.
 fn streams() -> Option<PathBuf> {
-    let folder = std::env::var_os("HUDSON_CORPUS").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| clients::repository().join("../shared/corpus")).join("streams");
-    if folder.join("manifest.jsonl").is_file() {
-        return Some(folder);
-    }
-    let absent = format!("no recorded streams in {}; HUDSON_CORPUS names them", folder.display());
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{absent}");
-    report!("SKIPPED: {absent}. NOTHING WAS CHECKED.");
-    None
+    corpus::folder("streams", "manifest.jsonl")
 }
 
 /// `hudson replay` of a folder, and where it listens.

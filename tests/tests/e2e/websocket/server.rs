@@ -18,13 +18,13 @@ use super::{HOST, SOON};
 use crate::raw;
 
 /// A connection, encrypted or not.
-pub(super) trait Stream: Read + Write + Send {}
+pub(crate) trait Stream: Read + Write + Send {}
 
 impl<S: Read + Write + Send> Stream for S {}
 
 /// Runs until it is dropped.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     seen: Arc<Seen>,
     certificate: Option<NamedTempFile>,
     stopped: Arc<AtomicBool>,
@@ -32,7 +32,7 @@ pub(super) struct Server {
 
 /// What a server was sent.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     heads: Mutex<Vec<String>>,
     told: Mutex<Vec<String>>,
     /// Of each connection, in the order they came.
@@ -93,12 +93,12 @@ impl Server {
     }
 
     /// The same without TLS.
-    pub(super) fn plain(serve: impl Fn(&mut dyn Stream, &str, &Seen) + Send + Sync + 'static) -> Self {
+    pub(crate) fn plain(serve: impl Fn(&mut dyn Stream, &str, &Seen) + Send + Sync + 'static) -> Self {
         Self::serving(None, |stream| Box::new(stream), serve)
     }
 
     /// Accepts every WebSocket and sends each message back.
-    pub(super) fn echo() -> Self {
+    pub(crate) fn echo() -> Self {
         Self::start(echo)
     }
 
@@ -221,7 +221,7 @@ fn has_close(mut bytes: &[u8]) -> bool {
 }
 
 /// Sends each message back, chooses the sub-protocol `v2.chat`, and notes what came.
-pub(super) fn echo(stream: &mut dyn Stream, head: &str, seen: &Seen) {
+pub(crate) fn echo(stream: &mut dyn Stream, head: &str, seen: &Seen) {
     let chosen = header(head, "sec-websocket-protocol").is_some_and(|offered| offered.contains("v2.chat"));
     let chosen = if chosen { "Sec-WebSocket-Protocol: v2.chat\r\n" } else { "" };
     let answer = accepted(head, &format!("X-Kept: 1\r\n{chosen}"));
