@@ -3,6 +3,7 @@
 //! One set of detectors serves all runs, so that no bottle lets out what another one must not. Invariant: a run's first
 //! request waits until the credentials of its routes are among what is looked for.
 
+mod cleaned;
 mod rings;
 pub(crate) mod sealed;
 mod setup;
@@ -11,6 +12,7 @@ mod verdict;
 
 use crate::run::Run;
 use arc_swap::ArcSwap;
+pub(crate) use cleaned::Cleaned;
 use hudson_dlp::{Class, Detectors, HashKey, Part, RuleError, Scanner};
 use hudson_schema::BottleName;
 use hudson_schema::config::{Credential, HostPattern};
@@ -19,6 +21,7 @@ use rings::Rings;
 use secrecy::SecretString;
 pub use setup::{Setup, Suppressed, SuppressedFinding};
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use values::{Known, Values};
@@ -37,6 +40,8 @@ pub struct Dlp {
     /// The values of the runs; who changes what is looked for holds it.
     values: tokio::sync::Mutex<Values>,
     told: moka::sync::Cache<u64, ()>,
+    /// Nobody outside knows what it takes for the same.
+    hasher: RandomState,
     rings: Rings,
 }
 
@@ -61,7 +66,13 @@ impl Dlp {
         let base = Detectors::new(setup.policy.clone())?;
         let told = moka::sync::Cache::builder().max_capacity(TOLD).time_to_live(TOLD_FOR).build();
         let loaded = ArcSwap::from_pointee(Loaded::new(Arc::new(setup), base, Known::default()));
-        Ok(Self { loaded, values: tokio::sync::Mutex::default(), told, rings: Rings::new() })
+        Ok(Self {
+            loaded,
+            values: tokio::sync::Mutex::default(),
+            told,
+            hasher: RandomState::new(),
+            rings: Rings::new(),
+        })
     }
 
     /// Goes by other files from now on; what runs have is kept.
@@ -74,13 +85,18 @@ impl Dlp {
 
     /// A text for people, such as a path in a log, without what must not be shown.
     pub(crate) fn clean(&self, text: &str) -> String {
+        self.cleaned(text).unwrap_or_else(|| text.to_owned())
+    }
+
+    /// The same; `None` where it may stay as it is.
+    fn cleaned(&self, text: &str) -> Option<String> {
         let loaded = self.loaded.load_full();
         let mut scanner = Scanner::new(loaded.detectors.clone(), Part::Target, "");
         let mut found = scanner.feed(text.as_bytes());
         found.extend(scanner.finish());
         found.extend(loaded.detectors.scan_target("", text));
         if found.iter().all(|finding| finding.class < Class::Act) {
-            return text.to_owned();
+            return None;
         }
         let mut bytes = text.as_bytes().to_vec();
         for finding in found.iter().filter(|finding| finding.class >= Class::Act) {
@@ -93,7 +109,7 @@ impl Dlp {
             };
             bytes.get_mut(place).into_iter().flatten().for_each(|byte| *byte = b'*');
         }
-        String::from_utf8_lossy(&bytes).into_owned()
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// What is looked for on behalf of a run: everything, its own credentials among it.
@@ -155,10 +171,9 @@ impl Dlp {
         self.rings.of(bottle, host, &loaded.detectors)
     }
 
-    /// Whether this has not been told yet.
-    pub(crate) fn is_news(&self, what: u64) -> bool {
-        let entry = self.told.entry(what).or_insert(());
-        entry.is_fresh()
+    /// Whether this was not told in the last minutes.
+    pub(crate) fn is_news(&self, what: &impl Hash) -> bool {
+        self.told.entry(self.hasher.hash_one(what)).or_insert(()).is_fresh()
     }
 
     pub(crate) fn key(&self) -> HashKey {

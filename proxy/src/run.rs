@@ -5,6 +5,7 @@
 
 use crate::dlp::RunValues;
 use crate::identity::Presented;
+use crate::request::outbound::Allowance;
 use crate::traffic::Traffic;
 use crate::upstream::UpstreamClient;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -94,6 +95,8 @@ pub struct Run {
     /// Wakes who waits for another policy.
     policy_changed: Notify,
     upstream: ArcSwapOption<UpstreamClient>,
+    /// What its bodies may take of the memory while they are looked at.
+    pub(crate) allowance: Allowance,
     /// Its values that must not leave, once they were asked for.
     known: ArcSwapOption<RunValues>,
     blocks: Mutex<Option<SeenBlocks>>,
@@ -131,6 +134,7 @@ impl Run {
             policy: ArcSwap::from_pointee(policy),
             policy_changed: Notify::new(),
             upstream: ArcSwapOption::empty(),
+            allowance: Allowance::default(),
             known: ArcSwapOption::empty(),
             blocks: Mutex::new(None),
             ending: watch::Sender::new(false),

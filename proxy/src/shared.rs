@@ -2,8 +2,8 @@
 //! which things are counted and ended.
 
 use crate::dial::Dialer;
-use crate::dlp::Dlp;
 use crate::dlp::sealed::Sealed;
+use crate::dlp::{Cleaned, Dlp};
 use crate::event::EventSink;
 use crate::places::{PlaceLimits, Places};
 use crate::request::Counts;
@@ -119,12 +119,13 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(parts: ProxyParts) -> Self {
         let limits = parts.limits;
+        let events: Arc<dyn EventSink> = Arc::new(Cleaned::new(parts.dlp.clone(), parts.events));
         Self {
             ledger: parts.ledger,
             runs: parts.runs,
             catalogue: ArcSwap::from_pointee(parts.catalogue),
-            tasks: Tasks::new(parts.events.clone()),
-            events: parts.events,
+            tasks: Tasks::new(events.clone()),
+            events,
             dlp: parts.dlp,
             leaves: parts.leaves,
             dialer: Arc::new(parts.dialer),

@@ -1,5 +1,6 @@
-//! Times and periods as options are written.
+//! `--since`, `--until` and `--watch`: times and periods as options are written.
 
+use clap::Args;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use std::time::Duration;
@@ -7,8 +8,39 @@ use std::time::Duration;
 /// The shortest and the longest time between two looks, in seconds.
 const SECONDS: (f64, f64) = (0.1, 86_400.0);
 
+/// `--since` and `--until`.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct PeriodArgs {
+    /// Only what began on or after this day (UTC) or instant, such as 2026-11-01 or 2026-11-01T09:30:00Z
+    #[arg(long, value_name = "TIME", value_parser = beginning)]
+    pub since: Option<i64>,
+    /// Only what began before the end of this day (UTC), or before this instant
+    #[arg(long, value_name = "TIME", value_parser = end)]
+    pub until: Option<i64>,
+}
+
+impl PeriodArgs {
+    /// Reads what stands elsewhere than on the command line; what is wrong names the field.
+    pub fn read(since: Option<&str>, until: Option<&str>) -> Result<Self, String> {
+        let read = |name: &str, text: Option<&str>, read: fn(&str) -> Result<i64, String>| {
+            text.map(|text| read(text).map_err(|why| format!("{name} {text:?}: {why}"))).transpose()
+        };
+        Ok(Self { since: read("since", since, beginning)?, until: read("until", until, end)? })
+    }
+}
+
+/// `--watch`.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct WatchArgs {
+    /// Go on and show it anew whenever it has changed, which is looked at every SECONDS too [default: 1]
+    ///
+    /// On a terminal it is redrawn in place; elsewhere, and with --json, it is printed again. Ctrl-C ends it.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds)]
+    pub watch: Option<Duration>,
+}
+
 /// A day (its beginning in UTC, as `--by day` counts) or an instant, in unix milliseconds.
-pub(super) fn since(text: &str) -> Result<i64, String> {
+fn beginning(text: &str) -> Result<i64, String> {
     match day(text) {
         Some(day) => start(day),
         None => instant(text),
@@ -16,7 +48,7 @@ pub(super) fn since(text: &str) -> Result<i64, String> {
 }
 
 /// A day (its end in UTC) or an instant, in unix milliseconds.
-pub(super) fn until(text: &str) -> Result<i64, String> {
+fn end(text: &str) -> Result<i64, String> {
     match day(text) {
         Some(day) => start(day.checked_add(1.day()).map_err(|error| error.to_string())?),
         None => instant(text),
@@ -24,7 +56,7 @@ pub(super) fn until(text: &str) -> Result<i64, String> {
 }
 
 /// Seconds, such as `5` or `0.5`.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<Duration, String> {
     let (least, most) = SECONDS;
     match text.parse::<f64>() {
         Ok(seconds) if (least..=most).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
@@ -59,8 +91,8 @@ mod tests {
 
     #[test]
     fn times_are_days_and_instants() {
-        assert_eq!((since("1970-01-02"), until("1970-01-02")), (Ok(DAY), Ok(2 * DAY)));
-        for bound in [since, until] {
+        assert_eq!((beginning("1970-01-02"), end("1970-01-02")), (Ok(DAY), Ok(2 * DAY)));
+        for bound in [beginning, end] {
             assert_eq!(bound("1970-01-01T01:00:00+01:00"), Ok(0));
             for bad in ["", "yesterday", "2026-13-01", "2026-11-01T09:30", "2026-11-01 x"] {
                 assert!(bound(bad).is_err(), "{bad}");

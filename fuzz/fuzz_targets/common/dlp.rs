@@ -48,7 +48,7 @@ pub fn decode(which: u8, body: &[u8], size: usize) -> Vec<u8> {
 /// A body that can be redacted keeps its length, stays JSON if it was, and has nothing left to act on.
 pub fn redact(body: &[u8]) {
     let findings = detectors().scan(Part::Body, "host.invalid", body);
-    let regions = regions(body, &SealedSet::new(HashKey::new([5; 32]), 10));
+    let regions = regions(body, |value| SealedSet::new(HashKey::new([5; 32]), 10).contains(value));
     let Ok(out) = detectors().redact("host.invalid", body, &findings, &regions) else { return };
     assert_eq!(out.len(), body.len());
     for region in &regions {

@@ -174,8 +174,10 @@ pub enum Encoding {
     Hex,
     /// Base32.
     Base32,
-    /// Compressed inside another encoding.
+    /// Compressed, by gzip.
     Gzip,
+    /// Compressed, by Zstandard.
+    Zstd,
     /// UTF-16.
     Utf16,
     /// Back to front.
@@ -299,6 +301,7 @@ impl Encoding {
             Self::Hex => "hex",
             Self::Base32 => "base32",
             Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
             Self::Utf16 => "utf16",
             Self::Reversed => "reversed",
             Self::Split => "split",

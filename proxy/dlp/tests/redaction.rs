@@ -28,7 +28,7 @@ fn sealed() -> SealedSet {
 /// Scans and redacts a body; the error's text where that is not safe.
 fn redacted(body: &[u8], sealed: &SealedSet) -> Result<Vec<u8>, String> {
     let mut findings = DETECTORS.scan(Part::Body, "api.example.com", body);
-    let regions = regions(body, sealed);
+    let regions = regions(body, |value| sealed.contains(value));
     spare(&mut findings, &regions);
     DETECTORS.redact("api.example.com", body, &findings, &regions).map_err(|error| error.to_string())
 }
@@ -85,9 +85,9 @@ fn a_value_that_rides_behind_an_image_is_found() {
         let body = json!({"data": STANDARD.encode(riding)}).to_string();
         let findings = DETECTORS.scan(Part::Body, "h", body.as_bytes());
         assert!(findings.iter().any(|finding| finding.class >= Class::Act), "{findings:?}");
-        assert!(regions(body.as_bytes(), &sealed()).is_empty());
+        assert!(regions(body.as_bytes(), |value| sealed().contains(value)).is_empty());
         let clean = json!({"data": STANDARD.encode(media)}).to_string();
-        assert_eq!(regions(clean.as_bytes(), &sealed()).len(), 1);
+        assert_eq!(regions(clean.as_bytes(), |value| sealed().contains(value)).len(), 1);
     }
 }
 

@@ -33,23 +33,31 @@ static MARKS: LazyLock<[Finder<'static>; 4]> =
     LazyLock::new(|| [&b"ignature\""[..], b"encrypted_", b"\"data\"", b"\"bytes\""].map(Finder::new));
 
 /// The values that providers have sealed.
-pub(crate) struct Sealed(Mutex<SealedSet>);
+pub(crate) struct Sealed {
+    key: HashKey,
+    set: Mutex<SealedSet>,
+}
 
 impl Sealed {
     pub(crate) fn new() -> Self {
         let mut key = [0; 32];
         // Hashes never leave the process; without randomness they are those of a known key.
         let _ = getrandom::fill(&mut key);
-        Self(Mutex::new(SealedSet::new(HashKey::new(key), CAPACITY)))
+        let key = HashKey::new(key);
+        Self { set: Mutex::new(SealedSet::new(key.clone(), CAPACITY)), key }
     }
 
     /// The parts of a request's body that must stay as they are.
     pub(crate) fn regions(&self, body: &[u8]) -> Vec<Region> {
-        hudson_dlp::regions(body, &self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        // Values may be megabytes long: they are hashed while nobody waits for the set.
+        hudson_dlp::regions(body, |value| {
+            let hash = self.key.hash(value);
+            self.set.lock().unwrap_or_else(PoisonError::into_inner).contains_hash(&hash)
+        })
     }
 
     fn note(&self, member: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(member);
+        self.set.lock().unwrap_or_else(PoisonError::into_inner).note(member);
     }
 }
 

@@ -43,7 +43,7 @@ fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
 /// Whether behind a line end stands a header, a request line, or nothing.
 fn injects(text: &[u8]) -> bool {
     let mut rest = text;
-    while let Some(at) = rest.windows(2).position(|pair| pair == b"\r\n") {
+    while let Some(at) = memchr::memmem::find(rest, b"\r\n") {
         rest = rest.get(at + 2..).unwrap_or_default();
         let line = rest.split(|byte| *byte == b'\r').next().unwrap_or_default();
         if (line.is_empty() && !rest.is_empty()) || is_header(line) || is_request(line) {
@@ -83,12 +83,7 @@ fn is_token(name: &[u8]) -> bool {
 }
 
 fn is_request(line: &[u8]) -> bool {
-    let ends = |version: &[u8]| memchr(line, version);
-    ends(b" HTTP/1.") || line.starts_with(b"HTTP/1.")
-}
-
-fn memchr(line: &[u8], part: &[u8]) -> bool {
-    line.windows(part.len()).any(|window| window == part)
+    memchr::memmem::find(line, b" HTTP/1.").is_some() || line.starts_with(b"HTTP/1.")
 }
 
 #[cfg(test)]

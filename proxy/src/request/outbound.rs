@@ -6,28 +6,27 @@
 
 mod gather;
 mod head;
+mod room;
 mod stream;
+mod whole;
 
 use super::{Target, clock, emit};
 use crate::dlp::{Judge, Judged, Loaded, Ring, RunValues};
 use crate::event::Event;
 use crate::run::Run;
 use crate::shared::Shared;
-use bytes::Bytes;
 pub(super) use gather::Gathered;
 use http::Method;
-use hudson_dlp::{Action, Class, Finding, Fragments, Part, RedactionUnsafe, Region, Scanner};
+use hudson_dlp::{Action, Class, Finding, Fragments, Part, Scanner};
 use hudson_schema::config::{Detectors, Host, OnMatch, OutboundDetector, Route};
 use hudson_schema::ledger::{BlockOrder, NewFinding, NewFindings};
 use hudson_schema::{Refusal, RefusalCode, Scope, ScopeKind};
+pub(crate) use room::Allowance;
 use std::collections::HashSet;
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 /// For how long, in milliseconds, a WebSocket message is looked at together with those behind it.
 const MESSAGES_KEPT: u64 = 60_000;
-/// Bodies from this size on, in bytes, are looked at beside what else the proxy does.
-const LARGE: usize = 256 << 10;
 /// Findings of one look that are recorded one by one.
 const RECORDED: usize = 32;
 
@@ -128,60 +127,6 @@ impl Outbound {
         Fragments::new(self.detectors.clone(), Part::Message, &self.name, MESSAGES_KEPT)
     }
 
-    /// A body that is there as a whole, in clear, as it may leave; redacted where the route says so.
-    pub(super) async fn whole(self: &Arc<Self>, body: Bytes) -> Result<Bytes, Refusal> {
-        self.part(Part::Body, body).await
-    }
-
-    /// A WebSocket message, likewise.
-    pub(super) async fn message(self: &Arc<Self>, message: Bytes) -> Result<Bytes, Refusal> {
-        self.part(Part::Message, message).await
-    }
-
-    async fn part(self: &Arc<Self>, part: Part, body: Bytes) -> Result<Bytes, Refusal> {
-        if body.is_empty() {
-            return Ok(body);
-        }
-        let (findings, regions) = match body.len() < LARGE {
-            true => self.look(&part, &body),
-            false => {
-                let (of, part, body) = (self.clone(), part.clone(), body.clone());
-                match tokio::task::spawn_blocking(move || of.look(&part, &body)).await {
-                    Ok(looked) => looked,
-                    Err(_) => {
-                        let message = "DLP: the body could not be looked at.";
-                        return Err(Refusal::new(RefusalCode::DlpBlocked, message));
-                    }
-                }
-            }
-        };
-        let judged = self.judge(findings);
-        match self.act(&judged).await {
-            Action::Allow | Action::Warn => Ok(body),
-            Action::Block | Action::Supervise => Err(self.refusal(&judged)),
-            Action::Redact => {
-                let findings: Vec<Finding> = judged.iter().map(|judged| judged.finding.clone()).collect();
-                let redacted = self.detectors.redact(&self.name, &body, &findings, &regions);
-                redacted.map(Bytes::from).map_err(|fault| self.unsafe_to_redact(&judged, &fault))
-            }
-        }
-    }
-
-    /// Everything in a part that is there as a whole.
-    fn look(&self, part: &Part, body: &[u8]) -> (Vec<Finding>, Vec<Region>) {
-        let mut findings = self.detectors.scan(part.clone(), &self.name, body);
-        findings.extend(self.detectors.scan_joined(&self.name, body));
-        if let Some(ring) = &self.ring {
-            findings.extend(ring.push(part.clone(), clock(), body));
-        }
-        if findings.is_empty() {
-            return (findings, Vec::new());
-        }
-        let regions = self.shared.sealed.regions(body);
-        hudson_dlp::spare(&mut findings, &regions);
-        (findings, regions)
-    }
-
     pub(super) fn judge(&self, findings: Vec<Finding>) -> Vec<Judged> {
         if findings.is_empty() {
             return Vec::new();
@@ -222,12 +167,12 @@ impl Outbound {
             self.shared.events.emit(Event::DlpFinding {
                 run: self.run.id.clone(),
                 bottle: self.run.bottle.clone(),
-                host: self.shared.dlp.clean(&self.name),
+                host: self.name.clone(),
                 method: self.method.to_string(),
-                path: self.shared.dlp.clean(&self.path),
+                path: self.path.clone(),
                 action: action.name(),
-                place: self.shared.dlp.clean(&finding.place()),
-                finding: Box::new(self.told(finding)),
+                place: finding.place(),
+                finding: Box::new(finding.clone()),
                 suppressed: suppressed.clone(),
             });
         }
@@ -236,18 +181,7 @@ impl Outbound {
     /// Whether this was not told of there in the last minutes.
     fn is_news(&self, sink: &str, Judged { finding, action, .. }: &Judged) -> bool {
         let key = (sink, &self.run.id, &finding.rule, &finding.hash, &self.name, action.name());
-        self.shared.dlp.is_news(BuildHasherDefault::<DefaultHasher>::default().hash_one(key))
-    }
-
-    /// A finding as it may be told: names of headers and members are the agent's to choose.
-    fn told(&self, finding: &Finding) -> Finding {
-        let dlp = &self.shared.dlp;
-        let part = match &finding.part {
-            Part::Header(name) => Part::Header(dlp.clean(name)),
-            part => part.clone(),
-        };
-        let location = finding.location.as_ref().map(|location| dlp.clean(location));
-        Finding { part, location, ..finding.clone() }
+        self.shared.dlp.is_news(&key)
     }
 
     /// A row of the audit for each value that was kept from leaving. A ledger that fails changes no verdict.
@@ -292,7 +226,7 @@ impl Outbound {
             now: clock(),
         };
         let (run, bottle) = (run.id.clone(), run.bottle.clone());
-        shared.events.emit(Event::CanaryTripped { run, bottle, host: shared.dlp.clean(&self.name), policy });
+        shared.events.emit(Event::CanaryTripped { run, bottle, host: self.name.clone(), policy });
         if let Err(error) = shared.ledger.block_order(order).await {
             let what = "stopping a bottle for a canary";
             shared.events.emit(Event::LedgerFailed { what, error: error.to_string() });
@@ -326,14 +260,6 @@ impl Outbound {
             _ => RefusalCode::DlpBlocked,
         };
         Refusal::new(code, format!("{found}; {why}."))
-    }
-
-    fn unsafe_to_redact(&self, judged: &[Judged], fault: &RedactionUnsafe) -> Refusal {
-        let of_it = judged.iter().filter(|judged| judged.action >= Action::Redact);
-        let of_it = of_it.max_by_key(|judged| judged.finding.rule == fault.rule);
-        let found = of_it.map(|judged| self.found(&judged.finding)).unwrap_or_else(|| "DLP".to_owned());
-        let message = format!("{found}; it cannot be redacted: {}.", fault.reason);
-        Refusal::new(RefusalCode::RedactionUnsafe, message)
     }
 
     /// A finding in words, without the value.

@@ -5,6 +5,7 @@ mod bodies;
 mod canary;
 mod egress_bench;
 mod heads;
+mod sealed;
 mod seen;
 mod sinks;
 mod values;

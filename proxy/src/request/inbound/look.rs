@@ -62,7 +62,7 @@ impl About {
             path: self.path.clone(),
             rule: finding.rule.to_string(),
             confidence: finding.confidence,
-            place: shared.dlp.clean(&finding.place()),
+            place: finding.place(),
             preview: finding.preview,
             hash: finding.hash,
         });

@@ -5,9 +5,9 @@
 
 use super::super::forward::Ended;
 use super::Outbound;
-use super::stream::{Stopped, Watched};
+use super::room::{self, Room};
+use super::stream::{Before, Stopped, Watched};
 use crate::body::{self, Body};
-use crate::shared::BODIES_KIB;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body as _, Frame};
@@ -18,7 +18,6 @@ use hudson_schema::{Refusal, RefusalCode};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 /// How long the next bytes of a body are waited for whose length nobody has told: longer, and it is one that goes on.
@@ -27,8 +26,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_OF_CALLS: Duration = Duration::from_millis(5);
 /// How long a body of a told length is waited for.
 const UPLOAD: Duration = Duration::from_secs(10);
-/// Room is taken in steps of this many KiB.
-const STEP_KIB: usize = 1 << 10;
+/// Bytes of an encoded body that are decoded before it is looked whether there is room for what came of them.
+const PIECE: usize = 16 << 10;
 
 /// A body that may be sent, and what may still end it.
 pub(in super::super) struct Gathered {
@@ -61,19 +60,23 @@ impl Outbound {
                 return Ok(Gathered::unseen(incoming));
             }
         };
-        match self.gather(headers, &mut incoming).await? {
+        let mut room = Room::default();
+        match self.gather(headers, &mut incoming, &mut room).await? {
             Held::Whole(sent, trailers) => {
-                let data = self.checked(headers, sent, transport).await?;
+                let data = self.checked(headers, sent, transport, &mut room).await?;
                 self.check_trailers(trailers.as_ref()).await?;
+                let data = room::kept(data, room);
                 // A length that nobody told is not told now: trailers need chunks, and who signs headers knows them.
-                let body = match length {
-                    Some(_) => body::full(data),
-                    None => unsized_body(data, trailers),
+                let body = match (length, trailers) {
+                    (Some(_), None) => body::full(data),
+                    (_, trailers) => unsized_body(data, trailers),
                 };
                 Ok(Gathered { body, stopped: Stopped::default() })
             }
             Held::Begun(chunks) => {
-                let watched = Watched::new(self.clone(), incoming, transport, chunks);
+                let place = room::upload(&self.shared, &self.run.allowance).await?;
+                let before = Before { chunks, room };
+                let watched = Watched::new(self.clone(), incoming, transport, before, place);
                 let stopped = watched.stopped();
                 Ok(Gathered { body: body::boxed(watched), stopped })
             }
@@ -87,7 +90,7 @@ impl Outbound {
         sent: Bytes,
     ) -> Result<Bytes, Refusal> {
         match transport(headers) {
-            Ok(transport) => self.checked(headers, sent, transport).await,
+            Ok(transport) => self.checked(headers, sent, transport, &mut Room::default()).await,
             Err(fault) => self.unscannable(&fault).map(|()| sent),
         }
     }
@@ -97,13 +100,20 @@ impl Outbound {
         headers: &mut HeaderMap,
         sent: Bytes,
         transport: Option<Transport>,
+        room: &mut Room,
     ) -> Result<Bytes, Refusal> {
         let Some(mut transport) = transport else { return self.whole(sent).await };
         let mut clear = BytesMut::new();
-        let decoded = transport
-            .feed(&sent, |bytes| clear.extend_from_slice(bytes))
-            .and_then(|()| transport.finish(|bytes| clear.extend_from_slice(bytes)));
-        if let Err(fault) = decoded {
+        for piece in sent.chunks(PIECE) {
+            if let Err(fault) = transport.feed(piece, |bytes| clear.extend_from_slice(bytes)) {
+                self.unscannable(&fault)?;
+                return Ok(sent);
+            }
+            if !room.holds(self, sent.len() + clear.len()) {
+                return Err(room::crowded());
+            }
+        }
+        if let Err(fault) = transport.finish(|bytes| clear.extend_from_slice(bytes)) {
             self.unscannable(&fault)?;
             return Ok(sent);
         }
@@ -137,7 +147,7 @@ impl Outbound {
                     run: self.run.id.clone(),
                     bottle: self.run.bottle.clone(),
                     host: self.name.clone(),
-                    path: self.shared.dlp.clean(&self.path),
+                    path: self.path.clone(),
                     reason: fault.to_string(),
                 });
                 Ok(())
@@ -145,7 +155,12 @@ impl Outbound {
         }
     }
 
-    async fn gather(&self, headers: &HeaderMap, incoming: &mut Ended) -> Result<Held, Refusal> {
+    async fn gather(
+        &self,
+        headers: &HeaderMap,
+        incoming: &mut Ended,
+        room: &mut Room,
+    ) -> Result<Held, Refusal> {
         let length = incoming.size_hint().exact();
         let limit = self.loaded.setup.buffer_limit;
         let mut chunks = VecDeque::new();
@@ -154,7 +169,6 @@ impl Outbound {
         }
         let pause = if is_call(headers) { PAUSE_OF_CALLS } else { PAUSE };
         let upload = Instant::now() + UPLOAD;
-        let mut room = Room { permits: None, kib: 0 };
         let mut size = 0;
         loop {
             let until = if length.is_some() { upload } else { Instant::now() + pause };
@@ -172,7 +186,8 @@ impl Outbound {
                     Ok(data) => {
                         size += data.len();
                         chunks.push_back(data);
-                        if size > limit || !room.holds(self, size) {
+                        // As it came, and in one piece.
+                        if size > limit || !room.holds(self, 2 * size) {
                             return Ok(Held::Begun(chunks));
                         }
                     }
@@ -194,32 +209,6 @@ enum Held {
     Whole(Bytes, Option<HeaderMap>),
     /// The beginning of one that goes on.
     Begun(VecDeque<Bytes>),
-}
-
-/// Room in memory for what is held, so that bottles together cannot fill it.
-struct Room {
-    permits: Option<OwnedSemaphorePermit>,
-    kib: usize,
-}
-
-impl Room {
-    /// Whether there is room for so many bytes, as sent and in clear.
-    fn holds(&mut self, outbound: &Outbound, size: usize) -> bool {
-        let needed = (size * 2).div_ceil(1024);
-        if needed <= self.kib.max(STEP_KIB / 4) {
-            return true;
-        }
-        let more = (needed - self.kib).next_multiple_of(STEP_KIB).min(BODIES_KIB);
-        let Ok(permits) = outbound.shared.bodies.clone().try_acquire_many_owned(more as u32) else {
-            return false;
-        };
-        self.kib += more;
-        match &mut self.permits {
-            Some(held) => held.merge(permits),
-            None => self.permits = Some(permits),
-        }
-        true
-    }
 }
 
 /// A body whose length only its end tells.

@@ -5,6 +5,7 @@
 //! much had gone is said.
 
 use super::super::forward::Ended;
+use super::room::Room;
 use super::{Outbound, strictest};
 use crate::body::BodyError;
 use crate::dlp::Judged;
@@ -20,6 +21,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Bytes that have come are looked at this often at least, where no more of them come.
@@ -40,8 +42,10 @@ impl Stopped {
 pub(super) struct Watched {
     outbound: Arc<Outbound>,
     inner: Ended,
-    /// What came before it began to stream.
-    before: VecDeque<Bytes>,
+    /// What came before it began to stream, until it was looked at.
+    before: Option<Before>,
+    #[allow(dead_code, reason = "held for its drop")]
+    place: OwnedSemaphorePermit,
     /// `None` for one that cannot be read, and passes all the same.
     look: Option<Look>,
     /// Bytes that have not left, each with how much had come in clear behind it.
@@ -57,6 +61,13 @@ pub(super) struct Watched {
     stopped: Stopped,
 }
 
+/// The beginning of a body that was held back, and the room that it takes.
+pub(super) struct Before {
+    pub(super) chunks: VecDeque<Bytes>,
+    #[allow(dead_code, reason = "held for its drop")]
+    pub(super) room: Room,
+}
+
 /// The look at a body.
 struct Look {
     transport: Option<Transport>,
@@ -70,13 +81,15 @@ impl Watched {
         outbound: Arc<Outbound>,
         inner: Ended,
         transport: Option<Transport>,
-        before: VecDeque<Bytes>,
+        before: Before,
+        place: OwnedSemaphorePermit,
     ) -> Self {
         let scanner = outbound.scanner(Part::Body);
         Self {
             outbound,
             inner,
-            before,
+            before: Some(before),
+            place,
             look: Some(Look { transport, scanner, clear: 0 }),
             held: VecDeque::new(),
             decided: 0,
@@ -227,7 +240,11 @@ impl http_body::Body for Watched {
             if this.ended {
                 return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
             }
-            if let Some(bytes) = this.before.pop_front() {
+            if let Some(before) = &mut this.before {
+                let Some(bytes) = before.chunks.pop_front() else {
+                    this.before = None;
+                    continue;
+                };
                 match this.take(bytes) {
                     Ok(()) => continue,
                     Err(error) => break Err(error),
@@ -270,8 +287,9 @@ impl http_body::Body for Watched {
     fn size_hint(&self) -> SizeHint {
         // What was taken out of it already has to be counted in.
         let mut hint = SizeHint::new();
-        let inside: u64 =
-            self.before.iter().chain(self.held.iter().map(|(bytes, _)| bytes)).map(|b| b.len() as u64).sum();
+        let before = self.before.iter().flat_map(|before| &before.chunks);
+        let inside = before.chain(self.held.iter().map(|(bytes, _)| bytes));
+        let inside: u64 = inside.map(|bytes| bytes.len() as u64).sum();
         let inner = self.inner.size_hint();
         hint.set_lower(inner.lower() + inside);
         if let Some(upper) = inner.upper() {

@@ -176,7 +176,11 @@ impl<G: Gate> Lane<G> {
         let mut input = self.input.buffer.get(self.input.unread.clone()).unwrap_or_default();
         match self.passage.feed(&mut input) {
             Ok(message) => self.gate.take(&mut self.passage, message, clean),
-            Err(violation) => self.violation = Some(violation),
+            Err(violation) => {
+                // What came in front of it goes on, and is seen like everything that does.
+                self.gate.take(&mut self.passage, None, clean);
+                self.violation = Some(violation);
+            }
         }
         self.input.unread.start = self.input.unread.end - input.len();
     }

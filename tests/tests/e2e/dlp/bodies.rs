@@ -80,6 +80,29 @@ fn an_encoding_hides_nothing() {
     assert_eq!(scene.upstream.seen(), Vec::<String>::new());
 }
 
+/// A file that is sent as it is on the disk, compressed, and that nobody calls so.
+#[test]
+fn a_compressed_file_hides_nothing() {
+    let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 3).expect("it can be encoded");
+    for route in [BLOCK, REDACT] {
+        let scene = Scene::new(route);
+        let code = if route == BLOCK { "dlp_blocked" } else { "redaction_unsafe" };
+        let archive = ["words of no meaning\n".repeat(2_000), secret()].concat();
+        for packed in [gzip(secret().as_bytes()), zstd(secret().as_bytes()), gzip(archive.as_bytes())] {
+            scene.ask("POST", "/files/a.tar", "", &packed).refused(403, code);
+            let cut_short = &packed[..packed.len() - 4];
+            scene.ask("POST", "/files/a.tar", "", cut_short).refused(403, code);
+            scene.ask("POST", "/", "content-encoding: gzip\r\n", &gzip(&packed)).refused(403, code);
+        }
+        let bomb = gzip(&vec![0; 128 << 20]);
+        scene.ask("POST", "/", "", &bomb).refused(415, "body_unreadable").says("on_unscannable");
+        assert_eq!(scene.upstream.seen(), Vec::<String>::new());
+        for innocent in [gzip(b"nothing to see"), zstd(b"nothing to see"), b"\x1f\x8b\x08 no gzip".to_vec()] {
+            scene.ask("POST", "/", "", &innocent).passed();
+        }
+    }
+}
+
 #[test]
 fn a_body_that_cannot_be_read_is_refused_unless_the_operator_says_otherwise() {
     let scene = Scene::new(BLOCK);

@@ -35,10 +35,13 @@ fn no_sink_holds_what_was_found() {
         }
         everything += &scene.ask("GET", "/", &format!("x-{secret}: {secret}\r\n"), b"").to_string();
         everything += &scene.post(&format!(r#"{{"{secret}":"{secret}"}}"#)).to_string();
+        everything += &scene.ask(secret, "/", "", b"").to_string();
         // Refused for other reasons, with the secret in what is told of it.
         everything +=
             &scene.agent.plain("GET", &format!("http://{secret}.example.net/{secret}"), "").to_string();
         everything += &scene.agent.plain("GET", &format!("http://{HOST}//{secret}"), "").to_string();
+        everything += &scene.agent.plain(secret, "http://example.net/", "").to_string();
+        everything += &scene.agent.connect(&format!("{secret}.example.net:443")).0.to_string();
     }
     let mut terminal = dashboard(&scene.stage, "");
     terminal.shows("● running");

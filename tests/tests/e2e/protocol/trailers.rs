@@ -82,6 +82,22 @@ async fn trailers_that_nobody_declared_pass_where_http_2_speaks_on_both_sides() 
         .await;
 }
 
+/// A length that is told does not end a message of HTTP/2 (RFC 9113 section 8.1).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trailers_follow_a_body_of_a_told_length() {
+    let scene = Scene::new(answer).await;
+    scene
+        .in_all_four(async |mut client, Combination { client: near, upstream }| {
+            let sent = body::pieces(&["up"], Some(trailers(&[("x-checksum", "7")])));
+            let request = head(Method::POST, "/").header("te", "trailers").header("content-length", "2");
+            let answer = client.exchange(request.body(sent).expect("a request")).await;
+            let both = near == Version::Http2 && upstream == Version::Http2;
+            assert_eq!(answer.value("came-x-checksum"), both.then_some("7"), "{near} to {upstream}");
+            assert_eq!(answer.body, "body", "{near} to {upstream}: the message is whole without them");
+        })
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trailer_cannot_stand_in_for_the_routes_credential() {
     let scene = Scene::with(answer, with_credential()).await;

@@ -84,6 +84,23 @@ fn a_secret_in_a_ping_or_a_close_is_found() {
     }
 }
 
+/// What came in front of something that must not pass goes on: it has to be looked at all the same.
+#[test]
+fn a_secret_in_front_of_what_is_no_frame_does_not_arrive() {
+    for first in [0x01, 0x89] {
+        let scene = scene(Server::raw("", Vec::new()), "    outbound_on_match: block\n");
+        let mut open = scene.open();
+        let sent = frame(first, Some(KEY), TOKEN.as_bytes());
+        // A continuation of nothing, or a text in the midst of a message; in one write, so that it is read at once.
+        let violation =
+            if first == 0x01 { frame(0x81, Some(KEY), b"x") } else { frame(0x80, Some(KEY), b"x") };
+        open.write_all(&[sent.clone(), violation].concat()).expect("it is sent");
+        let _ = rest(&mut open);
+        raw::wait_until(SOON, || scene.stage.events("refusal").pop()).expect("it is refused");
+        assert!(!scene.server.kept().windows(30).any(|window| window == &sent[6..36]), "{first:x}");
+    }
+}
+
 #[test]
 fn innocent_messages_and_those_of_a_route_that_warns_pass() {
     let scene = scene(Server::echo(), "    outbound_on_match: warn\n");
@@ -94,4 +111,10 @@ fn innocent_messages_and_those_of_a_route_that_warns_pass() {
     }
     let event = scene.stage.event("dlp_finding");
     assert_eq!((&event["action"], &event["part"]), (&"warn".into(), &"message".into()), "{event}");
+    // What a route lets pass stands in no log all the same.
+    let (answer, open) = scene.ask(&format!("/chat/{TOKEN}"), "");
+    assert_eq!(answer.status, 101, "{answer}");
+    drop(open);
+    raw::wait_until(SOON, || (scene.stage.events("websocket_closed").len() > 1).then_some(()));
+    assert!(!scene.stage.log().contains(TOKEN));
 }
