@@ -39,7 +39,6 @@ fn unharmed(stage: &Stage, most: u64) {
     stage.agent().get(HOST, "/hello.txt").passed();
     assert!(since.elapsed() < PROMPTLY, "others waited for {:?}", since.elapsed());
     let peak = stage.vitals().peak();
-    eprintln!("PEAKWAS {peak} of {most}");
     assert!(peak < most, "{peak} MiB at the peak");
 }
 
