@@ -5,6 +5,7 @@
 //! `request` tells the rest of the story, one stage after the other. See docs/ARCHITECTURE.md.
 
 mod activity;
+pub mod approval;
 pub mod body;
 mod connect;
 pub mod dial;

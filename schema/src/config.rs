@@ -46,11 +46,12 @@ pub use route::{
 pub use rules::{ApprovalMode, Bind, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{
-    ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings, DlpProfile, DlpSettings,
-    EnforcementCommands, EnforcementSettings, Estimate, Fatigue, FatigueAction, LedgerSetting, ListenAddress,
-    ListenSetting, ModelPattern, ModelSettings, NotifySetting, OnTimeout, OnUnscannable, ProviderSettings,
-    ProxySettings, RefuseAt, ScopeSettings, Settings, Suppression, Synchronous, TelegramSetting, Tier,
-    WebhookSetting, WebhookUrl,
+    ApprovalProfile, ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings,
+    CrisisBypass, DlpProfile, DlpSettings, EnforcementCommands, EnforcementSettings, Estimate, Fatigue,
+    FatigueAction, LedgerSetting, ListenAddress, ListenSetting, ModelPattern, ModelSettings, NotifySetting,
+    NotifyStrategy, OnTimeout, OnUnscannable, ProviderSettings, ProxySettings, RefuseAt, ReviewApi,
+    ReviewSetting, ScopeSettings, Settings, Suppression, Synchronous, TelegramSetting, TokenSource,
+    UnknownHosts, WebhookSetting, WebhookUrl,
 };
 pub use tree::Trail;
 pub use values::{EnvName, Period, RateLimit};

@@ -22,6 +22,9 @@ pub struct Refusal {
     /// The budget behind it, for budget refusals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<Box<BudgetFacts>>,
+    /// The approval behind it, for refusals of approvals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Box<ApprovalFacts>>,
     /// Seconds after which a retry helps; `None` where none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
@@ -45,6 +48,28 @@ pub struct BudgetFacts {
     pub reset: Option<String>,
 }
 
+/// The approval that a refusal names.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct ApprovalFacts {
+    /// Its id, by which it is decided.
+    pub approval_id: String,
+    /// The action that is asked about.
+    pub action: String,
+    /// How much harm that can do, 0 to 4.
+    pub tier: u8,
+    /// The rule that asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The first eight hex digits of what it is bound to, as whoever decides sees them too.
+    pub digest: String,
+    /// Until when it can be decided, RFC 3339.
+    pub expires_at: String,
+    /// Whether the same request may pass later.
+    pub retryable: bool,
+    /// What a person does, in words.
+    pub human_instructions: String,
+}
+
 /// A refusal as HTTP: what an answer is made of.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RefusalResponse {
@@ -59,12 +84,18 @@ pub struct RefusalResponse {
 impl Refusal {
     /// A refusal that says what happened.
     pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), budget: None, retry_after: None, status: None }
+        Self { code, message: message.into(), budget: None, approval: None, retry_after: None, status: None }
     }
 
     /// With the budget that was spent.
     pub fn with_budget(mut self, budget: BudgetFacts) -> Self {
         self.budget = Some(Box::new(budget));
+        self
+    }
+
+    /// With the approval it is about.
+    pub fn with_approval(mut self, approval: ApprovalFacts) -> Self {
+        self.approval = Some(Box::new(approval));
         self
     }
 
@@ -92,9 +123,13 @@ impl Refusal {
             ("x-hudson-refusal", self.code.name().to_owned()),
             ("cache-control", "no-store".to_owned()),
         ];
-        match self.retry_after {
-            Some(seconds) => headers.push(("retry-after", seconds.to_string())),
-            None => headers.push(("x-should-retry", "false".to_owned())),
+        headers.extend(self.retry_after.map(|seconds| ("retry-after", seconds.to_string())));
+        // Who has to be approved first is not helped by the retries of an SDK, which come at once.
+        if self.retry_after.is_none() || self.approval.is_some() {
+            headers.push(("x-should-retry", "false".to_owned()));
+        }
+        if let Some(approval) = &self.approval {
+            headers.push(("x-hudson-approval-id", approval.approval_id.clone()));
         }
         headers.extend(shape::headers(format));
         let status = self.status.unwrap_or_else(|| self.code.status(format));

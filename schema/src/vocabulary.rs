@@ -2,12 +2,15 @@
 //! they are parsed, so that nothing behind has to check them again.
 
 mod name;
+mod tier;
 mod usage;
+pub(crate) mod word;
 
 pub use name::{AgentName, BottleName, InvalidName, Provider, RunId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+pub use tier::Tier;
 pub use usage::{Quality, Usage};
 
 /// The wire format of a provider's endpoint: how usage is read, how a request is rewritten and how a refusal is

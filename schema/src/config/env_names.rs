@@ -1,7 +1,7 @@
 //! Every environment variable that the files name as the place of a secret. A bottle's environment must never carry
 //! one of these.
 
-use super::{Credential, NotifySetting, Routes, Settings, Source};
+use super::{Credential, NotifySetting, Routes, Settings, Source, TokenSource};
 use std::collections::BTreeSet;
 
 impl Routes {
@@ -28,7 +28,13 @@ impl Routes {
 impl Settings {
     /// The variables that these settings take secrets from.
     pub fn env_names(&self) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
+        let approvals = &self.approvals;
+        let tokens = approvals.approvers.tokens.values().filter_map(|token| match token {
+            TokenSource::Env(name) => Some(name),
+            TokenSource::File(_) | TokenSource::Sha256(_) => None,
+        });
+        let key = approvals.review.iter().filter_map(|review| review.key_env.as_ref());
+        let mut names: BTreeSet<String> = tokens.chain(key).map(|name| name.0.clone()).collect();
         for channel in &self.notify {
             match channel {
                 NotifySetting::Webhook(webhook) => {

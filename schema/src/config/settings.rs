@@ -1,6 +1,7 @@
 //! settings.yml: what the operator decides for the whole host. Every key has a default, so that an empty file and no
 //! file mean the same; bot-bottle's flat `budget:` and `shutdown:` are valid as they stand.
 
+mod approvals;
 mod check;
 mod control;
 mod dlp;
@@ -16,11 +17,12 @@ use super::unsupported::Unsupported;
 use super::values::{NOT_THE_SECRET, Period};
 use crate::budget::{BudgetMap, Cutoff, InvalidTimeZone, Mode, Precedence, Weights, Window, WindowClock};
 use crate::{AgentName, BottleName, Format, Policy, Provider};
-pub(super) use check::check;
-pub use control::{
-    ApprovalSettings, Approvers, ControlListen, ControlSettings, Fatigue, FatigueAction, ListenSetting,
-    OnTimeout, Tier,
+pub use approvals::{
+    ApprovalProfile, ApprovalSettings, Approvers, CrisisBypass, Fatigue, FatigueAction, NotifyStrategy,
+    OnTimeout, ReviewApi, ReviewSetting, TokenSource, UnknownHosts,
 };
+pub(super) use check::check;
+pub use control::{ControlListen, ControlSettings, ListenSetting};
 pub use dlp::{DlpProfile, DlpSettings, OnUnscannable, Suppression};
 pub use enforcement::{EnforcementCommands, EnforcementSettings};
 pub use listen::{BottleAddress, ListenAddress};

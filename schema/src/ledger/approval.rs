@@ -12,6 +12,7 @@ mod record;
 mod request;
 mod words;
 
+pub use crate::Tier;
 pub use decision::{
     ApprovalCancel, ApprovalEdit, ApprovalSweep, ApprovalUse, ConsumeOutcome, ConsumeRequest, Decided,
     Decision, DecisionRefusal, Swept,
@@ -20,4 +21,4 @@ pub use grant::{Grant, GrantOutcome, GrantQuery, GrantRefusal, GrantScope, NewGr
 pub use id::{ApprovalId, Fingerprint, GrantId, InvalidId};
 pub use record::{Approval, ApprovalEvent, ApprovalQuery};
 pub use request::{ApprovalRequest, ApprovalRules, HIGH_RISK_ACTIONS, Rate, SubmitOutcome};
-pub use words::{ApprovalKind, ApprovalStatus, DecidedVia, Execution, ExecutionEnd, GrantScopeKind, Tier};
+pub use words::{ApprovalKind, ApprovalStatus, DecidedVia, Execution, ExecutionEnd, GrantScopeKind};

@@ -29,15 +29,24 @@ pub(super) fn body(refusal: &Refusal, status: u16, format: Option<Format>) -> St
             json!({"message": text, "hudson": refusal})
         }
         Some(Format::Ollama) => json!({"error": text, "hudson": refusal}),
-        None => json!({
-            "error": {
-                "code": refusal.code.name(), "message": refusal.message,
-                "agent": refusal.code.agent(), "operator": refusal.code.operator(),
-            },
-            "hudson": refusal,
-        }),
+        None => json!({"error": plain_error(refusal), "hudson": refusal}),
     };
     format!("{value}\n")
+}
+
+/// For clients of no provider: everything there is to say, in one place.
+fn plain_error(refusal: &Refusal) -> Value {
+    let mut error = json!({
+        "code": refusal.code.name(), "message": refusal.message,
+        "agent": refusal.code.agent(), "operator": refusal.code.operator(),
+    });
+    if let (Some(approval), Some(error)) = (&refusal.approval, error.as_object_mut())
+        && let Ok(Value::Object(facts)) = serde_json::to_value(approval)
+    {
+        error.extend(facts);
+        error.extend(refusal.retry_after.map(|seconds| ("retry_after".to_owned(), json!(seconds))));
+    }
+    error
 }
 
 /// The headers that go with [`body`].

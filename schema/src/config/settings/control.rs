@@ -1,13 +1,10 @@
-//! The control plane's listeners and approvals.
+//! The control plane's listeners.
 
-use super::Period;
 use crate::config::HostPattern;
-use crate::config::values::RateLimit;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
@@ -17,10 +14,14 @@ use std::str::FromStr;
 pub struct ControlSettings {
     /// The operator's own way in: the socket in the home.
     pub listen: ControlListen,
-    /// Submit and status of approvals over HTTP.
+    /// Where approvals are asked for over HTTP, and decided by who has a token of [`super::Approvers`].
     pub confirm: ListenSetting,
-    /// The deciding HTTP interface.
+    /// Where approvals are only decided, and seen, over HTTP.
     pub admin: ListenSetting,
+    /// Where Slack, Discord, ntfy and other systems send people's decisions. What comes has to be signed.
+    pub callbacks: ListenSetting,
+    /// The URL by which the same is reached from outside: what a button leads to.
+    pub callback_url: Option<String>,
     /// Metrics in the Prometheus text format, to whoever can reach this address.
     pub metrics: ListenSetting,
     /// Names by which metrics may be asked for, beside `localhost` and any IP address: what a scraper has in its URL.
@@ -33,6 +34,8 @@ impl Default for ControlSettings {
             listen: ControlListen::Unix,
             confirm: ListenSetting::Off,
             admin: ListenSetting::Off,
+            callbacks: ListenSetting::Off,
+            callback_url: None,
             metrics: ListenSetting::Off,
             metrics_hosts: Vec::new(),
         }
@@ -87,108 +90,4 @@ impl JsonSchema for ListenSetting {
             "anyOf": [{"const": false}, {"type": "string", "pattern": "^(off|.*:[0-9]{1,5})$"}],
         })
     }
-}
-
-/// How approvals work.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ApprovalSettings {
-    /// How long a request waits for a decision.
-    pub decision_ttl: Period,
-    /// How long an approval can be used.
-    pub use_ttl: Period,
-    /// How long an equal request joins one that waits.
-    pub dedupe_window: Period,
-    /// How long a denial answers an equal request.
-    pub deny_memory: Period,
-    /// How long a request is held for a decision at most.
-    pub hold_max: Period,
-    /// New requests for approval per bottle and action.
-    pub rate_limit: RateLimit,
-    /// Requests of one bottle that wait at the same time.
-    pub max_pending_per_bottle: u32,
-    /// What too many requests for approval do.
-    pub fatigue: Option<Fatigue>,
-    /// Actions that no grant answers for.
-    pub non_bypassable: Vec<String>,
-    /// Who may decide.
-    pub approvers: Approvers,
-    /// How many different people an action's tier needs.
-    pub require_distinct_approvers: BTreeMap<Tier, u8>,
-    /// What silence means. Only `deny`: silence is not consent.
-    pub on_timeout: OnTimeout,
-}
-
-impl Default for ApprovalSettings {
-    fn default() -> Self {
-        Self {
-            decision_ttl: Period::seconds(300),
-            use_ttl: Period::seconds(15 * 60),
-            dedupe_window: Period::seconds(10 * 60),
-            deny_memory: Period::seconds(300),
-            hold_max: Period::seconds(55),
-            rate_limit: RateLimit { count: 10, per: std::time::Duration::from_secs(3600) },
-            max_pending_per_bottle: 20,
-            fatigue: None,
-            non_bypassable: Vec::new(),
-            approvers: Approvers::default(),
-            require_distinct_approvers: BTreeMap::new(),
-            on_timeout: OnTimeout::Deny,
-        }
-    }
-}
-
-/// When a bottle asks too often.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Fatigue {
-    /// So many requests.
-    pub threshold: u32,
-    /// In this time.
-    pub window: Period,
-    /// Do this.
-    pub then: FatigueAction,
-}
-
-/// What is done to a bottle that asks too often.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FatigueAction {
-    /// It is cut off until the operator resumes it.
-    PauseBottle,
-}
-
-/// Who may decide, by channel.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Approvers {
-    /// Telegram user numbers.
-    pub telegram: Vec<i64>,
-    /// Users of this host; empty means the user Hudson runs as.
-    pub unix_uid: Vec<u32>,
-    /// Names of deciding tokens.
-    pub token: Vec<String>,
-}
-
-/// How dangerous an action is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Tier {
-    /// Changes little.
-    Low,
-    /// Changes something.
-    Medium,
-    /// Changes much.
-    High,
-    /// Cannot be undone.
-    Critical,
-}
-
-/// What silence means.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnTimeout {
-    /// Not approved.
-    #[default]
-    Deny,
 }

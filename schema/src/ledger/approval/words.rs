@@ -1,47 +1,6 @@
 //! The words of approvals. Their names are stable: in the ledger, in JSON and on the command line.
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
-
-macro_rules! words {
-    ($(#[$doc:meta])* $type:ident, $what:literal: $($(#[$about:meta])* $word:ident = $name:literal,)*) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-        pub enum $type {
-            $($(#[$about])* #[serde(rename = $name)] $word,)*
-        }
-
-        impl $type {
-            /// Every one of them.
-            pub const ALL: &'static [Self] = &[$(Self::$word),*];
-
-            /// The stable name.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$word => $name,)*
-                }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                Self::ALL.iter().copied().find(|word| word.name() == text).ok_or_else(|| {
-                    let names: Vec<_> = Self::ALL.iter().map(|word| word.name()).collect();
-                    format!("unknown {} {text:?}; expected one of {}", $what, names.join(", "))
-                })
-            }
-        }
-    };
-}
+use crate::vocabulary::word::words;
 
 words! {
     /// What is asked for.
@@ -108,21 +67,6 @@ words! {
 }
 
 words! {
-    /// How much harm an action can do, from the least.
-    Tier, "tier":
-    /// None.
-    Safe = "safe",
-    /// Little, and it can be undone.
-    Low = "low",
-    /// What is not known to be less.
-    Medium = "medium",
-    /// Much.
-    High = "high",
-    /// What cannot be undone: no grant lets it through, and who approves it says why.
-    Critical = "critical",
-}
-
-words! {
     /// The way a decision came.
     DecidedVia, "way of a decision":
     /// The command line.
@@ -167,18 +111,6 @@ impl ApprovalStatus {
     }
 }
 
-impl Tier {
-    /// Its number, 0 to 4.
-    pub fn number(self) -> u8 {
-        self as u8
-    }
-
-    /// The tier of that number.
-    pub fn of_number(number: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(number)).copied()
-    }
-}
-
 impl From<ExecutionEnd> for Execution {
     fn from(end: ExecutionEnd) -> Self {
         match end {
@@ -200,17 +132,8 @@ mod tests {
             assert_eq!(serde_json::to_value(status).unwrap(), status.name());
         }
         assert_eq!(
-            "secret".parse::<Tier>().unwrap_err(),
-            r#"unknown tier "secret"; expected one of safe, low, medium, high, critical"#
+            "fax".parse::<GrantScopeKind>().unwrap_err(),
+            r#"unknown scope of a grant "fax"; expected one of global, bottle, session"#
         );
-    }
-
-    #[test]
-    fn a_tier_is_its_number() {
-        for (number, tier) in (0..).zip(Tier::ALL) {
-            assert_eq!((tier.number(), Tier::of_number(number)), (number, Some(*tier)));
-        }
-        assert_eq!(Tier::of_number(5), None);
-        assert!(Tier::Low < Tier::Critical);
     }
 }

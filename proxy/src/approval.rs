@@ -1,0 +1,7 @@
+//! Approvals as the data plane sees them: what a request is bound to.
+
+mod canonical;
+mod fingerprint;
+
+pub use canonical::{NotCanonical, canonical};
+pub use fingerprint::FingerprintKey;
