@@ -84,7 +84,7 @@ registry! {
         operator: "list the range in the route's `allow_addresses` if it is meant.";
     /// Too many tunnels are open.
     TooManyTunnels = "too_many_tunnels", 503,
-        when: "The bottle or the proxy has as many tunnels open as it may.",
+        when: "The bottle or the proxy has as many tunnels, or large requests, open as it may.",
         agent: "Retry after the time given, with fewer connections.",
         operator: "raise `proxy.max_tunnels_per_bottle` in settings.yml if so many are meant.";
     /// A git push over HTTPS.
