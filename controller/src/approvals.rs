@@ -1,0 +1,3 @@
+//! Approvals as the controller keeps them.
+
+pub mod review;
