@@ -7,7 +7,7 @@
 #[path = "../../fuzz/fuzz_targets/common/mod.rs"]
 mod common;
 
-use common::{files, hello, metering, policy};
+use common::{approvals, files, hello, metering, policy};
 use std::path::Path;
 
 /// Calls a target with each of its seeds.
@@ -59,6 +59,11 @@ fn files_are_values_or_located_errors() {
     each_text("settings_file", files::settings);
     each_text("bottle_file", files::bottle);
     each_text("manifest_file", files::manifest);
+}
+
+#[test]
+fn commands_are_judged_by_all_of_them() {
+    each_text("action_command", approvals::command);
 }
 
 #[test]
