@@ -1,0 +1,3 @@
+//! Approvals as the controller keeps them: what is asked outside of requests, and who decides.
+
+pub mod bind;
