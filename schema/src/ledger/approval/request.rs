@@ -53,6 +53,8 @@ pub struct ApprovalRequest {
     pub rule_hash: Option<String>,
     /// Whether its rule lets grants through.
     pub bypassable: bool,
+    /// Who lets it through without a person, if somebody does. Heeded only where [`ApprovalRequest::passes_by_itself`].
+    pub automatic: Option<Automatic>,
     /// How many different people must approve; 0 is 1.
     pub approvers: u32,
     /// From when on it cannot be decided.
@@ -70,6 +72,20 @@ impl ApprovalRequest {
     pub fn is_bypassable(&self) -> bool {
         self.bypassable && self.tier < Tier::Critical && !self.rules.non_bypassable.contains(&self.action)
     }
+
+    /// Who lets it through without a person: nobody where much harm can be done, or where not even a grant may.
+    pub fn passes_by_itself(&self) -> Option<&Automatic> {
+        self.automatic.as_ref().filter(|_| self.is_bypassable() && self.tier < Tier::High)
+    }
+}
+
+/// What lets an action through in a person's place.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Automatic {
+    /// What it is: the policy, a model.
+    pub by: String,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// So many in so long.
