@@ -14,21 +14,21 @@ mod show;
 mod watch;
 mod words;
 
-use super::{Context, ledger, output};
+use super::{Context, ledger};
 use crate::approvals::operator::Operator;
 use crate::cli::{ApprovalRef, ApprovalsCommand};
 use crate::exit::{self, Exit};
 use anyhow::Result;
 pub(super) use decide::{Order, Told, Verdict, give, told_words};
 use hudson_schema::ledger::SharedLedger;
-pub(super) use list::{Listed, object, rows};
+pub(super) use list::{Asked, object, rows};
 pub(super) use show::whole;
 
 /// Runs a `hudson approvals` command.
 pub(super) async fn execute(context: &Context, command: ApprovalsCommand) -> Result<u8> {
     match command {
         ApprovalsCommand::List { status, bottle, all, lines } => {
-            list::execute(context, &list::Asked { status, bottle, all, most: lines }).await
+            list::execute(context, &Asked { status, bottle, all, most: lines }).await
         }
         ApprovalsCommand::Show { id } => show::execute(context, &id).await,
         ApprovalsCommand::Approve(arguments) => decide::approve(context, arguments).await,
@@ -50,7 +50,7 @@ fn reading(context: &Context, id: &ApprovalRef) -> Result<SharedLedger> {
 }
 
 /// Who decides here, and the ledger they decide in. Nobody does from inside of a bottle.
-fn deciding(context: &Context) -> Result<(Operator, SharedLedger)> {
+pub(super) fn deciding(context: &Context) -> Result<(Operator, SharedLedger)> {
     let settings = crate::settings::read(&context.home)?;
     if !context.home.path().is_dir() {
         let path = context.home.path().display();

@@ -13,7 +13,7 @@ use crate::instance::now;
 use anyhow::Result;
 use hudson_schema::ledger::{
     Approval, ApprovalCancel, ApprovalEdit, ApprovalId, ApprovalStatus, ApprovalSweep, Decided, DecidedVia,
-    Decision, DecisionRefusal, Fingerprint, Grant, Ledger, Tier,
+    Decision, DecisionRefusal, Grant, Ledger, Tier,
 };
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write as _};
@@ -38,8 +38,8 @@ pub(in super::super) enum Verdict {
 pub(in super::super) struct Order {
     /// The approval.
     pub(in super::super) id: ApprovalId,
-    /// What was shown of it; it must still be that.
-    pub(in super::super) seen: Option<Fingerprint>,
+    /// The fingerprint that was shown of it; it must still be that.
+    pub(in super::super) seen: Option<String>,
     /// What is decided.
     pub(in super::super) verdict: Verdict,
     /// Why.
@@ -71,7 +71,7 @@ impl Told {
 pub(in super::super) async fn give(ledger: &dyn Ledger, operator: &Operator, order: Order) -> Result<Told> {
     let Order { id, seen, verdict, reason, via } = order;
     if let (Some(seen), Some(found)) = (seen, ledger.approval_fetch(&id, now()).await?)
-        && found.fingerprint != seen
+        && found.fingerprint.to_string() != seen
     {
         let why = format!("{id} is not what was shown any more: somebody has edited it; look at it again");
         return Err(Exit::conflict(why).into());
@@ -96,8 +96,7 @@ fn outcome(decided: Decided, id: &ApprovalId, verb: &str) -> Result<Told, Exit> 
             Err(Exit::conflict(format!("you have decided {id} already: {}", state(&approval))))
         }
         Decided::Conflict(approval) | Decided::Expired(approval) => {
-            let not = if approval.status.is_open() { "so far" } else { "any more" };
-            Err(Exit::conflict(format!("{id} cannot be decided so {not} ({verb}): {}", state(&approval))))
+            Err(Exit::conflict(format!("{id}: there is nothing to {verb}: {}", state(&approval))))
         }
         Decided::Refused(refusal @ DecisionRefusal::ReasonRequired) => {
             Err(Exit::usage(format!("{id}: {refusal}")))
@@ -147,7 +146,7 @@ pub(super) async fn approve(context: &Context, arguments: ApproveArgs) -> Result
     }
     let order = Order {
         id: shown.id.clone(),
-        seen: Some(shown.fingerprint),
+        seen: Some(shown.fingerprint.to_string()),
         verdict: edit.map_or(Verdict::Approve, Verdict::Modify),
         reason: arguments.reason,
         via: DecidedVia::Cli,
@@ -209,7 +208,7 @@ async fn simple(context: &Context, id: &ApprovalRef, verdict: Verdict, reason: O
     let reading = reading(context, id)?;
     let shown = find::approval(&*reading, id).await?;
     let (operator, ledger) = deciding(context)?;
-    let seen = Some(shown.fingerprint);
+    let seen = Some(shown.fingerprint.to_string());
     let order = Order { id: shown.id, seen, verdict, reason, via: DecidedVia::Cli };
     let told = give(&*ledger, &operator, order).await?;
     print(context, &told, None)?;

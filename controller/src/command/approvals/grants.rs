@@ -15,7 +15,6 @@ use hudson_schema::ledger::{
     Ledger, NewGrant, Tier,
 };
 use hudson_schema::prompt::cleaned;
-use serde_json::json;
 use std::io::IsTerminal as _;
 
 /// Characters of a word of somebody's in a table.
@@ -245,7 +244,7 @@ mod tests {
         let told = words(&grant);
         assert!(told.contains("send_email on \"a@example.com id: other\" is let through"), "{told}");
         assert!(told.contains("for 30 min, 3 times, for bottle ci") && told.lines().count() == 1, "{told}");
-        let value = json!(grant);
-        assert_eq!(value["scope"], json!({"kind": "bottle", "bottle": "ci"}));
+        let value = serde_json::to_value(&grant).unwrap();
+        assert_eq!(value["scope"], serde_json::json!({"kind": "bottle", "bottle": "ci"}));
     }
 }

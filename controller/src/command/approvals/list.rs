@@ -15,16 +15,8 @@ use std::io::IsTerminal as _;
 /// Characters of an agent's word in a table.
 const CUT: usize = 40;
 
-/// What is asked for.
+/// Which approvals are asked for.
 pub(in super::super) struct Asked {
-    pub(super) status: Option<ApprovalStatus>,
-    pub(super) bottle: Option<BottleName>,
-    pub(super) all: bool,
-    pub(super) most: u32,
-}
-
-/// The same for whoever has no command line.
-pub(in super::super) struct Listed {
     /// Only those that are this; what is open when `None`, and `all` does not say otherwise.
     pub(in super::super) status: Option<ApprovalStatus>,
     /// Only those of this bottle.
@@ -37,10 +29,8 @@ pub(in super::super) struct Listed {
 
 /// Lists approvals.
 pub(super) async fn execute(context: &Context, asked: &Asked) -> Result<u8> {
-    let Asked { status, bottle, all, most } = asked;
-    let listed = Listed { status: *status, bottle: bottle.clone(), all: *all, most: *most };
     let found = match ledger::open(context)? {
-        Some(ledger) => rows(&ledger, &listed).await?,
+        Some(ledger) => rows(&ledger, asked).await?,
         None => Vec::new(),
     };
     if context.json {
@@ -48,7 +38,7 @@ pub(super) async fn execute(context: &Context, asked: &Asked) -> Result<u8> {
         return Ok(exit::OK);
     }
     if found.is_empty() {
-        let what = match (status, all) {
+        let what = match (asked.status, asked.all) {
             (Some(status), _) => format!("no approval is {status}"),
             (None, true) => "nobody has asked for an approval".to_owned(),
             (None, false) => {
@@ -59,14 +49,14 @@ pub(super) async fn execute(context: &Context, asked: &Asked) -> Result<u8> {
         return Ok(exit::OK);
     }
     output::text(&table(&found))?;
-    if found.len() >= usize::try_from(*most)? {
-        eprintln!("hudson: these are the newest {most}; -n lists more");
+    if found.len() >= usize::try_from(asked.most)? {
+        eprintln!("hudson: these are the newest {}; -n lists more", asked.most);
     }
     Ok(exit::OK)
 }
 
 /// Approvals, newest first.
-pub(in super::super) async fn rows(ledger: &SharedLedger, asked: &Listed) -> Result<Vec<Approval>> {
+pub(in super::super) async fn rows(ledger: &SharedLedger, asked: &Asked) -> Result<Vec<Approval>> {
     let most = usize::try_from(asked.most)?;
     let of = |status| {
         let query = ApprovalQuery { status, bottle: asked.bottle.clone(), before: None, most, now: now() };

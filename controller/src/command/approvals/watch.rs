@@ -9,7 +9,7 @@ use crate::exit;
 use crate::instance::now;
 use anyhow::Result;
 use hudson_schema::BottleName;
-use hudson_schema::ledger::{Approval, ApprovalId, ApprovalQuery, ApprovalStatus, Ledger};
+use hudson_schema::ledger::{Approval, ApprovalId, ApprovalQuery, ApprovalStatus, Ledger, SharedLedger};
 use hudson_schema::prompt::{cleaned, digest};
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
@@ -25,9 +25,13 @@ pub(super) async fn execute(context: &Context, bottle: Option<&BottleName>) -> R
     let mut signals = watch::Signals::new()?;
     let mut changes = watch::Changes::default();
     let mut known = BTreeSet::new();
+    let mut open: Option<SharedLedger> = None;
     loop {
-        if let Some(ledger) = ledger::open(context)? {
-            for approval in news(&*ledger, bottle, &mut known).await? {
+        if open.is_none() {
+            open = ledger::open(context)?;
+        }
+        if let Some(ledger) = &open {
+            for approval in news(&**ledger, bottle, &mut known).await? {
                 print(context, &approval)?;
             }
         }
