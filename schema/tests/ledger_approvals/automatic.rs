@@ -8,12 +8,13 @@ story! { sqlite, crate::support::tell:
     what_passes_by_itself_is_on_record_like_any_other
     nothing_that_does_harm_passes_by_itself
     a_persons_no_stands_before_what_passes_by_itself
+    what_is_denied_at_once_asks_nobody_and_counts
     approvals_are_counted_as_they_are_at_the_time
     the_next_end_is_known
 }
 
 fn by_itself(request: ApprovalRequest) -> ApprovalRequest {
-    let automatic = Automatic { by: "policy".to_owned(), reason: "tier 0".to_owned() };
+    let automatic = Automatic::Pass { by: "policy".to_owned(), reason: "tier 0".to_owned() };
     ApprovalRequest { tier: Tier::Safe, automatic: Some(automatic), ..request }
 }
 
@@ -46,7 +47,7 @@ async fn nothing_that_does_harm_passes_by_itself(open: Open<'_>) {
         ApprovalRequest { bypassable: false, ..asked(4) },
         ApprovalRequest { rules, ..asked(5) },
     ] {
-        assert_eq!(harmful.passes_by_itself(), None);
+        assert!(!harmful.may_pass_by_itself());
         created(ledger.approval_submit(harmful).await.unwrap());
     }
     let_through(ledger.approval_submit(ApprovalRequest { tier: Tier::Medium, ..asked(6) }).await.unwrap());
@@ -63,6 +64,34 @@ async fn a_persons_no_stands_before_what_passes_by_itself(open: Open<'_>) {
     ledger.approval_deny(decision(&pending.id, ALICE, NOW)).await.unwrap();
     let again = ledger.approval_submit(by_itself(ask(2, NOW + 1))).await.unwrap();
     assert!(matches!(again, SubmitOutcome::Denied(denied) if denied.id == pending.id));
+}
+
+async fn what_is_denied_at_once_asks_nobody_and_counts(open: Open<'_>) {
+    let ledger = open();
+    let ask = |fingerprint, now| {
+        let automatic = Automatic::Deny { by: "model:m".to_owned(), reason: "it smells".to_owned() };
+        let rules = ApprovalRules { rate: Some(Rate { count: 2, window: 1_000 }), ..ask(0, now).rules };
+        ApprovalRequest { automatic: Some(automatic), rules, ..ask(fingerprint, now) }
+    };
+    for fingerprint in [1, 2] {
+        let SubmitOutcome::Denied(denied) = ledger.approval_submit(ask(fingerprint, NOW)).await.unwrap()
+        else {
+            panic!("not denied")
+        };
+        assert_eq!((denied.status, denied.decided_by.as_deref()), (ApprovalStatus::Denied, Some("model:m")));
+        assert_eq!(
+            (denied.decided_via, denied.reason.as_deref()),
+            (Some(DecidedVia::System), Some("it smells"))
+        );
+        assert_eq!(steps(&*ledger, &denied.id).await, ["approval_request", "approval_deny"]);
+    }
+    let limited = ledger.approval_submit(ask(3, NOW)).await.unwrap();
+    assert!(matches!(limited, SubmitOutcome::RateLimited { .. }), "{limited:?}");
+    let events: Vec<_> = told(&*ledger).await.into_iter().map(|told| told["event"].clone()).collect();
+    assert_eq!(events, ["approval_decided", "approval_decided"], "nobody is asked what is decided");
+    // What a person has approved stands before what a model says.
+    let approved = approved(&*ledger, 9, NOW + 2_000).await;
+    assert_eq!(let_through(ledger.approval_submit(ask(9, NOW + 2_001)).await.unwrap()).id, approved.id);
 }
 
 async fn approvals_are_counted_as_they_are_at_the_time(open: Open<'_>) {

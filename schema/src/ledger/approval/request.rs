@@ -53,7 +53,7 @@ pub struct ApprovalRequest {
     pub rule_hash: Option<String>,
     /// Whether its rule lets grants through.
     pub bypassable: bool,
-    /// Who lets it through without a person, if somebody does. Heeded only where [`ApprovalRequest::passes_by_itself`].
+    /// What answers in the place of people, if anything does.
     pub automatic: Option<Automatic>,
     /// How many different people must approve; 0 is 1.
     pub approvers: u32,
@@ -73,19 +73,29 @@ impl ApprovalRequest {
         self.bypassable && self.tier < Tier::Critical && !self.rules.non_bypassable.contains(&self.action)
     }
 
-    /// Who lets it through without a person: nobody where much harm can be done, or where not even a grant may.
-    pub fn passes_by_itself(&self) -> Option<&Automatic> {
-        self.automatic.as_ref().filter(|_| self.is_bypassable() && self.tier < Tier::High)
+    /// Whether it may pass without a person: never where much harm can be done, or where not even a grant may.
+    pub fn may_pass_by_itself(&self) -> bool {
+        self.is_bypassable() && self.tier < Tier::High
     }
 }
 
-/// What lets an action through in a person's place.
+/// An answer in the place of people.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Automatic {
-    /// What it is: the policy, a model.
-    pub by: String,
-    /// Why, for people.
-    pub reason: String,
+pub enum Automatic {
+    /// Yes. Heeded only where [`ApprovalRequest::may_pass_by_itself`]; elsewhere people are asked.
+    Pass {
+        /// Who says so: the policy, a model.
+        by: String,
+        /// Why, for people.
+        reason: String,
+    },
+    /// No, whatever it is; it counts like a question to people.
+    Deny {
+        /// Who says so.
+        by: String,
+        /// Why; told to the agent.
+        reason: String,
+    },
 }
 
 /// So many in so long.

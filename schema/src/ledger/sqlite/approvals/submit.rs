@@ -4,7 +4,7 @@ use super::super::fail::Fail;
 use super::end::{self, Ending};
 use super::rows::{COLUMNS, approval, required};
 use super::tell::{By, note, outside};
-use super::{consume, grants, limits, random};
+use super::{consume, decide, grants, limits, random};
 use crate::ledger::approval::{
     Approval, ApprovalId, ApprovalRequest, ApprovalStatus, Automatic, DecidedVia, Grant, SubmitOutcome,
 };
@@ -34,8 +34,10 @@ pub(crate) fn submit(connection: &Connection, request: &ApprovalRequest) -> Resu
         return Ok(SubmitOutcome::Denied(denied));
     }
     // Behind the denial: what no person need be asked about, a person can have said no to.
-    if let Some(automatic) = request.passes_by_itself() {
-        return auto_approve(connection, request, Passed::Itself(automatic)).map(SubmitOutcome::Approved);
+    if let Some(Automatic::Pass { by, reason }) = &request.automatic
+        && request.may_pass_by_itself()
+    {
+        return auto_approve(connection, request, Passed::Itself { by, reason }).map(SubmitOutcome::Approved);
     }
     let pending = newest(connection, request, ApprovalStatus::Pending)?;
     if let Some(pending) = &pending
@@ -50,6 +52,9 @@ pub(crate) fn submit(connection: &Connection, request: &ApprovalRequest) -> Resu
     let created = insert(connection, request, None)?;
     if let Some(pending) = &pending {
         supersede(connection, pending, &created, now)?;
+    }
+    if let Some(Automatic::Deny { by, reason }) = &request.automatic {
+        return decide::deny_at_once(connection, &created, by, reason, now).map(SubmitOutcome::Denied);
     }
     outside(connection, &created, "approval_requested", now)?;
     Ok(SubmitOutcome::Created(created))
@@ -118,35 +123,35 @@ fn supersede(connection: &Connection, pending: &Approval, by: &Approval, now: i6
 #[derive(Clone, Copy)]
 enum Passed<'a> {
     Grant(&'a Grant),
-    Itself(&'a Automatic),
+    Itself { by: &'a str, reason: &'a str },
 }
 
 impl Passed<'_> {
     fn grant(&self) -> Option<&Grant> {
         match self {
             Self::Grant(grant) => Some(grant),
-            Self::Itself(_) => None,
+            Self::Itself { .. } => None,
         }
     }
 
     fn by(&self) -> &str {
         match self {
             Self::Grant(grant) => &grant.created_by,
-            Self::Itself(automatic) => &automatic.by,
+            Self::Itself { by, .. } => by,
         }
     }
 
     fn via(&self) -> DecidedVia {
         match self {
             Self::Grant(_) => DecidedVia::Grant,
-            Self::Itself(_) => DecidedVia::System,
+            Self::Itself { .. } => DecidedVia::System,
         }
     }
 
     fn reason(&self) -> Option<&str> {
         match self {
             Self::Grant(_) => None,
-            Self::Itself(automatic) => Some(&automatic.reason),
+            Self::Itself { reason, .. } => Some(reason),
         }
     }
 }
@@ -220,9 +225,7 @@ fn insert(
         Some(Passed::Grant(grant)) => {
             ("approval_auto_approve", json!({"grant": grant.id, "uses": grant.uses}))
         }
-        Some(Passed::Itself(automatic)) => {
-            ("approval_auto_approve", json!({"by": automatic.by, "reason": automatic.reason}))
-        }
+        Some(Passed::Itself { by, reason }) => ("approval_auto_approve", json!({"by": by, "reason": reason})),
     };
     let by = By { actor: &request.requester, via: DecidedVia::System, now: request.now };
     note(connection, &created, kind, by, more)?;
