@@ -5,6 +5,7 @@
 //! what is shown of an approval is the fixed template, whoever shows it.
 
 mod audit;
+mod classify;
 mod decide;
 mod edit;
 mod find;
@@ -17,18 +18,20 @@ mod words;
 use super::{Context, ledger};
 use crate::approvals::operator::Operator;
 use crate::cli::{ApprovalRef, ApprovalsCommand};
-use crate::exit::{self, Exit};
+use crate::exit::Exit;
 use anyhow::Result;
 pub(super) use decide::{Order, Told, Verdict, give, told_words};
+use hudson_schema::action::Asked;
 use hudson_schema::ledger::SharedLedger;
-pub(super) use list::{Asked, object, rows};
+pub(super) use list::{Query, object, rows};
 pub(super) use show::whole;
+pub(super) use words::span;
 
 /// Runs a `hudson approvals` command.
 pub(super) async fn execute(context: &Context, command: ApprovalsCommand) -> Result<u8> {
     match command {
         ApprovalsCommand::List { status, bottle, all, lines } => {
-            list::execute(context, &Asked { status, bottle, all, most: lines }).await
+            list::execute(context, &Query { status, bottle, all, most: lines }).await
         }
         ApprovalsCommand::Show { id } => show::execute(context, &id).await,
         ApprovalsCommand::Approve(arguments) => decide::approve(context, arguments).await,
@@ -37,7 +40,13 @@ pub(super) async fn execute(context: &Context, command: ApprovalsCommand) -> Res
         ApprovalsCommand::Expire { id: Some(id), .. } => decide::expire(context, &id).await,
         ApprovalsCommand::Expire { id: None, .. } => decide::expire_stale(context).await,
         ApprovalsCommand::Watch { bottle } => watch::execute(context, bottle.as_ref()).await,
-        ApprovalsCommand::Classify { .. } => Ok(exit::FAILED),
+        ApprovalsCommand::Classify { action, command, tier, context: about } => {
+            let (command, about) = (command.as_deref(), about.as_deref());
+            classify::execute(
+                context,
+                &Asked { action: &action, command, tier, context: about.unwrap_or_default() },
+            )
+        }
         ApprovalsCommand::Audit { lines, verify } => audit::execute(context, lines, verify).await,
         ApprovalsCommand::Grants { bottle, all } => grants::list(context, bottle, all).await,
         ApprovalsCommand::Grant(arguments) => grants::make(context, arguments).await,

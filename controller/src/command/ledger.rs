@@ -1,9 +1,8 @@
 //! The ledger as commands see it: those that only read find it there or not yet, and never make it; an order makes it.
 
 use super::Context;
-use crate::approvals::place;
 use crate::instance;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use hudson_schema::ledger::SharedLedger;
 use hudson_schema::ledger::sqlite::SqliteLedger;
 use std::io::ErrorKind;
@@ -23,13 +22,11 @@ pub(super) fn open(context: &Context) -> Result<Option<SharedLedger>> {
     }
 }
 
-/// Opens the ledger for an order, made if it is missing. No bottle gives one.
+/// Opens the ledger for an order, made if it is missing.
 pub(super) fn open_to_write(context: &Context) -> Result<SharedLedger> {
     if let Some(ledger) = &context.ledger {
         return Ok(ledger.clone());
     }
-    let pid = i32::try_from(std::process::id()).context("this process has no number")?;
-    place::refuse_bottle(pid)?;
     instance::make_home(&context.home)?;
     crate::settings::ledger(&context.home, &crate::settings::read(&context.home)?)
 }

@@ -16,7 +16,7 @@ use std::io::IsTerminal as _;
 const CUT: usize = 40;
 
 /// Which approvals are asked for.
-pub(in super::super) struct Asked {
+pub(in super::super) struct Query {
     /// Only those that are this; what is open when `None`, and `all` does not say otherwise.
     pub(in super::super) status: Option<ApprovalStatus>,
     /// Only those of this bottle.
@@ -28,7 +28,7 @@ pub(in super::super) struct Asked {
 }
 
 /// Lists approvals.
-pub(super) async fn execute(context: &Context, asked: &Asked) -> Result<u8> {
+pub(super) async fn execute(context: &Context, asked: &Query) -> Result<u8> {
     let found = match ledger::open(context)? {
         Some(ledger) => rows(&ledger, asked).await?,
         None => Vec::new(),
@@ -56,7 +56,7 @@ pub(super) async fn execute(context: &Context, asked: &Asked) -> Result<u8> {
 }
 
 /// Approvals, newest first.
-pub(in super::super) async fn rows(ledger: &SharedLedger, asked: &Asked) -> Result<Vec<Approval>> {
+pub(in super::super) async fn rows(ledger: &SharedLedger, asked: &Query) -> Result<Vec<Approval>> {
     let most = usize::try_from(asked.most)?;
     let of = |status| {
         let query = ApprovalQuery { status, bottle: asked.bottle.clone(), before: None, most, now: now() };

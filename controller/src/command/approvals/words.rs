@@ -59,7 +59,7 @@ pub(super) fn state(approval: &Approval, now: i64) -> String {
 }
 
 /// A span of milliseconds, rounded down.
-pub(super) fn span(milliseconds: i64) -> String {
+pub(in super::super) fn span(milliseconds: i64) -> String {
     let seconds = milliseconds.max(0) / 1000;
     match seconds {
         0..120 => format!("{seconds} s"),

@@ -375,7 +375,7 @@ async fn resume(context: &Context, asked: &Asked) -> Result<Response<Body>> {
 
 async fn approvals_listed(api: &Api, query: ApprovalsQuery) -> Result<Response<Body>> {
     let ApprovalsQuery { status, bottle, all, lines } = query;
-    let asked = approvals::Asked { status, bottle, all, most: lines.unwrap_or(100) };
+    let asked = approvals::Query { status, bottle, all, most: lines.unwrap_or(100) };
     let rows = approvals::rows(&api.process.ledger, &asked).await?;
     ok(&rows.iter().map(approvals::object).collect::<Vec<_>>())
 }
