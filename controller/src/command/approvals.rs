@@ -20,7 +20,7 @@ use crate::approvals::operator::Operator;
 use crate::cli::{ApprovalRef, ApprovalsCommand};
 use crate::exit::Exit;
 use anyhow::Result;
-pub(super) use decide::{Order, Told, Verdict, give, told_words};
+pub(super) use decide::{Order, Verdict, give, told_words};
 use hudson_schema::action::Asked;
 use hudson_schema::ledger::SharedLedger;
 pub(super) use list::{Query, object, rows};

@@ -61,7 +61,7 @@ fn the_control_socket_answers_no_process_of_a_bottle_that_nothing_isolates() {
     let socket = desk.world.home().join("run/hudson.sock");
     let script = format!(
         "for what in approve deny; do curl -s -o answer -w '%{{http_code}}\\n' --unix-socket {0} -X POST \
-         http://h/v1/approvals/$ID/$what -d '{{}}'; cat answer; done
+         http://h/v1/approvals/$ID/$what -d '{{}}'; cat answer; echo; done
          curl -s -o answer -w '%{{http_code}}\\n' --unix-socket {0} http://h/v1/approvals",
         socket.display()
     );
