@@ -1,3 +1,6 @@
-//! Approvals as the controller keeps them.
+//! Approvals as the controller keeps them: what is asked outside of requests, and who decides.
 
+pub mod bind;
+pub(crate) mod operator;
+pub(crate) mod place;
 pub mod review;

@@ -70,6 +70,7 @@ impl Instance {
             catalogue,
             events: events.clone(),
             dlp: Arc::new(dlp),
+            confirm: None,
             leaves: LeafCache::new(authority).context("making the leaf key")?,
             dialer,
             limits,

@@ -19,6 +19,7 @@ mod events;
 pub mod exit;
 mod instance;
 mod isolate;
+mod key;
 mod launch;
 mod limits;
 mod metrics;

@@ -1,6 +1,7 @@
 //! What a proxy is made of and what all of its connections share: ledger, runs, events, limits, and the registries by
 //! which things are counted and ended.
 
+use crate::confirm::Confirm;
 use crate::dial::Dialer;
 use crate::dlp::sealed::Sealed;
 use crate::dlp::{Cleaned, Dlp};
@@ -39,6 +40,8 @@ pub struct ProxyParts {
     pub events: Arc<dyn EventSink>,
     /// What must not leave.
     pub dlp: Arc<Dlp>,
+    /// Who answers what runs ask people about; `None` where nobody does.
+    pub confirm: Option<Arc<dyn Confirm>>,
     /// The certificates of intercepted hosts.
     pub leaves: LeafCache,
     /// The way out.
@@ -89,6 +92,7 @@ pub(crate) struct Shared {
     pub(crate) catalogue: ArcSwap<Catalogue>,
     pub(crate) events: Arc<dyn EventSink>,
     pub(crate) dlp: Arc<Dlp>,
+    pub(crate) confirm: Option<Arc<dyn Confirm>>,
     pub(crate) leaves: LeafCache,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) limits: ProxyLimits,
@@ -127,6 +131,7 @@ impl Shared {
             tasks: Tasks::new(events.clone()),
             events,
             dlp: parts.dlp,
+            confirm: parts.confirm,
             leaves: parts.leaves,
             dialer: Arc::new(parts.dialer),
             limits,
