@@ -1,6 +1,7 @@
 //! The ledger as commands see it: those that only read find it there or not yet, and never make it; an order makes it.
 
 use super::Context;
+use crate::approvals::place;
 use crate::instance;
 use anyhow::Result;
 use hudson_schema::ledger::SharedLedger;
@@ -22,8 +23,9 @@ pub(super) fn open(context: &Context) -> Result<Option<SharedLedger>> {
     }
 }
 
-/// Opens the ledger for an order, made if it is missing.
+/// Opens the ledger for an order, made if it is missing. Nobody gives one from inside of a bottle.
 pub(super) fn open_to_write(context: &Context) -> Result<SharedLedger> {
+    place::refuse_bottle(i32::try_from(std::process::id())?)?;
     if let Some(ledger) = &context.ledger {
         return Ok(ledger.clone());
     }

@@ -1,7 +1,8 @@
 //! Limits that are set while Hudson runs: each process on the ledger goes by them at once, in both directions.
 
 use std::process::Stdio;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{fs, thread};
 
 use hudson_tests::process::Background;
 use hudson_tests::{Invocation, World, clients, hudson};
@@ -211,9 +212,30 @@ fn curl(model: &str) -> String {
     )
 }
 
-fn budget(world: &World, words: &str) -> String {
-    let (hudson, home) = (hudson::binary().display(), world.home().display().to_string());
-    format!("{hudson} --home {home} budget {words} >/dev/null || exit 9\nsleep 0.5\n")
+/// Where a script waits until an order was given outside of its bottle.
+pub(crate) const ORDER: &str =
+    "touch please; until [ -e given ]; do sleep 0.05; done; rm please given; sleep 0.5\n";
+
+/// Gives an order outside of the bottle when the script of `running` comes to [`ORDER`].
+pub(crate) fn ordered<T>(world: &World, order: &[&str], running: impl FnOnce() -> T) -> T {
+    let file = |name| world.work().join(name);
+    let mut command = world.hudson();
+    command.arg("--home").arg(world.home()).args(order);
+    let mut give = || {
+        let until = Instant::now() + 2 * SOON;
+        while !file("please").exists() {
+            assert!(Instant::now() < until, "nobody asked for the order");
+            thread::sleep(Duration::from_millis(20));
+        }
+        hudson_tests::process::run(&mut command, SOON).exited(0);
+        fs::write(file("given"), "").unwrap();
+    };
+    thread::scope(|scope| {
+        let giving = scope.spawn(&mut give);
+        let outcome = running();
+        giving.join().unwrap();
+        outcome
+    })
 }
 
 #[test]
@@ -221,10 +243,11 @@ fn a_run_that_was_cut_off_goes_on_when_its_limit_is_raised() {
     for (raise, code, printed) in [(true, 0, "200\n403\n200\n"), (false, 77, "200\n403\n403\n")] {
         let world = World::new();
         world.configure("settings.yml", "budget: {claude: 1000}\n");
-        let raising = if raise { budget(&world, "set claude=9000") } else { String::new() };
+        let raising = if raise { ORDER } else { "" };
         let script = format!("{}{}{raising}{}", curl("950-100"), curl("1-1"), curl("1-1"));
         let launch = world.launch().provider("claude").env(ANTHROPIC.variable, ANTHROPIC.value);
-        let outcome = launch.run(&Invocation::shell(script));
+        let run = || launch.run(&Invocation::shell(&script));
+        let outcome = if raise { ordered(&world, &["budget", "set", "claude=9000"], run) } else { run() };
         assert_eq!(outcome.exited(code).text(), printed, "{outcome}");
     }
 }
@@ -232,17 +255,38 @@ fn a_run_that_was_cut_off_goes_on_when_its_limit_is_raised() {
 #[test]
 fn a_run_is_killed_by_a_lowered_limit() {
     let world = World::new();
-    let script = format!("{}{}sleep 40\n", curl("500-100"), budget(&world, "set claude=600"));
+    let script = format!("{}{ORDER}sleep 40\n", curl("500-100"));
     let launch = world.launch().provider("claude").budget("any=1M").option("--on-exhausted", "kill");
     // Nearest: the run's own budget governs, and the host's does not touch it.
-    let launch = launch.env(ANTHROPIC.variable, ANTHROPIC.value).limit(Duration::from_secs(3));
-    assert!(launch.run(&Invocation::shell(&script)).timed_out, "the host's limit does not govern it");
+    let launch = launch.env(ANTHROPIC.variable, ANTHROPIC.value).limit(Duration::from_secs(5));
+    let outcome =
+        ordered(&world, &["budget", "set", "claude=600"], || launch.run(&Invocation::shell(&script)));
+    assert!(outcome.timed_out, "the host's limit does not govern it");
     let launch = world.launch().provider("claude").option("--on-exhausted", "kill");
-    let script = format!("{}{}sleep 40\n", curl("500-100"), budget(&world, "set --bottle claude claude=100"));
     world_clear(&world);
-    let outcome = launch.env(ANTHROPIC.variable, ANTHROPIC.value).run(&Invocation::shell(script));
+    let launch = launch.env(ANTHROPIC.variable, ANTHROPIC.value);
+    let order = ["budget", "set", "--bottle", "claude", "claude=100"];
+    let outcome = ordered(&world, &order, || launch.run(&Invocation::shell(&script)));
     outcome.exited(77);
     assert!(outcome.elapsed < Duration::from_secs(20), "{outcome}");
+}
+
+#[test]
+fn nobody_gives_an_order_from_inside_of_a_bottle() {
+    let world = World::new();
+    world.configure("settings.yml", "budget: {claude: 1000}\n");
+    let hudson = format!("{} --home {}", hudson::binary().display(), world.home().display());
+    let orders = [
+        "budget set claude=9000",
+        "budget clear",
+        "bottle resume ci",
+        "bottle cutoff ci",
+        "bottle remove ci",
+    ];
+    let script: String = orders.iter().map(|order| format!("{hudson} {order}; echo code $?\n")).collect();
+    let outcome = world.launch().option("--bottle", "ci").run(&Invocation::shell(script));
+    assert_eq!(outcome.exited(0).text(), "code 1\n".repeat(orders.len()), "{outcome}");
+    assert_eq!(outcome.everything().matches("is in a bottle: ").count(), orders.len(), "{outcome}");
 }
 
 fn world_clear(world: &World) {

@@ -9,7 +9,7 @@ use hudson_tests::simulator::Options;
 use hudson_tests::{Invocation, World, ledger};
 
 use crate::cases::ANTHROPIC;
-use crate::live_budgets::{second, wall_clock};
+use crate::live_budgets::{ORDER, ordered, second, wall_clock};
 use crate::raw::answer::read_answer;
 use crate::raw::streams::{HOST, rest, streaming};
 use crate::raw::{self, Agent, Stage};
@@ -294,13 +294,10 @@ fn a_partial_cutoff_drops_the_spent_providers_routes_alone() {
 #[test]
 fn an_operator_kills_what_runs_and_nothing_that_is_started_later() {
     let world = World::new();
-    let home = world.home().display().to_string();
-    let program = hudson_tests::hudson::binary().display().to_string();
-    let orders = format!("{program} --home {home} bottle kill ci --reason stop");
-    // The order comes from inside here only because the test has no other hand.
-    let script = format!("({orders} >order 2>&1 &)\nsleep 40\necho survived");
+    let script = format!("{ORDER}sleep 40\necho survived");
     let launch = || world.launch().option("--bottle", "ci").env(ANTHROPIC.variable, ANTHROPIC.value);
-    let outcome = launch().run(&Invocation::shell(script));
+    let order = ["bottle", "kill", "ci", "--reason", "stop"];
+    let outcome = ordered(&world, &order, || launch().run(&Invocation::shell(script)));
     assert!(!outcome.exited(137).text().contains("survived"), "{outcome}");
     assert!(outcome.elapsed < Duration::from_secs(15), "{outcome}");
     launch().run(&Invocation::shell("echo lives")).exited(0).shows("lives");
