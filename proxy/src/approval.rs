@@ -1,5 +1,6 @@
 //! Approvals as the data plane sees them: what people are asked, what their answer is bound to, and waiting for it.
 
+mod binding;
 mod canonical;
 mod desk;
 mod fingerprint;
@@ -7,6 +8,7 @@ mod question;
 mod setup;
 mod waiting;
 
+pub use binding::{Bound, NotBound};
 pub use canonical::{NotCanonical, canonical};
 pub use desk::{Answer, Desk, Settled};
 pub use fingerprint::FingerprintKey;

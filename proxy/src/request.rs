@@ -4,6 +4,7 @@
 //! Invariant: what is checked is what is sent: the target is read once, normalised, and rebuilt from that reading.
 
 mod admission;
+mod approval;
 mod block;
 mod count;
 mod credential;
@@ -241,6 +242,19 @@ fn first_route<'a>(
     port: u16,
 ) -> Option<&'a Route> {
     policy::routes_to(routes, scheme, host, port).into_iter().next()
+}
+
+/// Whether the routes to the origin's host are the same under two policies, wherever they stand in their file.
+fn same_routes(origin: &Origin, one: &Arc<RunPolicy>, other: &Arc<RunPolicy>) -> bool {
+    if Arc::ptr_eq(one, other) {
+        return true;
+    }
+    let Authority { host, port } = &origin.authority;
+    let routes = |policy: &RunPolicy| -> Vec<String> {
+        let routes = policy::routes_to(&policy.routes, origin.scheme, host, *port);
+        routes.into_iter().map(approval::revision).collect()
+    };
+    routes(one) == routes(other)
 }
 
 /// A failed dial as a refusal.

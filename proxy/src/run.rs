@@ -102,6 +102,8 @@ pub struct Run {
     blocks: Mutex<Option<SeenBlocks>>,
     /// Whether blocks stand that end what is in flight; said anew at every change of them.
     ending: watch::Sender<bool>,
+    /// Whether any blocks stand, said likewise.
+    stopped: watch::Sender<bool>,
     /// Whether somebody looks for those.
     watched: AtomicBool,
 }
@@ -138,6 +140,7 @@ impl Run {
             known: ArcSwapOption::empty(),
             blocks: Mutex::new(None),
             ending: watch::Sender::new(false),
+            stopped: watch::Sender::new(false),
             watched: AtomicBool::new(false),
         }
     }
@@ -221,6 +224,16 @@ impl Run {
     pub(crate) fn set_ending(&self, ending: bool) {
         // Also where it is still so: there may be others now.
         self.ending.send_if_modified(|before| std::mem::replace(before, ending) || ending);
+    }
+
+    /// Whether any blocks may stand, now and later.
+    pub(crate) fn stopped(&self) -> watch::Receiver<bool> {
+        self.stopped.subscribe()
+    }
+
+    pub(crate) fn set_stopped(&self, stopped: bool) {
+        // Also where it is still so, as above.
+        self.stopped.send_if_modified(|before| std::mem::replace(before, stopped) || stopped);
     }
 
     /// The blocks that stand against it, the most severe first. The ledger is asked only when it changed since the last
