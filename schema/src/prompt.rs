@@ -8,6 +8,8 @@
 mod clean;
 
 pub use clean::cleaned;
+#[cfg(feature = "config")]
+pub(crate) use clean::is_seen;
 
 use crate::Tier;
 use crate::ledger::{Approval, Fingerprint};
