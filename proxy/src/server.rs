@@ -313,7 +313,7 @@ fn unidentified(client: &Client, request: &Request<Incoming>, refusal: &Refusal)
 /// Plain HTTP through the proxy: the same way as inside a tunnel, without TLS.
 async fn plain(shared: Arc<Shared>, run: Arc<Run>, request: Request<Incoming>) -> Response<Body> {
     if request.uri().host() == Some(local::HOST) {
-        return local::answer(&shared, &run, &request).await;
+        return local::answer(&shared, &run, request).await;
     }
     match authority(request.uri()) {
         Ok(authority) => {

@@ -2,6 +2,7 @@
 //! which things are counted and ended.
 
 use crate::approval::{ApprovalSetup, Desk};
+use crate::confirm::Confirm;
 use crate::dial::Dialer;
 use crate::dlp::sealed::Sealed;
 use crate::dlp::{Cleaned, Dlp};
@@ -42,6 +43,8 @@ pub struct ProxyParts {
     pub dlp: Arc<Dlp>,
     /// How people are asked; without it nobody is, and what would need them is refused.
     pub approvals: Option<ApprovalSetup>,
+    /// Who answers what runs ask people about; `None` where nobody does.
+    pub confirm: Option<Arc<dyn Confirm>>,
     /// The certificates of intercepted hosts.
     pub leaves: LeafCache,
     /// The way out.
@@ -94,6 +97,7 @@ pub(crate) struct Shared {
     pub(crate) dlp: Arc<Dlp>,
     /// Where people are asked.
     pub(crate) desk: Desk,
+    pub(crate) confirm: Option<Arc<dyn Confirm>>,
     pub(crate) leaves: LeafCache,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) limits: ProxyLimits,
@@ -134,6 +138,7 @@ impl Shared {
             tasks: Tasks::new(events.clone()),
             events,
             dlp: parts.dlp,
+            confirm: parts.confirm,
             leaves: parts.leaves,
             dialer: Arc::new(parts.dialer),
             limits,

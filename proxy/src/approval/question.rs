@@ -3,6 +3,7 @@
 //! Invariant: what is bound is the action itself, and what is told of it is redacted.
 
 use super::ApprovalSetup;
+use hudson_schema::action::{self, Asked};
 use hudson_schema::ledger::{ApprovalKind, ApprovalRequest, Fingerprint};
 use hudson_schema::{BottleName, Tier};
 use serde_json::Value;
@@ -21,8 +22,8 @@ pub struct Question {
     pub target: String,
     /// The finding it is about, as a digest.
     pub finding: Option<String>,
-    /// At least so much harm it can do; its action may be known as worse.
-    pub tier: Tier,
+    /// At least so much harm it can do, in the operator's judgement; its action may be known as worse.
+    pub tier: Option<Tier>,
     /// What it is, for people; redacted.
     pub description: String,
     /// More of it; redacted.
@@ -59,8 +60,10 @@ impl Question {
 
     /// The question as the ledger takes it.
     pub fn request(&self, setup: &ApprovalSetup, asker: &Asker, now: i64) -> Option<ApprovalRequest> {
-        let tier = self.tier.max((setup.tier)(&self.action));
-        let ttl = self.decision_ttl.unwrap_or_else(|| setup.decision_ttl(tier));
+        let asked = Asked { action: &self.action, command: None, tier: self.tier, context: "" };
+        let judged = action::judge(&setup.actions, &asked);
+        let tier = judged.tier;
+        let ttl = self.decision_ttl.unwrap_or(judged.decision_ttl);
         let (rule, rule_hash) = self.rule.clone().unzip();
         Some(ApprovalRequest {
             kind: self.kind,
@@ -78,8 +81,10 @@ impl Question {
             policy_revision: self.policy_revision.clone(),
             rule,
             rule_hash,
-            bypassable: self.bypassable,
-            approvers: setup.approvers(tier),
+            bypassable: self.bypassable && judged.bypassable,
+            // What an operator's rule has a person decide is not decided by a table.
+            automatic: None,
+            approvers: setup.approvers.get(&tier).copied().unwrap_or(1),
             decision_expires_at: now.saturating_add(milliseconds(ttl)),
             use_ttl: milliseconds(setup.use_ttl),
             rules: setup.rules.clone(),

@@ -2,6 +2,7 @@
 
 use super::FingerprintKey;
 use hudson_schema::Tier;
+use hudson_schema::action::ActionRules;
 use hudson_schema::config::UnknownHosts;
 use hudson_schema::ledger::ApprovalRules;
 use std::collections::BTreeMap;
@@ -13,31 +14,16 @@ pub struct ApprovalSetup {
     pub key: FingerprintKey,
     /// What the ledger goes by.
     pub rules: ApprovalRules,
-    /// How long each tier waits for a decision.
-    pub decision_ttl: BTreeMap<Tier, Duration>,
+    /// What actions are, and how long a decision about one is waited for.
+    pub actions: ActionRules,
     /// How long an approval can be used.
     pub use_ttl: Duration,
     /// How long a request is held for a decision at most.
     pub hold_timeout: Duration,
-    /// How many different people must approve, by tier.
+    /// How many different people must approve, by tier; one where nothing is said.
     pub approvers: BTreeMap<Tier, u32>,
-    /// The tier of an action by its name.
-    pub tier: Box<dyn Fn(&str) -> Tier + Send + Sync>,
     /// What becomes of a request to a host that is on no route.
     pub unknown_hosts: UnknownHosts,
     /// The most tokens that one approval adds to a spent budget.
     pub budget_extension: Option<u64>,
-}
-
-impl ApprovalSetup {
-    /// How long a decision on something of this tier is waited for. What nothing is said of waits the shortest.
-    pub(crate) fn decision_ttl(&self, tier: Tier) -> Duration {
-        let said = self.decision_ttl.get(&tier).or_else(|| self.decision_ttl.values().min());
-        said.copied().unwrap_or(Duration::from_secs(300))
-    }
-
-    /// How many must approve something of this tier.
-    pub(crate) fn approvers(&self, tier: Tier) -> u32 {
-        self.approvers.get(&tier).copied().unwrap_or(1)
-    }
 }

@@ -167,6 +167,7 @@ pub(crate) async fn scene(routes: Routes, looked_at: impl FnOnce(SharedLedger) -
         approvals: None,
         events: sink.clone(),
         dlp: Arc::new(Dlp::new(setup()).unwrap()),
+        confirm: None,
         leaves: LeafCache::new(authority).unwrap(),
         dialer: Dialer {
             connect_to: Vec::new(),

@@ -6,7 +6,7 @@ use crate::approval::{Bound, Question};
 use http::{HeaderMap, Method};
 use hudson_schema::config::{Route, Rule};
 use hudson_schema::ledger::ApprovalKind;
-use hudson_schema::{Refusal, RefusalCode, Tier};
+use hudson_schema::{Refusal, RefusalCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ pub(in super::super) fn of_rule(origin: &Origin, asked: &ByRule<'_>) -> Result<Q
         action,
         target: target_of(origin, target),
         finding: None,
-        tier: Tier::Medium,
+        tier: None,
         description: described(origin, target),
         details: details(origin, target, *body),
         bound,
