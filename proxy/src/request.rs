@@ -10,6 +10,7 @@ mod count;
 mod credential;
 mod echo;
 mod forward;
+mod gate;
 mod head;
 mod inbound;
 mod metered;
@@ -35,6 +36,7 @@ use crate::websocket::Offer;
 pub(crate) use block::{block, provider_at, until_blocked};
 pub(crate) use count::Counts;
 pub(crate) use credential::parts as credential_parts;
+use gate::Gate;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hudson_meter::Endpoint;
 use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme};
@@ -121,7 +123,19 @@ async fn pass(
     block::watch(&origin.shared, &origin.run);
     let mut target = target::read(origin, &request)?;
     let policy = origin.run.policy();
-    let Judged { route, offer, endpoint } = judged(origin, &policy, &target, request.headers())?;
+    let asked_about;
+    let Judged { route, offer, endpoint } = match judged(origin, &policy, &target, request.headers()) {
+        Ok(judged) => judged,
+        Err(refusal) => {
+            asked_about = gate::unrouted(origin, &refusal).ok_or_else(|| refusal.clone())?;
+            let judged = judged_on(origin, &asked_about, &target, request.headers())?;
+            // What goes on without requests is nothing that a person could look at.
+            if judged.offer.is_some() {
+                return Err(refusal);
+            }
+            judged
+        }
+    };
     *class = HostClass::of(&endpoint);
     if offer.is_some() || !matches!(endpoint, Endpoint::Metered { .. }) {
         // A metered request asks in the transaction of its hold.
@@ -131,7 +145,7 @@ async fn pass(
     let Authority { host, port } = &origin.authority;
     policy::header_injection(target.query.as_deref(), request.headers())?;
     let conversation = matches!(endpoint, Endpoint::Metered { .. });
-    let asked = outbound::Asked { target: Some(&target), conversation };
+    let asked = outbound::Asked { target: Some(&target), conversation, asking: Some((origin, &policy)) };
     let outbound = Outbound::of(&origin.shared, &origin.run, route, host, asked).await;
     if let Some(outbound) = &outbound {
         outbound.head(route, &mut target, request.headers_mut()).await?;
@@ -139,6 +153,7 @@ async fn pass(
     let dialled = first_route(&policy.routes, origin.scheme, host, *port);
     let credentials = credential::read(origin, route, dialled).await?;
     origin.shared.dlp.note(&origin.run, &route.host, credentials.entries()).await;
+    let gate = Gate::of(origin, &policy, route, &target);
     let outcome = match endpoint {
         endpoint if let Some(offer) = offer => {
             let metered = match endpoint {
@@ -147,20 +162,21 @@ async fn pass(
             };
             let policy = policy.clone();
             // Boxed, as what follows: the largest of them decides how large every request is.
-            let asked = upgrade::Judged { policy, target: &target, outbound, offer, metered };
+            let permits = gate.pass(request.headers(), Some(&[]), outbound.as_ref()).await?;
+            let asked = upgrade::Judged { policy, target: &target, outbound, permits, offer, metered };
             Box::pin(upgrade::exchange(origin, asked, credentials, request)).await
         }
         Endpoint::Metered { provider, format } => {
-            let asked = metered::Judged { route, target: &target, outbound };
+            let asked = metered::Judged { route, target: &target, outbound, gate: &gate };
             Box::pin(metered::exchange(origin, asked, credentials, provider, format, request)).await
         }
         Endpoint::Retrieval { provider, format } => {
-            Box::pin(retrieval::exchange(origin, &target, credentials, outbound, provider, format, request))
-                .await
+            let asked = retrieval::Judged { target: &target, outbound, gate: &gate };
+            Box::pin(retrieval::exchange(origin, asked, credentials, provider, format, request)).await
         }
         Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
             let watched = outbound.as_ref().map(|outbound| outbound.detectors());
-            let answer = forward::relay(origin, &target, credentials, outbound, request).await?;
+            let answer = forward::relay(origin, &target, credentials, outbound, &gate, request).await?;
             match whose(&endpoint) {
                 // A conversation comes back in what a provider says.
                 Some(_) => Ok(answer),
@@ -207,6 +223,17 @@ fn judged<'a>(
 ) -> Result<Judged<'a>, Refusal> {
     let asked = target.asked(origin, headers);
     let route = judge::route(&policy.routes, &asked).map_err(|refused| refused.refusal)?;
+    judged_on(origin, route, target, headers)
+}
+
+/// The same on this route.
+fn judged_on<'a>(
+    origin: &Origin,
+    route: &'a Route,
+    target: &Target,
+    headers: &HeaderMap,
+) -> Result<Judged<'a>, Refusal> {
+    let asked = target.asked(origin, headers);
     judge::git(route, &asked)?;
     let offer = judge::protocol(&asked)?;
     judge::credentials(route, &asked)?;

@@ -12,7 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use hudson_dlp::KnownValue;
 use hudson_schema::budget::{Cutoff, Mode, Precedence, ScopeBudget, Weights, WindowClock, asked};
-use hudson_schema::config::Routes;
+use hudson_schema::config::{Authority, Routes, Scheme};
 use hudson_schema::ledger::{AskedLimit, Block, LedgerError, SharedLedger};
 use hudson_schema::{BottleName, Policy, Provider, RunId};
 use secrecy::SecretString;
@@ -106,6 +106,23 @@ pub struct Run {
     stopped: watch::Sender<bool>,
     /// Whether somebody looks for those.
     watched: AtomicBool,
+    /// Hosts on no route that requests may be sent to which a person has let through.
+    openings: Mutex<Vec<(Scheme, Authority)>>,
+}
+
+/// A host on no route that one request may be sent to, for as long as this is kept.
+pub(crate) struct Opening {
+    run: Arc<Run>,
+    place: (Scheme, Authority),
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let mut openings = self.run.openings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = openings.iter().position(|place| *place == self.place) {
+            openings.swap_remove(place);
+        }
+    }
 }
 
 /// Blocks as of one state of the ledger.
@@ -142,6 +159,7 @@ impl Run {
             ending: watch::Sender::new(false),
             stopped: watch::Sender::new(false),
             watched: AtomicBool::new(false),
+            openings: Mutex::default(),
         }
     }
 
@@ -209,6 +227,19 @@ impl Run {
         let client = Arc::new(make());
         self.upstream.store(Some(client.clone()));
         client
+    }
+
+    /// Lets one request be sent to a host that is on no route.
+    pub(crate) fn open(self: &Arc<Self>, scheme: Scheme, authority: &Authority) -> Opening {
+        let place = (scheme, authority.clone());
+        self.openings.lock().unwrap_or_else(PoisonError::into_inner).push(place.clone());
+        Opening { run: self.clone(), place }
+    }
+
+    /// Whether a request may be sent there although no route leads there.
+    pub(crate) fn is_open(&self, scheme: Scheme, authority: &Authority) -> bool {
+        let openings = self.openings.lock().unwrap_or_else(PoisonError::into_inner);
+        openings.iter().any(|place| (place.0, &place.1) == (scheme, authority))
     }
 
     /// Whether somebody looks for the blocks that end what is in flight; who asks first is who has to.

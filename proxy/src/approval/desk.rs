@@ -7,9 +7,7 @@ use super::{ApprovalSetup, Asker, Question, Waiting};
 use crate::event::{Event, EventSink};
 use crate::shared::now;
 use arc_swap::ArcSwapOption;
-use hudson_schema::ledger::{
-    Approval, ApprovalId, BlockOrder, LedgerError, SharedLedger, SubmitOutcome,
-};
+use hudson_schema::ledger::{Approval, ApprovalId, BlockOrder, LedgerError, SharedLedger, SubmitOutcome};
 use hudson_schema::{Policy, Scope, ScopeKind};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -112,7 +110,9 @@ impl Desk {
         let order = BlockOrder {
             scope: Scope::new(ScopeKind::Bottle, asker.bottle.as_str()),
             policy: Policy::Cutoff,
-            cause: format!("people were asked {asked} times within {minutes} minutes, which is more than is looked at"),
+            cause: format!(
+                "people were asked {asked} times within {minutes} minutes, which is more than is looked at"
+            ),
             actor: "hudson".to_owned(),
             now: now(),
         };

@@ -17,7 +17,7 @@ use hudson_schema::ledger::{Approval, ApprovalStatus};
 use hudson_schema::refusal::ApprovalFacts;
 use hudson_schema::{Refusal, RefusalCode, prompt};
 pub(super) use permit::{Permit, Permits};
-pub(super) use question::{ByRule, of_rule, revision};
+pub(super) use question::{ByRule, digest, of_host, of_rule, revision};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -96,7 +96,9 @@ async fn ask(origin: &Arc<Origin>, question: &Arc<Question>, manner: Manner) -> 
     let (of, question) = (origin.clone(), question.clone());
     origin.shared.tasks.spawn(async move {
         let asked = match of.shared.desk.ask(&asker(&of.run), &question).await {
-            Answer::Granted(approval) => Asked::Granted(Permit::new(of.clone(), &approval, manner.back_on_error)),
+            Answer::Granted(approval) => {
+                Asked::Granted(Permit::new(of.clone(), &approval, manner.back_on_error))
+            }
             answer => Asked::Answer(answer),
         };
         // Dropped where nobody waits for it any more.

@@ -1,8 +1,10 @@
 //! Sending a request on and relaying what comes back, untouched but for hygiene and credentials.
 
+use super::approval::Permits;
 use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::{self, RedactHeaders, Redacted};
+use super::gate::Gate;
 use super::outbound::Gathered;
 use super::{Origin, Outbound, Target, dial_refusal, head, upstream, whole};
 use crate::body::{self, Body};
@@ -28,12 +30,13 @@ const PROMPT: Duration = Duration::from_millis(50);
 /// A body of this many bytes pays for a connection of its own.
 const LARGE: u64 = 1 << 20;
 
-/// Relays a request that is not metered: both bodies stream.
+/// Relays a request that is not metered: both bodies stream, unless all of its own has to be known before it leaves.
 pub(super) async fn relay(
     origin: &Arc<Origin>,
     target: &Target,
     credentials: Credentials,
     outbound: Option<Arc<Outbound>>,
+    gate: &Gate<'_>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
@@ -42,9 +45,10 @@ pub(super) async fn relay(
         // What comes back is searched for the credential, which needs it in clear.
         head::readable_encodings(&mut parts.headers, true);
     }
-    if credentials.sign_bodies() {
-        return relay_signed(origin, target, credentials, outbound, parts.headers, incoming).await;
+    if credentials.sign_bodies() || gate.reads_body() {
+        return relay_read(origin, target, credentials, outbound, gate, (parts.headers, incoming)).await;
     }
+    let mut permits = gate.pass(&parts.headers, None, outbound.as_ref()).await?;
     let wire = wire(origin, parts.version, incoming.size_hint().lower()).await;
     let body = Ended::new(incoming, credentials.replaced(), origin.clone());
     let Gathered { body, stopped } = match &outbound {
@@ -53,32 +57,34 @@ pub(super) async fn relay(
     };
     let mut sent = build(origin, target, &credentials, parts.headers, body)?;
     credentials.sign(&mut sent, Payload::Stream)?;
-    let answer = send(origin, None, sent, wire).await;
+    permits.extend(outbound.as_ref().map(|outbound| outbound.take_permits()).unwrap_or_default());
+    let answer = send_permitted(origin, None, sent, wire, permits).await;
     let response = answer.map_err(|unsent| stopped.refusal().unwrap_or(unsent.refusal))?;
     respond(origin, &credentials, response)
 }
 
-/// The same where the head carries a signature of the body: it is read whole first.
-async fn relay_signed(
+/// The same where the body is read whole first: the head carries a signature of it, or a person decides about it.
+async fn relay_read(
     origin: &Arc<Origin>,
     target: &Target,
     credentials: Credentials,
     outbound: Option<Arc<Outbound>>,
-    mut headers: HeaderMap,
-    incoming: Incoming,
+    gate: &Gate<'_>,
+    (mut headers, incoming): (HeaderMap, Incoming),
 ) -> Result<Response<Body>, Refusal> {
     let _room = whole::room(origin, &incoming).await?;
     let mut sent = whole::read(origin, incoming).await?;
     if let Some(outbound) = &outbound {
         sent = outbound.encoded(&mut headers, sent).await?;
     }
-    // Its trailers are not part of what is signed.
+    let permits = gate.pass(&headers, Some(&sent), outbound.as_ref()).await?;
+    // Its trailers are not part of what was looked at.
     headers.remove(header::TRAILER);
     headers.remove(header::CONTENT_LENGTH);
-    let mut outbound = build(origin, target, &credentials, headers, body::full(sent.clone()))?;
-    credentials.sign(&mut outbound, Payload::Bytes(&sent))?;
-    let response = send(origin, None, outbound, Wire::Preferred).await.map_err(|unsent| unsent.refusal)?;
-    respond(origin, &credentials, response)
+    let mut request = build(origin, target, &credentials, headers, body::full(sent.clone()))?;
+    credentials.sign(&mut request, Payload::Bytes(&sent))?;
+    let answer = send_permitted(origin, None, request, Wire::Preferred, permits).await;
+    respond(origin, &credentials, answer.map_err(|unsent| unsent.refusal)?)
 }
 
 /// Relays a response that is not metered.
@@ -164,6 +170,23 @@ pub(super) struct Unsent {
     pub(super) provably: bool,
     /// Whether it was the connection that was too old, so that another one helps.
     pub(super) stale: bool,
+}
+
+/// The same, and says what has come of what people have let through.
+pub(super) async fn send_permitted(
+    origin: &Origin,
+    called: Option<&Provider>,
+    request: Request<Body>,
+    wire: Wire,
+    mut permits: Permits,
+) -> Result<Response<Incoming>, Unsent> {
+    permits.sending();
+    let sent = send(origin, called, request, wire).await;
+    match &sent {
+        Ok(response) => permits.answered(response.status()).await,
+        Err(unsent) => permits.unsent(unsent.provably).await,
+    }
+    sent
 }
 
 /// Sends a request and waits for the head of its response. A block that stops the provider `called` may end that.

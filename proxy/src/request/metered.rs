@@ -5,9 +5,11 @@
 //! module ends in a settlement or, where provably nothing was sent, in a release.
 
 use super::admission::{self, Admitted};
+use super::approval::Permits;
 use super::count::{self, Asked};
 use super::credential::{Credentials, Payload};
 use super::forward::{self, Unsent};
+use super::gate::Gate;
 use super::settle::Settler;
 use super::tap::{self, Account, Tap};
 use super::{Origin, Outbound as Dlp, Target, head, whole};
@@ -35,12 +37,14 @@ pub(super) struct Judged<'a> {
     pub(super) target: &'a Target,
     /// What is looked for in it.
     pub(super) outbound: Option<Arc<Dlp>>,
+    /// What a person may have to decide.
+    pub(super) gate: &'a Gate<'a>,
 }
 
 /// Admits, sends and meters one request.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    Judged { route, target, outbound }: Judged<'_>,
+    Judged { route, target, outbound, gate }: Judged<'_>,
     credentials: Credentials,
     provider: Provider,
     format: Format,
@@ -80,8 +84,17 @@ pub(super) async fn exchange(
     if let Some(exact) = count::exact(origin, question).await? {
         count::take(&mut facts, exact);
     }
-    let Admitted { settler, hard, output_cap, cut_at, remaining } =
-        admission::admit(origin, route, provider.clone(), format, &facts).await?;
+    // In clear, as it was read.
+    parts.headers.remove(header::CONTENT_ENCODING);
+    let permits = gate.pass(&parts.headers, Some(&sent), outbound.as_ref()).await?;
+    let admitted = match admission::admit(origin, route, provider.clone(), format, &facts).await {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            permits.unsent(true).await;
+            return Err(refusal);
+        }
+    };
+    let Admitted { settler, hard, output_cap, cut_at, remaining } = admitted;
     let change = Rewrite { output_cap, include_usage: facts.stream };
     let body = match facts::rewrite(&asked, &facts, &sent, &change) {
         Ok(body) => Bytes::from(body),
@@ -94,7 +107,6 @@ pub(super) async fn exchange(
     // error event with which a stream under a hard budget may have to be ended.
     let strip = format == Format::OpenaiChat && facts.stream && facts.include_usage != Some(true);
     head::readable_encodings(&mut parts.headers, strip || (hard && facts.stream));
-    parts.headers.remove(header::CONTENT_ENCODING);
     // The body that is sent is another, without trailers.
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::TRAILER);
@@ -114,7 +126,7 @@ pub(super) async fn exchange(
     let (answer, answered) = oneshot::channel();
     let whose = Arc::new(Whose { run: Some(origin.run.id.clone()), host: Some(host) });
     origin.shared.tasks.spawn_for(whose, async move {
-        let response = outbound.send(settler).await;
+        let response = outbound.send(settler, permits).await;
         drop(room);
         // Without a client the response is dropped here, and its tap reads on.
         let _ = answer.send(response);
@@ -139,7 +151,7 @@ struct Outbound {
 
 impl Outbound {
     /// Sends it; what comes back is tapped.
-    async fn send(self, settler: Settler) -> Result<Response<Body>, Refusal> {
+    async fn send(self, settler: Settler, mut permits: Permits) -> Result<Response<Body>, Refusal> {
         for attempt in 1..=ATTEMPTS {
             let Self { origin, target, credentials, .. } = &self;
             let body = body::full(self.body.clone());
@@ -155,14 +167,20 @@ impl Outbound {
                     return Err(refusal);
                 }
             };
+            permits.sending();
             match forward::send(origin, settler.provider(), request, Wire::Preferred).await {
-                Ok(response) => return self.tapped(response, settler),
+                Ok(response) => {
+                    permits.answered(response.status()).await;
+                    return self.tapped(response, settler);
+                }
                 Err(Unsent { stale: true, .. }) if attempt < ATTEMPTS => {}
                 Err(Unsent { refusal, provably: true, .. }) => {
+                    permits.unsent(true).await;
                     settler.release().await;
                     return Err(refusal);
                 }
                 Err(Unsent { refusal, .. }) => {
+                    permits.unsent(false).await;
                     settler.lost("no response came").await;
                     return Err(refusal);
                 }

@@ -4,6 +4,7 @@
 //! work by its host and id. What is not final charges nothing; the work's own hold stands.
 
 use super::credential::{Credentials, Payload};
+use super::gate::Gate;
 use super::persist::persist;
 use super::tap::{self, Account, Tap};
 use super::{Origin, Outbound, Target, clock, forward, head, whole};
@@ -17,12 +18,20 @@ use hudson_schema::{Format, Provider, Quality, Refusal, Usage};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
+/// What is asked, as it was judged so far.
+pub(super) struct Judged<'a> {
+    pub(super) target: &'a Target,
+    /// What is looked for in it.
+    pub(super) outbound: Option<Arc<Outbound>>,
+    /// What a person may have to decide.
+    pub(super) gate: &'a Gate<'a>,
+}
+
 /// Relays the read and taps its answer.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    target: &Target,
+    Judged { target, outbound, gate }: Judged<'_>,
     credentials: Credentials,
-    outbound: Option<Arc<Outbound>>,
     provider: Provider,
     format: Format,
     request: Request<Incoming>,
@@ -39,10 +48,11 @@ pub(super) async fn exchange(
     if let Some(outbound) = &outbound {
         asked = outbound.encoded(&mut parts.headers, asked).await?;
     }
+    let permits = gate.pass(&parts.headers, Some(&asked), outbound.as_ref()).await?;
     let mut sent = forward::build(origin, target, &credentials, parts.headers, body::full(asked.clone()))?;
     credentials.sign(&mut sent, Payload::Bytes(&asked))?;
     drop(room);
-    let sent = forward::send(origin, Some(&provider), sent, Wire::Preferred).await;
+    let sent = forward::send_permitted(origin, Some(&provider), sent, Wire::Preferred, permits).await;
     let (mut parts, incoming) = sent.map_err(|unsent| unsent.refusal)?.into_parts();
     let meter = tap::meter(format, &parts);
     let read = Read { origin: origin.clone(), provider, work: work(&target.path).to_owned() };

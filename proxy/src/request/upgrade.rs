@@ -14,6 +14,7 @@ mod realtime;
 mod relay;
 mod turns;
 
+use super::approval::Permits;
 use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::RedactHeaders;
@@ -50,6 +51,8 @@ pub(super) struct Judged<'a> {
     pub(super) target: &'a Target,
     /// What is looked for in its messages.
     pub(super) outbound: Option<Arc<Outbound>>,
+    /// What people have let through.
+    pub(super) permits: Permits,
     pub(super) offer: Offer,
     pub(super) metered: Option<Metered>,
 }
@@ -58,7 +61,7 @@ pub(super) struct Judged<'a> {
 /// with each of its model calls admitted and settled by itself.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    Judged { policy, target, outbound, offer, metered }: Judged<'_>,
+    Judged { policy, target, outbound, permits, offer, metered }: Judged<'_>,
     credentials: Credentials,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
@@ -77,8 +80,8 @@ pub(super) async fn exchange(
     let mut sent = forward::build(origin, target, &credentials, headers, body::empty())?;
     offer.put_on(sent.headers_mut());
     credentials.sign(&mut sent, Payload::Bytes(&[]))?;
-    let mut response =
-        forward::send(origin, None, sent, Wire::Http1).await.map_err(|unsent| unsent.refusal)?;
+    let sent = forward::send_permitted(origin, None, sent, Wire::Http1, permits).await;
+    let mut response = sent.map_err(|unsent| unsent.refusal)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return forward::respond(origin, &credentials, response);
     }

@@ -5,6 +5,7 @@
 
 use super::super::persist::persist;
 use super::super::{Origin, clock};
+use crate::run::Opening;
 use http::StatusCode;
 use hudson_schema::ledger::{Approval, ApprovalUse, ExecutionEnd};
 use std::sync::Arc;
@@ -24,7 +25,11 @@ pub(in super::super) struct Permit {
 /// Every permit that one request needs.
 #[derive(Default)]
 #[must_use]
-pub(in super::super) struct Permits(Vec<Permit>);
+pub(in super::super) struct Permits {
+    permits: Vec<Permit>,
+    /// What was opened for it, until it is answered.
+    opening: Option<Opening>,
+}
 
 impl Permit {
     pub(super) fn new(origin: Arc<Origin>, approval: &Approval, back_on_error: bool) -> Self {
@@ -81,22 +86,28 @@ impl Drop for Permit {
 impl Permits {
     /// One more.
     pub(in super::super) fn push(&mut self, permit: Permit) {
-        self.0.push(permit);
+        self.permits.push(permit);
+    }
+
+    /// A host that is on no route may be dialled meanwhile.
+    pub(in super::super) fn open(&mut self, opening: Opening) {
+        self.opening = Some(opening);
     }
 
     /// All of another's.
     pub(in super::super) fn extend(&mut self, others: Self) {
-        self.0.extend(others.0);
+        self.permits.extend(others.permits);
+        self.opening = self.opening.take().or(others.opening);
     }
 
     /// From here on something may be sent.
     pub(in super::super) fn sending(&mut self) {
-        self.0.iter_mut().for_each(|permit| permit.sent = true);
+        self.permits.iter_mut().for_each(|permit| permit.sent = true);
     }
 
     /// Nothing was sent, or nobody knows.
     pub(in super::super) async fn unsent(self, provably: bool) {
-        for mut permit in self.0 {
+        for mut permit in self.permits {
             match provably || permit.back_on_error {
                 true => permit.give_back().await,
                 false => permit.finish(ExecutionEnd::Unknown, "no answer came".to_owned()),
@@ -106,7 +117,7 @@ impl Permits {
 
     /// The head of an answer came.
     pub(in super::super) async fn answered(self, status: StatusCode) {
-        for mut permit in self.0 {
+        for mut permit in self.permits {
             if status.is_server_error() && permit.back_on_error {
                 permit.give_back().await;
                 continue;
@@ -123,7 +134,7 @@ impl Permits {
     /// It was answered in a protocol that says for itself how it ended.
     #[allow(dead_code, reason = "MCP's answers")]
     pub(in super::super) async fn finished(self, end: ExecutionEnd, detail: &str) {
-        for mut permit in self.0 {
+        for mut permit in self.permits {
             match end != ExecutionEnd::Executed && permit.back_on_error {
                 true => permit.give_back().await,
                 false => permit.finish(end, detail.to_owned()),
@@ -134,7 +145,7 @@ impl Permits {
     /// Gives all back: provably nothing was sent.
     #[allow(dead_code, reason = "MCP's answers")]
     pub(in super::super) async fn give_back(self) {
-        for permit in self.0 {
+        for permit in self.permits {
             permit.give_back().await;
         }
     }

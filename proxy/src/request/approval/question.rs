@@ -2,15 +2,17 @@
 
 use super::super::credential::{remaining_query, replaced_headers};
 use super::super::{Origin, Target, head};
-use crate::approval::{Bound, Question};
+use crate::approval::{Bound, NotBound, Question};
 use http::{HeaderMap, Method};
-use hudson_schema::config::{Route, Rule};
+use hudson_schema::config::{Authority, Bind, Route, Rule};
 use hudson_schema::ledger::ApprovalKind;
 use hudson_schema::{Refusal, RefusalCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
+/// The action of opening a host that is on no route, which grants name.
+const OPEN_ROUTE: &str = "open_route";
 /// Bytes of a body that are shown to people.
 const SHOWN: usize = 4 << 10;
 
@@ -49,9 +51,55 @@ pub(in super::super) fn of_rule(origin: &Origin, asked: &ByRule<'_>) -> Result<Q
     })
 }
 
+/// The question about a host that is on no route. What is let through is this one request: whoever wants the host
+/// opened for more makes a grant for the action and the target.
+pub(in super::super) fn of_host(
+    origin: &Origin,
+    route: &Route,
+    target: &Target,
+    headers: &HeaderMap,
+    body: Option<&[u8]>,
+) -> Result<Question, Refusal> {
+    let bound =
+        bind(origin, route, Bind::Request, (target, headers, body), &BTreeSet::new()).map_err(|fault| {
+            let message = format!("A person has to decide about this host, and {fault}.");
+            Refusal::new(RefusalCode::MalformedRequest, message)
+        })?;
+    let Authority { host, port } = &origin.authority;
+    let host = origin.shared.dlp.clean(&host.to_string());
+    Ok(Question {
+        kind: ApprovalKind::Route,
+        action: OPEN_ROUTE.to_owned(),
+        rate_key: OPEN_ROUTE.to_owned(),
+        target: format!("{}://{host}:{port}", origin.scheme.name()),
+        finding: None,
+        tier: None,
+        description: format!("{} (a host that is on no route)", described(origin, target)),
+        details: details(origin, target, body),
+        bound,
+        rule: None,
+        policy_revision: revision(route),
+        bypassable: true,
+        decision_ttl: None,
+    })
+}
+
 fn bound(origin: &Origin, asked: &ByRule<'_>) -> Result<Vec<(&'static str, Vec<u8>)>, Refusal> {
     let ByRule { route, rule, target, headers, body, findings } = asked;
-    let mut headers = (*headers).clone();
+    bind(origin, route, rule.bind, (target, headers, *body), findings).map_err(|fault| {
+        let message = format!("The rule {:?} has a person decide about this, and {fault}.", rule.name);
+        Refusal::new(RefusalCode::MalformedRequest, message)
+    })
+}
+
+fn bind(
+    origin: &Origin,
+    route: &Route,
+    bind: Bind,
+    (target, headers, body): (&Target, &HeaderMap, Option<&[u8]>),
+    findings: &BTreeSet<String>,
+) -> Result<Vec<(&'static str, Vec<u8>)>, NotBound> {
+    let mut headers = headers.clone();
     head::outbound(&mut headers);
     let replaced = replaced_headers(route.credentials.iter());
     let query = remaining_query(route.credentials.iter(), target.query.as_deref());
@@ -63,13 +111,10 @@ fn bound(origin: &Origin, asked: &ByRule<'_>) -> Result<Vec<(&'static str, Vec<u
         query: query.as_deref(),
         headers: &headers,
         replaced: &replaced,
-        body: *body,
+        body,
         findings,
     };
-    bound.parts(rule.bind).map_err(|fault| {
-        let message = format!("The rule {:?} has a person decide about this, and {fault}.", rule.name);
-        Refusal::new(RefusalCode::MalformedRequest, message)
-    })
+    bound.parts(bind)
 }
 
 /// The digest of a route as it is loaded: what is asked under one counts under no other. Where it stands in its file is
@@ -127,7 +172,7 @@ fn shown(body: &[u8], clean: impl Fn(&str) -> String) -> Value {
     format!("{cleaned} …").into()
 }
 
-pub(super) fn digest(text: &str) -> String {
+pub(in super::super) fn digest(text: &str) -> String {
     Sha256::digest(text).iter().take(16).fold(String::new(), |mut digest, byte| {
         digest.push_str(&format!("{byte:02x}"));
         digest
