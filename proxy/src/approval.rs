@@ -9,6 +9,7 @@ mod setup;
 mod waiting;
 
 pub use binding::{Bound, NotBound};
+pub(crate) use canonical::{Items, Members};
 pub use canonical::{NotCanonical, canonical};
 pub use desk::{Answer, Desk, Settled};
 pub use fingerprint::FingerprintKey;

@@ -43,7 +43,10 @@ pub use route::{
     MeterSetting, OnMatch, OutboundDetector, ProxyCredentials, Route, Routes, Scheme, Source, Unmetered,
     Upstream, UpstreamProxy,
 };
-pub use rules::{ApprovalMode, Bind, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
+pub use rules::{
+    ApprovalMode, Bind, Compiled, Condition, CounterScope, CounterWindow, Literal, Mcp, Number, Operator,
+    RollbackOn, Rule, RuleAction, StateRule, Subject, Test, ToolRule,
+};
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{
     ApprovalProfile, ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings,

@@ -9,7 +9,8 @@ use crate::policy::address;
 use crate::run::RunPolicy;
 use http::HeaderMap;
 use hudson_schema::config::{
-    ApprovalMode, Authority, Bind, Host, HostPattern, OnMatch, Route, Rule, RuleAction, UnknownHosts,
+    ApprovalMode, Authority, Bind, Host, HostPattern, OnMatch, RollbackOn, Route, Rule, RuleAction,
+    UnknownHosts,
 };
 use hudson_schema::{Refusal, RefusalCode};
 use std::net::SocketAddr;
@@ -78,7 +79,8 @@ impl<'a> Gate<'a> {
             Asks::Nobody => {}
             Asks::Rule(rule) => {
                 let question = of_rule(origin, &asked(rule))?;
-                let manner = Manner { mode: rule.mode, size, back_on_error: false };
+                let back_on_error = rule.rollback_on.contains(&RollbackOn::UpstreamError);
+                let manner = Manner { mode: rule.mode, size, back_on_error };
                 permits.push(ask(origin, policy, question, manner, rule.on_deny.as_deref()).await?);
             }
             Asks::Host => {

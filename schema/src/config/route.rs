@@ -7,6 +7,7 @@ use crate::{Format, Provider};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// How much a bottle's egress writes to the event log; always redacted.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -58,7 +59,7 @@ pub struct Route {
     /// Whether `git fetch` over HTTPS is let through; push never is.
     pub git_fetch: bool,
     /// Rules on the content of requests.
-    pub rules: Vec<Rule>,
+    pub rules: Arc<[Rule]>,
     /// Rules on MCP tools.
     pub mcp: Option<Mcp>,
     /// Whether TLS is terminated; `false` is an opaque tunnel.
@@ -94,7 +95,7 @@ impl Route {
             dlp: Dlp::default(),
             outbound_on_match: OnMatch::default(),
             git_fetch: false,
-            rules: Vec::new(),
+            rules: Arc::default(),
             mcp: None,
             intercept: true,
             upstream: None,

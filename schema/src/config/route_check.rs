@@ -3,6 +3,7 @@
 
 mod credentials;
 mod matches;
+mod rules;
 
 use super::route_file::{DlpFile, MeterFile, OffOr, RouteFile, RoutesFile, UpstreamFile};
 use super::tree::Trail;
@@ -18,13 +19,14 @@ use std::path::{Path, PathBuf};
 pub(super) fn routes(document: &mut Document<'_>, trail: &Trail, file: RoutesFile) -> Routes {
     let trail = trail.key("routes");
     let mut unsupported = Vec::new();
-    let routes: Vec<Route> = file
+    let mut routes: Vec<Route> = file
         .routes
         .into_iter()
         .enumerate()
         .map(|(index, file)| route(document, &trail.index(index), file, &mut unsupported))
         .collect();
     check_one_way(document, &trail, &routes);
+    rules::resolve(document, &trail, &mut routes);
     Routes { log: file.log, routes, unsupported }
 }
 
@@ -54,8 +56,9 @@ fn route(
     note_unsupported(document, trail, &file, unsupported);
     let scheme = file.scheme.unwrap_or_default();
     let credentials = credentials::of_route(document, trail, &file);
-    check_rules(document, trail, &file);
     check_intercept(document, trail, &file, &credentials);
+    let rules = rules::of_route(document, &trail.key("rules"), file.rules);
+    rules::of_tools(document, &trail.key("mcp"), file.mcp.as_ref());
     if file.port == Some(0) {
         document.value(&trail.key("port"), "0 is not a port; expected 1 to 65535");
     }
@@ -75,7 +78,7 @@ fn route(
         outbound_on_match: on_match(document, trail, file.outbound_on_match, file.dlp.as_ref()),
         dlp: file.dlp.map(dlp).unwrap_or_default(),
         git_fetch: git_fetch(document, trail, file.git_fetch, file.git.map(|git| git.fetch)),
-        rules: file.rules,
+        rules: rules.into(),
         mcp: file.mcp,
         intercept: file.intercept,
         upstream: file.upstream.map(|upstream_file| {
@@ -99,33 +102,7 @@ fn note_unsupported(
             unsupported.push(not_enforced(document, &trail, key));
         }
     };
-    note(!file.rules.is_empty(), trail.key("rules"), "rules");
     note(file.mcp.is_some(), trail.key("mcp"), "mcp");
-}
-
-fn check_rules(document: &mut Document<'_>, trail: &Trail, file: &RouteFile) {
-    let rules = trail.key("rules");
-    for (index, rule) in file.rules.iter().enumerate() {
-        let rule_trail = rules.index(index);
-        if let Some((key, message)) = rule.fault() {
-            document.value(&rule_trail.key(key), message);
-        }
-        let conditions = rule_trail.key("conditions");
-        for (index, condition) in rule.conditions.iter().enumerate() {
-            if let Some((key, message)) = condition.fault() {
-                document.value(&conditions.index(index).key(key), message);
-            }
-        }
-    }
-    let tools = trail.key("mcp").key("tools");
-    for (name, tool) in file.mcp.iter().flat_map(|mcp| &mcp.tools) {
-        let conditions = tools.key(name).key("conditions");
-        for (index, condition) in tool.conditions.iter().enumerate() {
-            if let Some((key, message)) = condition.fault() {
-                document.value(&conditions.index(index).key(key), message);
-            }
-        }
-    }
 }
 
 /// Nothing inside an opaque tunnel can be seen, so nothing that needs to see it may be asked for.

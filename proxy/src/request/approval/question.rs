@@ -40,11 +40,11 @@ pub(in super::super) fn of_rule(origin: &Origin, asked: &ByRule<'_>) -> Result<Q
         action,
         target: target_of(origin, target),
         finding: None,
-        tier: None,
+        tier: rule.tier,
         description: described(origin, target),
         details: details(origin, target, *body),
         bound,
-        rule: Some((rule.name.clone(), digest(&format!("{rule:?}")))),
+        rule: Some((rule.name.clone(), digest(&format!("{:?}", Rule { line: 0, ..(*rule).clone() })))),
         policy_revision: revision(route),
         bypassable: rule.bypassable,
         decision_ttl: rule.approval_timeout.map(|period| period.0),
@@ -122,6 +122,7 @@ fn bind(
 pub(in super::super) fn revision(route: &Route) -> String {
     let mut route = route.clone();
     route.line = 0;
+    route.rules = route.rules.iter().map(|rule| Rule { line: 0, ..rule.clone() }).collect();
     digest(&format!("{route:?}"))
 }
 
