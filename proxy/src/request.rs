@@ -17,6 +17,7 @@ mod metered;
 pub(crate) mod outbound;
 mod persist;
 mod retrieval;
+mod rules;
 mod settle;
 mod tap;
 mod target;
@@ -150,10 +151,11 @@ async fn pass(
     if let Some(outbound) = &outbound {
         outbound.head(route, &mut target, request.headers_mut()).await?;
     }
+    let ruling = rules::stage(origin, route, &target, request.headers()).await?;
     let dialled = first_route(&policy.routes, origin.scheme, host, *port);
     let credentials = credential::read(origin, route, dialled).await?;
     origin.shared.dlp.note(&origin.run, &route.host, credentials.entries()).await;
-    let gate = Gate::of(origin, &policy, route, &target);
+    let gate = Gate::of(origin, &policy, route, &target, ruling);
     let outcome = match endpoint {
         endpoint if let Some(offer) = offer => {
             let metered = match endpoint {
@@ -162,21 +164,20 @@ async fn pass(
             };
             let policy = policy.clone();
             // Boxed, as what follows: the largest of them decides how large every request is.
-            let permits = gate.pass(request.headers(), Some(&[]), outbound.as_ref()).await?;
-            let asked = upgrade::Judged { policy, target: &target, outbound, permits, offer, metered };
+            let asked = upgrade::Judged { policy, target: &target, outbound, gate, offer, metered };
             Box::pin(upgrade::exchange(origin, asked, credentials, request)).await
         }
         Endpoint::Metered { provider, format } => {
-            let asked = metered::Judged { route, target: &target, outbound, gate: &gate };
+            let asked = metered::Judged { route, target: &target, outbound, gate };
             Box::pin(metered::exchange(origin, asked, credentials, provider, format, request)).await
         }
         Endpoint::Retrieval { provider, format } => {
-            let asked = retrieval::Judged { target: &target, outbound, gate: &gate };
+            let asked = retrieval::Asked { target: &target, outbound, gate };
             Box::pin(retrieval::exchange(origin, asked, credentials, provider, format, request)).await
         }
         Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
             let watched = outbound.as_ref().map(|outbound| outbound.detectors());
-            let answer = forward::relay(origin, &target, credentials, outbound, &gate, request).await?;
+            let answer = forward::relay(origin, &target, credentials, outbound, gate, request).await?;
             match whose(&endpoint) {
                 // A conversation comes back in what a provider says.
                 Some(_) => Ok(answer),

@@ -11,6 +11,7 @@ mod question;
 use super::block::{block, until_stopped};
 use super::{Origin, same_routes};
 use crate::approval::{Answer, Asker, Question, Settled};
+use crate::policy::rules::in_front;
 use crate::run::{Run, RunPolicy};
 use hudson_schema::config::ApprovalMode;
 use hudson_schema::ledger::{Approval, ApprovalStatus};
@@ -160,43 +161,41 @@ fn moved(origin: &Origin) -> Refusal {
 impl NotPermitted {
     /// As the refusal of a rule. `on_deny` is what the operator has it say in front.
     pub(super) fn refusal(&self, origin: &Origin, question: &Question, on_deny: Option<&str>) -> Refusal {
-        let front = on_deny.map(|text| format!("{} ", text.trim_end())).unwrap_or_default();
         let answer = match self {
             Self::Refused(refusal) => return refusal.clone(),
             Self::Answer(answer) => answer,
         };
         let asks = match &question.rule {
-            Some((name, _)) => format!("the rule {name:?} has a person decide about this"),
-            None => "a person has to decide about this".to_owned(),
+            Some((name, _)) => format!("The rule {name:?} has a person decide about this"),
+            None => "A person has to decide about this".to_owned(),
         };
+        let told = |code, why: &str| Refusal::new(code, in_front(on_deny, why));
         let policy = origin.run.policy();
         let at = |at| policy.clock.display(at);
         match answer {
             Answer::Granted(approval) | Answer::Pending(approval) => {
+                let Approval { action, id, .. } = approval;
                 let until = at(approval.decision_expires_at);
-                let message = format!(
-                    "{front}{} ({}); approval {} waits for that until {until}.",
-                    capital(&asks),
-                    approval.action,
-                    approval.id,
-                );
-                Refusal::new(RefusalCode::ApprovalRequired, message)
+                let why = format!("{asks} ({action}); approval {id} waits for that until {until}.");
+                told(RefusalCode::ApprovalRequired, &why)
                     .with_approval(facts(&policy, approval))
                     .with_retry_after(RETRY_AFTER)
             }
             Answer::Denied(approval) => {
-                let message = format!("{front}A person has denied this: {}.", reason(approval));
-                Refusal::new(RefusalCode::ApprovalDenied, message).with_approval(facts(&policy, approval))
+                let why = format!("A person has denied this: {}.", reason(approval));
+                told(RefusalCode::ApprovalDenied, &why).with_approval(facts(&policy, approval))
             }
             Answer::Over(approval) => {
-                let why = over(approval);
-                let message = format!("{front}{}, and {why}.", capital(&asks));
-                Refusal::new(RefusalCode::ApprovalExpired, message).with_approval(facts(&policy, approval))
+                let why = format!("{asks}, and {}.", over(approval));
+                told(RefusalCode::ApprovalExpired, &why).with_approval(facts(&policy, approval))
             }
             Answer::Unavailable { why, retry_after } => {
-                let message = format!("{front}{}, and nobody can be asked: {why}.", capital(&asks));
-                let refusal = Refusal::new(RefusalCode::ApprovalUnavailable, message);
-                retry_after.map_or(refusal.clone(), |seconds| refusal.with_retry_after(seconds))
+                let why = format!("{asks}, and nobody can be asked: {why}.");
+                let refusal = told(RefusalCode::ApprovalUnavailable, &why);
+                match retry_after {
+                    Some(seconds) => refusal.with_retry_after(*seconds),
+                    None => refusal,
+                }
             }
         }
     }
@@ -242,9 +241,4 @@ pub(super) fn facts(policy: &RunPolicy, approval: &Approval) -> ApprovalFacts {
         retryable,
         human_instructions,
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -6,6 +6,7 @@ use super::credential::{Credentials, Payload};
 use super::echo::{self, RedactHeaders, Redacted};
 use super::gate::Gate;
 use super::outbound::Gathered;
+use super::rules::{End, Sent};
 use super::{Origin, Outbound, Target, dial_refusal, head, upstream, whole};
 use crate::body::{self, Body};
 use crate::connect::stopping;
@@ -36,7 +37,7 @@ pub(super) async fn relay(
     target: &Target,
     credentials: Credentials,
     outbound: Option<Arc<Outbound>>,
-    gate: &Gate<'_>,
+    gate: Gate<'_>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
@@ -48,28 +49,27 @@ pub(super) async fn relay(
     if credentials.sign_bodies() || gate.reads_body() {
         return relay_read(origin, target, credentials, outbound, gate, (parts.headers, incoming)).await;
     }
-    let mut permits = gate.pass(&parts.headers, None, outbound.as_ref()).await?;
     let wire = wire(origin, parts.version, incoming.size_hint().lower()).await;
     let body = Ended::new(incoming, credentials.replaced(), origin.clone());
     let Gathered { body, stopped } = match &outbound {
         Some(outbound) => outbound.body(&mut parts.headers, body).await?,
         None => Gathered::unseen(body),
     };
+    let permits = gate.pass(&parts.headers, None, outbound.as_ref()).await?;
     let mut sent = build(origin, target, &credentials, parts.headers, body)?;
     credentials.sign(&mut sent, Payload::Stream)?;
-    permits.extend(outbound.as_ref().map(|outbound| outbound.take_permits()).unwrap_or_default());
     let answer = send_permitted(origin, None, sent, wire, permits).await;
     let response = answer.map_err(|unsent| stopped.refusal().unwrap_or(unsent.refusal))?;
     respond(origin, &credentials, response)
 }
 
-/// The same where the body is read whole first: the head carries a signature of it, or a person decides about it.
+/// The same where the body is read whole first: the head carries a signature of it, or somebody looks at it: a rule, or a person.
 async fn relay_read(
     origin: &Arc<Origin>,
     target: &Target,
     credentials: Credentials,
     outbound: Option<Arc<Outbound>>,
-    gate: &Gate<'_>,
+    mut gate: Gate<'_>,
     (mut headers, incoming): (HeaderMap, Incoming),
 ) -> Result<Response<Body>, Refusal> {
     let _room = whole::room(origin, &incoming).await?;
@@ -77,13 +77,14 @@ async fn relay_read(
     if let Some(outbound) = &outbound {
         sent = outbound.encoded(&mut headers, sent).await?;
     }
+    gate.read(&headers, Sent::Encoded(&sent)).await?;
     let permits = gate.pass(&headers, Some(&sent), outbound.as_ref()).await?;
-    // Its trailers are not part of what was looked at.
+    // Its trailers are not part of what is signed or judged.
     headers.remove(header::TRAILER);
     headers.remove(header::CONTENT_LENGTH);
-    let mut request = build(origin, target, &credentials, headers, body::full(sent.clone()))?;
-    credentials.sign(&mut request, Payload::Bytes(&sent))?;
-    let answer = send_permitted(origin, None, request, Wire::Preferred, permits).await;
+    let mut outbound = build(origin, target, &credentials, headers, body::full(sent.clone()))?;
+    credentials.sign(&mut outbound, Payload::Bytes(&sent))?;
+    let answer = send_permitted(origin, None, outbound, Wire::Preferred, permits).await;
     respond(origin, &credentials, answer.map_err(|unsent| unsent.refusal)?)
 }
 
@@ -172,7 +173,7 @@ pub(super) struct Unsent {
     pub(super) stale: bool,
 }
 
-/// The same, and says what has come of what people have let through.
+/// The same, and says what has come of it to what was counted and to what people have let through.
 pub(super) async fn send_permitted(
     origin: &Origin,
     called: Option<&Provider>,
@@ -181,12 +182,9 @@ pub(super) async fn send_permitted(
     mut permits: Permits,
 ) -> Result<Response<Incoming>, Unsent> {
     permits.sending();
-    let sent = send(origin, called, request, wire).await;
-    match &sent {
-        Ok(response) => permits.answered(response.status()).await,
-        Err(unsent) => permits.unsent(unsent.provably).await,
-    }
-    sent
+    let answer = send(origin, called, request, wire).await;
+    permits.answered(&answer).await;
+    answer
 }
 
 /// Sends a request and waits for the head of its response. A block that stops the provider `called` may end that.
@@ -214,6 +212,20 @@ pub(super) async fn send(
         }
         refusal = until_ended(origin, called) => unsent(refusal),
         () = origin.shared.abort.cancelled() => unsent(stopping()),
+    }
+}
+
+/// What an answer, or that there is none, says of a request.
+pub(super) fn end_of(answer: &Result<Response<Incoming>, Unsent>) -> End {
+    match answer {
+        Ok(response) if response.status().is_server_error() => End::UpstreamError,
+        Ok(_) => End::Sent,
+        Err(Unsent { provably: true, .. }) => End::NotSent,
+        Err(Unsent { refusal, .. }) => match refusal.code {
+            RefusalCode::UpstreamTimeout | RefusalCode::UpstreamUnreachable => End::UpstreamError,
+            // It was ended here.
+            _ => End::Sent,
+        },
     }
 }
 

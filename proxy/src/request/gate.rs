@@ -3,14 +3,14 @@
 //! Invariant: what people are asked about is what would leave: the head and the body as DLP has left them.
 
 use super::approval::{ByRule, Manner, Permits, of_host, of_rule, permit};
+use super::rules::{Ruling, Sent};
 use super::{Origin, Outbound, Target, first_route};
 use crate::approval::Question;
 use crate::policy::address;
 use crate::run::RunPolicy;
 use http::HeaderMap;
 use hudson_schema::config::{
-    ApprovalMode, Authority, Bind, Host, HostPattern, OnMatch, RollbackOn, Route, Rule, RuleAction,
-    UnknownHosts,
+    ApprovalMode, Authority, Host, HostPattern, OnMatch, RollbackOn, Route, UnknownHosts,
 };
 use hudson_schema::{Refusal, RefusalCode};
 use std::net::SocketAddr;
@@ -23,17 +23,10 @@ pub(super) struct Gate<'a> {
     policy: &'a Arc<RunPolicy>,
     route: &'a Route,
     target: &'a Target,
-    asks: Asks<'a>,
-}
-
-/// Why a person has to decide.
-enum Asks<'a> {
-    /// Nobody has to.
-    Nobody,
-    /// A rule of the route says so.
-    Rule(&'a Rule),
-    /// The host is on no route.
-    Host,
+    /// What the rules of its route have said so far, where it has any.
+    ruling: Option<Ruling>,
+    /// Whether its host is on no route.
+    unrouted: bool,
 }
 
 impl<'a> Gate<'a> {
@@ -43,51 +36,56 @@ impl<'a> Gate<'a> {
         policy: &'a Arc<RunPolicy>,
         route: &'a Route,
         target: &'a Target,
+        ruling: Option<Ruling>,
     ) -> Self {
         let Authority { host, port } = &origin.authority;
-        let asking = |rule: &&Rule| rule.action == RuleAction::RequireApproval && rule.conditions.is_empty();
-        let asks = if first_route(&policy.routes, origin.scheme, host, *port).is_none() {
-            Asks::Host
-        } else {
-            route.rules.iter().find(asking).map_or(Asks::Nobody, Asks::Rule)
-        };
-        Self { origin, policy, route, target, asks }
+        let unrouted = first_route(&policy.routes, origin.scheme, host, *port).is_none();
+        Self { origin, policy, route, target, ruling, unrouted }
     }
 
     /// Whether the body has to be read as a whole before anything of the request leaves.
     pub(super) fn reads_body(&self) -> bool {
-        match &self.asks {
-            Asks::Nobody => false,
-            Asks::Rule(rule) => rule.bind != Bind::Endpoint,
-            Asks::Host => true,
+        self.unrouted || self.ruling.as_ref().is_some_and(Ruling::needs_body)
+    }
+
+    /// Has the rules judge the body, where it could decide.
+    pub(super) async fn read(&mut self, headers: &HeaderMap, sent: Sent<'_>) -> Result<(), Refusal> {
+        match &mut self.ruling {
+            Some(ruling) => ruling.read(headers, sent).await,
+            None => Ok(()),
         }
     }
 
-    /// Lets it pass, with what has to be told of how it went. `body` is as it would leave; `None` where it was not read.
+    /// Lets it pass, as the last thing before it leaves. `body` is as it would leave; `None` where it was not read.
     pub(super) async fn pass(
-        &self,
+        self,
         headers: &HeaderMap,
         body: Option<&[u8]>,
         outbound: Option<&Arc<Outbound>>,
     ) -> Result<Permits, Refusal> {
         let mut permits = outbound.map(|outbound| outbound.take_permits()).unwrap_or_default();
-        let findings = outbound.map(|outbound| outbound.findings()).unwrap_or_default();
-        let Self { origin, policy, route, target, .. } = self;
+        let Self { origin, policy, route, target, ruling, unrouted } = self;
         let size = body.map_or(0, <[u8]>::len);
-        let asked = |rule| ByRule { route, rule, target, headers, body, findings: &findings };
-        match &self.asks {
-            Asks::Nobody => {}
-            Asks::Rule(rule) => {
-                let question = of_rule(origin, &asked(rule))?;
-                let back_on_error = rule.rollback_on.contains(&RollbackOn::UpstreamError);
-                let manner = Manner { mode: rule.mode, size, back_on_error };
-                permits.push(ask(origin, policy, question, manner, rule.on_deny.as_deref()).await?);
-            }
-            Asks::Host => {
-                let question = of_host(origin, route, target, headers, body)?;
-                let manner = Manner { mode: ApprovalMode::Retry, size, back_on_error: false };
-                permits.push(ask(origin, policy, question, manner, None).await?);
-                permits.open(origin.run.open(origin.scheme, &origin.authority));
+        if unrouted {
+            let question = of_host(origin, route, target, headers, body)?;
+            let manner = Manner { mode: ApprovalMode::Retry, size, back_on_error: false };
+            permits.push(ask(origin, policy, question, manner, None).await?);
+            permits.open(origin.run.open(origin.scheme, &origin.authority));
+        }
+        let Some(mut ruling) = ruling else { return Ok(permits) };
+        if let Some(rule) = ruling.approval() {
+            let findings = outbound.map(|outbound| outbound.findings()).unwrap_or_default();
+            let question =
+                of_rule(origin, &ByRule { route, rule, target, headers, body, findings: &findings })?;
+            let back_on_error = rule.rollback_on.contains(&RollbackOn::UpstreamError);
+            let manner = Manner { mode: rule.mode, size, back_on_error };
+            permits.push(ask(origin, policy, question, manner, rule.on_deny.as_deref()).await?);
+        }
+        match ruling.reserve().await {
+            Ok(reserved) => permits.count(reserved),
+            Err(refusal) => {
+                permits.give_back().await;
+                return Err(refusal);
             }
         }
         Ok(permits)

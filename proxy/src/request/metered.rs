@@ -10,6 +10,7 @@ use super::count::{self, Asked};
 use super::credential::{Credentials, Payload};
 use super::forward::{self, Unsent};
 use super::gate::Gate;
+use super::rules::Sent;
 use super::settle::Settler;
 use super::tap::{self, Account, Tap};
 use super::{Origin, Outbound as Dlp, Target, head, whole};
@@ -37,14 +38,14 @@ pub(super) struct Judged<'a> {
     pub(super) target: &'a Target,
     /// What is looked for in it.
     pub(super) outbound: Option<Arc<Dlp>>,
-    /// What a person may have to decide.
-    pub(super) gate: &'a Gate<'a>,
+    /// What its rules and people say.
+    pub(super) gate: Gate<'a>,
 }
 
 /// Admits, sends and meters one request.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    Judged { route, target, outbound, gate }: Judged<'_>,
+    Judged { route, target, outbound, mut gate }: Judged<'_>,
     credentials: Credentials,
     provider: Provider,
     format: Format,
@@ -56,6 +57,7 @@ pub(super) async fn exchange(
     if let Some(outbound) = &outbound {
         sent = outbound.whole(sent).await?;
     }
+    gate.read(&parts.headers, Sent::Clear(&sent)).await?;
     let host = origin.authority.host.to_string();
     let kind =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -86,11 +88,12 @@ pub(super) async fn exchange(
     }
     // In clear, as it was read.
     parts.headers.remove(header::CONTENT_ENCODING);
+    // Before the hold, which waits for nobody.
     let permits = gate.pass(&parts.headers, Some(&sent), outbound.as_ref()).await?;
     let admitted = match admission::admit(origin, route, provider.clone(), format, &facts).await {
         Ok(admitted) => admitted,
         Err(refusal) => {
-            permits.unsent(true).await;
+            permits.give_back().await;
             return Err(refusal);
         }
     };
@@ -168,27 +171,34 @@ impl Outbound {
                 }
             };
             permits.sending();
-            match forward::send(origin, settler.provider(), request, Wire::Preferred).await {
-                Ok(response) => {
-                    permits.answered(response.status()).await;
-                    return self.tapped(response, settler);
-                }
-                Err(Unsent { stale: true, .. }) if attempt < ATTEMPTS => {}
-                Err(Unsent { refusal, provably: true, .. }) => {
-                    permits.unsent(true).await;
-                    settler.release().await;
-                    return Err(refusal);
-                }
-                Err(Unsent { refusal, .. }) => {
-                    permits.unsent(false).await;
-                    settler.lost("no response came").await;
-                    return Err(refusal);
-                }
+            let answer = forward::send(origin, settler.provider(), request, Wire::Preferred).await;
+            if !matches!(answer, Err(Unsent { stale: true, .. }) if attempt < ATTEMPTS) {
+                permits.answered(&answer).await;
+                return self.answered(answer, settler).await;
             }
         }
         // Not reached: the last attempt returns.
+        permits.give_back().await;
         settler.release().await;
         Err(Refusal::new(RefusalCode::UpstreamUnreachable, "The request could not be sent."))
+    }
+
+    async fn answered(
+        &self,
+        answer: Result<Response<Incoming>, Unsent>,
+        settler: Settler,
+    ) -> Result<Response<Body>, Refusal> {
+        match answer {
+            Ok(response) => self.tapped(response, settler),
+            Err(Unsent { refusal, provably: true, .. }) => {
+                settler.release().await;
+                Err(refusal)
+            }
+            Err(Unsent { refusal, .. }) => {
+                settler.lost("no response came").await;
+                Err(refusal)
+            }
+        }
     }
 
     fn tapped(&self, response: Response<Incoming>, settler: Settler) -> Result<Response<Body>, Refusal> {
@@ -217,7 +227,7 @@ impl Outbound {
 }
 
 /// The body in clear, whatever it was encoded in.
-fn readable(origin: &Origin, headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
+pub(super) fn readable(origin: &Origin, headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
     let mut encodings = Vec::new();
     for value in headers.get_all(header::CONTENT_ENCODING) {
         encodings.push(

@@ -6,6 +6,7 @@
 use super::credential::{Credentials, Payload};
 use super::gate::Gate;
 use super::persist::persist;
+use super::rules::Sent;
 use super::tap::{self, Account, Tap};
 use super::{Origin, Outbound, Target, clock, forward, head, whole};
 use crate::body::{self, Body};
@@ -19,18 +20,18 @@ use hyper::body::Incoming;
 use std::sync::Arc;
 
 /// What is asked, as it was judged so far.
-pub(super) struct Judged<'a> {
+pub(super) struct Asked<'a> {
     pub(super) target: &'a Target,
     /// What is looked for in it.
     pub(super) outbound: Option<Arc<Outbound>>,
-    /// What a person may have to decide.
-    pub(super) gate: &'a Gate<'a>,
+    /// What its rules and people say.
+    pub(super) gate: Gate<'a>,
 }
 
 /// Relays the read and taps its answer.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    Judged { target, outbound, gate }: Judged<'_>,
+    Asked { target, outbound, mut gate }: Asked<'_>,
     credentials: Credentials,
     provider: Provider,
     format: Format,
@@ -48,6 +49,7 @@ pub(super) async fn exchange(
     if let Some(outbound) = &outbound {
         asked = outbound.encoded(&mut parts.headers, asked).await?;
     }
+    gate.read(&parts.headers, Sent::Encoded(&asked)).await?;
     let permits = gate.pass(&parts.headers, Some(&asked), outbound.as_ref()).await?;
     let mut sent = forward::build(origin, target, &credentials, parts.headers, body::full(asked.clone()))?;
     credentials.sign(&mut sent, Payload::Bytes(&asked))?;

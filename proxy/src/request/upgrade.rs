@@ -14,10 +14,11 @@ mod realtime;
 mod relay;
 mod turns;
 
-use super::approval::Permits;
 use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::RedactHeaders;
+use super::gate::Gate;
+use super::rules::{self, Sent};
 use super::{Origin, Outbound, Place, Target, first_route, forward, head, judged, until_blocked};
 use crate::body::{self, Body};
 use crate::event::Event;
@@ -51,8 +52,8 @@ pub(super) struct Judged<'a> {
     pub(super) target: &'a Target,
     /// What is looked for in its messages.
     pub(super) outbound: Option<Arc<Outbound>>,
-    /// What people have let through.
-    pub(super) permits: Permits,
+    /// What its rules and people say.
+    pub(super) gate: Gate<'a>,
     pub(super) offer: Offer,
     pub(super) metered: Option<Metered>,
 }
@@ -61,7 +62,7 @@ pub(super) struct Judged<'a> {
 /// with each of its model calls admitted and settled by itself.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    Judged { policy, target, outbound, permits, offer, metered }: Judged<'_>,
+    Judged { policy, target, outbound, mut gate, offer, metered }: Judged<'_>,
     credentials: Credentials,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
@@ -69,6 +70,8 @@ pub(super) async fn exchange(
         let message = "A WebSocket is opened over HTTP/1.1, by a request without a body.";
         return Err(Refusal::new(RefusalCode::MalformedRequest, message));
     }
+    gate.read(request.headers(), Sent::None).await?;
+    let permits = gate.pass(request.headers(), Some(&[]), outbound.as_ref()).await?;
     let client = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
     let mut headers = parts.headers.clone();
@@ -80,8 +83,8 @@ pub(super) async fn exchange(
     let mut sent = forward::build(origin, target, &credentials, headers, body::empty())?;
     offer.put_on(sent.headers_mut());
     credentials.sign(&mut sent, Payload::Bytes(&[]))?;
-    let sent = forward::send_permitted(origin, None, sent, Wire::Http1, permits).await;
-    let mut response = sent.map_err(|unsent| unsent.refusal)?;
+    let answer = forward::send_permitted(origin, None, sent, Wire::Http1, permits).await;
+    let mut response = answer.map_err(|unsent| unsent.refusal)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return forward::respond(origin, &credentials, response);
     }
@@ -287,7 +290,11 @@ impl Opened {
     fn way<'a>(&self, policy: &'a RunPolicy) -> Result<Way<'a>, Refusal> {
         let Self { origin, target, asked, .. } = self;
         let Authority { host, port } = &origin.authority;
-        let credentials = &judged(origin, policy, target, asked)?.route.credentials;
+        let route = judged(origin, policy, target, asked)?.route;
+        if let Some(refusal) = rules::denied(origin, route, target, asked) {
+            return Err(refusal);
+        }
+        let credentials = &route.credentials;
         let dialled = first_route(&policy.routes, origin.scheme, host, *port);
         Ok((credentials, dialled.map(|route| (route.allow_addresses.as_slice(), route.upstream.as_ref()))))
     }

@@ -12,7 +12,7 @@ pub use condition::{Compiled, Condition, Literal, Operator, Test};
 pub use counting::{CounterScope, CounterWindow, StateRule};
 pub use number::Number;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 pub use subject::Subject;
 
@@ -35,6 +35,7 @@ pub struct Rule {
     /// What a refusal by this rule says in front.
     pub on_deny: Option<String>,
     /// How often the rule lets through; with `action: allow`.
+    #[serde(serialize_with = "rate")]
     pub rate_limit: Option<RateLimit>,
     /// What the rule counts when it lets through; with `action: allow`.
     pub state: Option<StateRule>,
@@ -42,6 +43,7 @@ pub struct Rule {
     #[serde(default = "when_not_sent")]
     pub rollback_on: Vec<RollbackOn>,
     /// How long a request for approval stays open.
+    #[serde(serialize_with = "period")]
     pub approval_timeout: Option<Period>,
     /// Whether the client retries or is held.
     #[serde(default)]
@@ -144,6 +146,14 @@ pub struct ToolRule {
     /// Whether the tool is taken out of the list of tools.
     #[serde(default)]
     pub hide: bool,
+}
+
+fn rate<S: Serializer>(rate: &Option<RateLimit>, serializer: S) -> Result<S::Ok, S::Error> {
+    rate.map(|RateLimit { count, per }| (count, per.as_secs())).serialize(serializer)
+}
+
+fn period<S: Serializer>(period: &Option<Period>, serializer: S) -> Result<S::Ok, S::Error> {
+    period.map(|Period(period)| period.as_millis()).serialize(serializer)
 }
 
 fn yes() -> bool {

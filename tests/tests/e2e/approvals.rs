@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hudson_schema::home::Home;
 use hudson_schema::ledger::sqlite::SqliteLedger;
 use hudson_schema::ledger::{
-    Approval, ApprovalCancel, ApprovalEvent, ApprovalId, ApprovalQuery, ApprovalStatus, ApprovalSweep, Decided,
-    DecidedVia, Decision, Ledger, NewGrant,
+    Approval, ApprovalCancel, ApprovalEvent, ApprovalId, ApprovalQuery, ApprovalStatus, ApprovalSweep,
+    Decided, DecidedVia, Decision, Ledger, NewGrant,
 };
 use tokio::runtime::Runtime;
 
@@ -42,12 +42,7 @@ impl Scene {
     }
 
     /// With these routes and settings, and anything else.
-    fn with(
-        routes: &str,
-        settings: &str,
-        upstream: Upstream,
-        set: impl FnOnce(Setting) -> Setting,
-    ) -> Self {
+    fn with(routes: &str, settings: &str, upstream: Upstream, set: impl FnOnce(Setting) -> Setting) -> Self {
         let setting = set(raw::routes(routes).settings(settings));
         let stage = setting.connect_to(&format!("{HOST}:80"), upstream.address).start();
         let (agent, desk) = (stage.agent(), Desk::of(&stage));
@@ -139,7 +134,8 @@ impl Desk {
     }
 
     fn revoke(&self, id: &ApprovalId) {
-        let decided = self.runtime.block_on(self.ledger.approval_revoke(Self::decision(id, "changed my mind")));
+        let decided =
+            self.runtime.block_on(self.ledger.approval_revoke(Self::decision(id, "changed my mind")));
         assert!(matches!(decided, Ok(Decided::Made(_))), "{decided:?}");
     }
 

@@ -3,11 +3,14 @@
 //! Invariant: each use ends exactly once. One that is dropped before anything was sent is given back; one that is
 //! dropped after that may have happened, and says so.
 
+use super::super::forward::{self, Unsent};
 use super::super::persist::persist;
+use super::super::rules::{End, Reservation};
 use super::super::{Origin, clock};
 use crate::run::Opening;
-use http::StatusCode;
+use http::Response;
 use hudson_schema::ledger::{Approval, ApprovalUse, ExecutionEnd};
+use hyper::body::Incoming;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -27,6 +30,8 @@ pub(in super::super) struct Permit {
 #[must_use]
 pub(in super::super) struct Permits {
     permits: Vec<Permit>,
+    /// What was counted for it.
+    reserved: Option<Reservation>,
     /// What was opened for it, until it is answered.
     opening: Option<Opening>,
 }
@@ -89,64 +94,55 @@ impl Permits {
         self.permits.push(permit);
     }
 
+    /// What was counted for it ends with it.
+    pub(in super::super) fn count(&mut self, reserved: Reservation) {
+        self.reserved = Some(reserved);
+    }
+
     /// A host that is on no route may be dialled meanwhile.
     pub(in super::super) fn open(&mut self, opening: Opening) {
         self.opening = Some(opening);
     }
 
-    /// All of another's.
-    pub(in super::super) fn extend(&mut self, others: Self) {
-        self.permits.extend(others.permits);
-        self.opening = self.opening.take().or(others.opening);
-    }
-
     /// From here on something may be sent.
     pub(in super::super) fn sending(&mut self) {
         self.permits.iter_mut().for_each(|permit| permit.sent = true);
+        self.reserved.iter_mut().for_each(Reservation::leaves);
     }
 
-    /// Nothing was sent, or nobody knows.
-    pub(in super::super) async fn unsent(self, provably: bool) {
+    /// The head of an answer came, or none did.
+    pub(in super::super) async fn answered(self, answer: &Result<Response<Incoming>, Unsent>) {
+        let end = forward::end_of(answer);
+        let (execution, detail) = match answer {
+            Ok(response) => {
+                let status = response.status();
+                let execution = match status {
+                    status if status.is_server_error() => ExecutionEnd::Unknown,
+                    status if status.is_client_error() => ExecutionEnd::Failed,
+                    _ => ExecutionEnd::Executed,
+                };
+                (execution, format!("HTTP {}", status.as_u16()))
+            }
+            Err(_) => (ExecutionEnd::Unknown, "no answer came".to_owned()),
+        };
+        self.ended(end, execution, &detail).await;
+    }
+
+    /// It has ended so. What is given back is given back when this returns, so that the same request can follow at once.
+    pub(in super::super) async fn ended(self, end: End, execution: ExecutionEnd, detail: &str) {
         for mut permit in self.permits {
-            match provably || permit.back_on_error {
+            match end == End::NotSent || (end == End::UpstreamError && permit.back_on_error) {
                 true => permit.give_back().await,
-                false => permit.finish(ExecutionEnd::Unknown, "no answer came".to_owned()),
+                false => permit.finish(execution, detail.to_owned()),
             }
         }
-    }
-
-    /// The head of an answer came.
-    pub(in super::super) async fn answered(self, status: StatusCode) {
-        for mut permit in self.permits {
-            if status.is_server_error() && permit.back_on_error {
-                permit.give_back().await;
-                continue;
-            }
-            let end = match status {
-                status if status.is_server_error() => ExecutionEnd::Unknown,
-                status if status.is_client_error() => ExecutionEnd::Failed,
-                _ => ExecutionEnd::Executed,
-            };
-            permit.finish(end, format!("HTTP {}", status.as_u16()));
-        }
-    }
-
-    /// It was answered in a protocol that says for itself how it ended.
-    #[allow(dead_code, reason = "MCP's answers")]
-    pub(in super::super) async fn finished(self, end: ExecutionEnd, detail: &str) {
-        for mut permit in self.permits {
-            match end != ExecutionEnd::Executed && permit.back_on_error {
-                true => permit.give_back().await,
-                false => permit.finish(end, detail.to_owned()),
-            }
+        if let Some(reserved) = self.reserved {
+            reserved.settle(end).await;
         }
     }
 
     /// Gives all back: provably nothing was sent.
-    #[allow(dead_code, reason = "MCP's answers")]
     pub(in super::super) async fn give_back(self) {
-        for permit in self.permits {
-            permit.give_back().await;
-        }
+        self.ended(End::NotSent, ExecutionEnd::Unknown, "").await;
     }
 }

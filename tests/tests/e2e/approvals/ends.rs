@@ -13,7 +13,8 @@ const BODY: &str = r#"{"amount": 5}"#;
 #[test]
 fn what_could_not_be_sent_can_be_sent_again() {
     // A port where nobody listens.
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("it has an address");
+    let closed =
+        TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("it has an address");
     let stage = raw::routes(&route(RULE)).connect_to(&format!("{HOST}:80"), closed).start();
     let (agent, desk) = (stage.agent(), Desk::of(&stage));
     let id = id_of(&post(&agent, "/charges", "", BODY).refused(403, "approval_required"));
@@ -80,7 +81,8 @@ fn a_killed_proxy_loses_and_doubles_no_decision() {
     let Scene { upstream, stage, agent, desk } = scene;
     let id = id_of(&post(&agent, "/charges", "", BODY));
     let address = upstream.address;
-    let restart = |stage: raw::Stage| stage.killed_and_started(|set| set.connect_to(&format!("{HOST}:80"), address));
+    let restart =
+        |stage: raw::Stage| stage.killed_and_started(|set| set.connect_to(&format!("{HOST}:80"), address));
     let stage = restart(stage);
     let agent = agent.at(stage.address);
     // Pending: the same question.
@@ -114,7 +116,11 @@ fn a_use_that_was_under_way_at_a_kill_is_not_given_back() {
     let agent = scene.agent.clone();
     let sent = std::thread::spawn(move || {
         let url = format!("http://{HOST}/charges");
-        let head = agent.absolute("POST", &url, &format!("content-type: application/json\r\ncontent-length: {}\r\n", BODY.len()));
+        let head = agent.absolute(
+            "POST",
+            &url,
+            &format!("content-type: application/json\r\ncontent-length: {}\r\n", BODY.len()),
+        );
         let mut socket = agent.socket();
         std::io::Write::write_all(&mut socket, format!("{head}{BODY}").as_bytes()).expect("the proxy reads");
         raw::agent::until_closed(&mut socket)

@@ -109,9 +109,7 @@ fn one_approval_lets_one_of_many_through() {
     let settings = "approvals: {hold_timeout: 3s}\n";
     let scene = Scene::with(&route(RULE), settings, Upstream::echo(), |set| set);
     let held: Vec<_> = (0..6).map(|_| scene.posts(BODY)).collect();
-    let asked = raw::wait_until(SOON, || {
-        Some(scene.desk.only()).filter(|asked| asked.dedupe_count == 5)
-    });
+    let asked = raw::wait_until(SOON, || Some(scene.desk.only()).filter(|asked| asked.dedupe_count == 5));
     scene.desk.approve(&asked.expect("all join one question").id);
     let answers: Vec<_> = held.into_iter().map(|held| held.join().expect("it is answered")).collect();
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:#?}");
@@ -136,7 +134,8 @@ fn who_leaves_takes_nothing_from_those_who_wait() {
     };
     let asked = scene.desk.only();
     let held = scene.posts(BODY);
-    raw::wait_until(SOON, || (scene.desk.fetch(&asked.id).dedupe_count == 1).then_some(())).expect("it joins");
+    raw::wait_until(SOON, || (scene.desk.fetch(&asked.id).dedupe_count == 1).then_some(()))
+        .expect("it joins");
     drop(leaving);
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(scene.desk.only().id, asked.id);
@@ -182,7 +181,8 @@ impl Scene {
 /// What is decided in the last moment counts, and what is decided after it does not; there is no third answer.
 #[test]
 fn a_decision_at_the_deadline_has_exactly_one_outcome() {
-    let settings = "approvals: {decision_ttl: 1s, rate_limit: 100/hour, fatigue: off, max_pending_per_bottle: 100}\n";
+    let settings =
+        "approvals: {decision_ttl: 1s, rate_limit: 100/hour, fatigue: off, max_pending_per_bottle: 100}\n";
     let scene = Scene::with(&route(RULE), settings, Upstream::echo(), |set| set);
     let held: Vec<_> = (0..10).map(|amount| scene.posts(&format!(r#"{{"amount": {amount}}}"#))).collect();
     let asked = scene.desk.pending(10);
@@ -193,7 +193,12 @@ fn a_decision_at_the_deadline_has_exactly_one_outcome() {
         }
         let decision = super::Desk::decision(&asked.id, "in time?");
         use hudson_schema::ledger::{Decided, Ledger as _};
-        match scene.desk.runtime.block_on(scene.desk.ledger.approval_approve(decision)).expect("the ledger takes it") {
+        match scene
+            .desk
+            .runtime
+            .block_on(scene.desk.ledger.approval_approve(decision))
+            .expect("the ledger takes it")
+        {
             Decided::Made(_) => made += 1,
             Decided::Expired(_) => late += 1,
             other => panic!("{other:?}"),

@@ -1,13 +1,14 @@
 //! `mode: retry`: the request is refused with the id of its approval, comes again, and passes once.
 
 use hudson_schema::Tier;
-use hudson_schema::ledger::{ApprovalKind, ApprovalStatus, Execution, GrantScope, DecidedVia, NewGrant};
+use hudson_schema::ledger::{ApprovalKind, ApprovalStatus, DecidedVia, Execution, GrantScope, NewGrant};
 use rustix::process::Signal;
 
 use super::{HOST, SOON, Scene, id_of, kinds, now, post, route};
 use crate::raw;
 
-const RULE: &str = "{name: large charge, action: require_approval, classify: transfer_funds, on_deny: Ask the treasurer.}";
+const RULE: &str =
+    "{name: large charge, action: require_approval, classify: transfer_funds, on_deny: Ask the treasurer.}";
 const BODY: &str = r#"{"amount": 60000, "to": "acct_1"}"#;
 
 #[test]
@@ -125,7 +126,8 @@ fn what_is_revoked_or_cancelled_lets_nothing_through() {
 
 #[test]
 fn silence_is_no_consent() {
-    let scene = Scene::with(&route(RULE), "approvals: {decision_ttl: 1s}\n", raw::Upstream::echo(), |set| set);
+    let scene =
+        Scene::with(&route(RULE), "approvals: {decision_ttl: 1s}\n", raw::Upstream::echo(), |set| set);
     let id = id_of(&scene.post(BODY));
     std::thread::sleep(std::time::Duration::from_millis(1100));
     scene.desk.sweep();
@@ -218,7 +220,8 @@ fn who_asks_too_often_is_told_and_at_last_stopped() {
 fn every_step_is_in_the_audit_and_no_secret_is_anywhere() {
     let secret = crate::dlp::TOKEN;
     // The route supervises by default; redacting shows what a person is shown.
-    let routes = route("{name: send, action: require_approval}").replace("    rules:", "    outbound_on_match: redact\n    rules:");
+    let routes = route("{name: send, action: require_approval}")
+        .replace("    rules:", "    outbound_on_match: redact\n    rules:");
     let scene = Scene::with(&routes, "", raw::Upstream::echo(), |set| set);
     let body = format!(r#"{{"note": "{secret}"}}"#);
     let id = id_of(&scene.post(&body).refused(403, "approval_required"));

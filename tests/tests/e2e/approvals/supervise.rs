@@ -10,7 +10,12 @@ use crate::dlp::TOKEN;
 use crate::raw::{Answer, Upstream};
 
 fn scene(settings: &str) -> Scene {
-    Scene::with(&format!("routes:\n  - host: {HOST}\n    scheme: http\n"), settings, Upstream::echo(), |set| set)
+    Scene::with(
+        &format!("routes:\n  - host: {HOST}\n    scheme: http\n"),
+        settings,
+        Upstream::echo(),
+        |set| set,
+    )
 }
 
 /// Another value in the same documented form.
@@ -38,7 +43,13 @@ fn a_finding_that_is_approved_leaves_with_this_request_and_no_other() {
     assert_ne!(scene.desk.only().id, asked.id);
     assert_eq!(scene.arrived(), 1);
     scene.desk.deny(&scene.desk.only().id, "once was enough");
-    again.join().expect("it is answered").refused(403, "dlp_rejected").says("DLP").says("rejected").says("once was enough");
+    again
+        .join()
+        .expect("it is answered")
+        .refused(403, "dlp_rejected")
+        .says("DLP")
+        .says("rejected")
+        .says("once was enough");
     assert_eq!(scene.arrived(), 1);
 }
 
@@ -68,7 +79,8 @@ fn an_approval_is_for_one_value_and_one_host() {
     });
     let id = id_of(&scene.post(&body(TOKEN)).refused(403, "dlp_timed_out"));
     scene.desk.approve(&id);
-    let elsewhere = |value: &str| -> Answer { ask(&scene.agent, "http://other.example.com/charges", "", &body(value)) };
+    let elsewhere =
+        |value: &str| -> Answer { ask(&scene.agent, "http://other.example.com/charges", "", &body(value)) };
     elsewhere(TOKEN).refused(403, "dlp_timed_out");
     scene.post(&body(OTHER)).refused(403, "dlp_timed_out");
     scene.post(&body(&format!("{TOKEN} {OTHER}"))).refused(403, "dlp_timed_out");
@@ -132,7 +144,8 @@ fn what_is_not_sent_after_all_is_not_used_up() {
     // The value in the head is approved, and what is in the body is not.
     let scene = scene("");
     let agent = scene.agent.clone();
-    let held = std::thread::spawn(move || ask(&agent, &format!("http://{HOST}/x?q={TOKEN}"), "", &body(OTHER)));
+    let held =
+        std::thread::spawn(move || ask(&agent, &format!("http://{HOST}/x?q={TOKEN}"), "", &body(OTHER)));
     let first = scene.desk.only();
     scene.desk.approve(&first.id);
     scene.desk.becomes(&first.id, |used| used.status == ApprovalStatus::Consumed);
