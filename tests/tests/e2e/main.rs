@@ -52,6 +52,7 @@ mod recorded;
 mod reload;
 mod report;
 mod retrieval;
+mod rules;
 mod sdks;
 mod shutdown;
 mod signatures;
