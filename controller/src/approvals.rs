@@ -4,3 +4,4 @@ pub mod bind;
 pub(crate) mod operator;
 pub(crate) mod place;
 pub mod review;
+pub(crate) mod setup;

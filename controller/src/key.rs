@@ -39,7 +39,6 @@ pub(crate) fn random_hash_key() -> Result<HashKey> {
 
 /// The key of what approvals are bound to, the same in every process of the home. The home's key is made where there
 /// is none.
-#[allow(dead_code, reason = "what asks people takes it")]
 pub(crate) fn fingerprint_key(home: &Home) -> Result<FingerprintKey> {
     let mut mac = Hmac::<Sha256>::new_from_slice(&of(home)?).context("the home's key cannot be used")?;
     mac.update(FINGERPRINTS);

@@ -164,6 +164,7 @@ pub(crate) async fn scene(routes: Routes, looked_at: impl FnOnce(SharedLedger) -
         ledger: looked_at(ledger),
         runs: Arc::new(OneRun(Arc::new(run))),
         catalogue: Catalogue::builtin(),
+        approvals: None,
         events: sink.clone(),
         dlp: Arc::new(Dlp::new(setup()).unwrap()),
         confirm: None,

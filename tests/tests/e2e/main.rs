@@ -16,6 +16,7 @@ macro_rules! report {
 }
 
 mod approvals_commands;
+mod approvals;
 mod audit;
 mod budgets;
 mod bypass;
