@@ -12,6 +12,7 @@ mod files;
 mod host;
 mod manifest;
 mod matches;
+mod mcp;
 mod network;
 mod pattern;
 mod resolve;
@@ -35,6 +36,7 @@ pub use files::{
 pub use host::{Authority, Host, HostFault};
 pub use manifest::{Manifest, load_manifest, parse_manifest};
 pub use matches::{HeaderMatch, HeaderTest, Match, PathMatch};
+pub use mcp::{Mcp, Tool};
 pub use network::IpNetwork;
 pub use pattern::{HostPattern, Pattern};
 pub use resolve::{Ancestor, BottleConfig, load_bottle};
@@ -43,7 +45,7 @@ pub use route::{
     MeterSetting, OnMatch, OutboundDetector, ProxyCredentials, Route, Routes, Scheme, Source, Unmetered,
     Upstream, UpstreamProxy,
 };
-pub use rules::{ApprovalMode, Bind, Condition, Mcp, Operator, Rule, RuleAction, ToolRule};
+pub use rules::{ApprovalMode, Bind, Condition, Operator, Rule, RuleAction};
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{
     ApprovalProfile, ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings,

@@ -212,7 +212,7 @@ mod tests {
         assert!(check(&write("settings.yml", "budget: {claude: 5}\n")).faults.is_empty());
         let later = check(&write(
             "more.yaml",
-            "routes:\n  - host: a.example.com\n    mcp: {tools: {'*': {action: allow}}}\n",
+            "routes:\n  - host: a.example.com\n    rules: [{name: x, action: deny}]\n",
         ));
         assert_eq!(later.kind, Some(Kind::Routes));
         assert!(later.faults.first().unwrap().rendered.contains("does not enforce it yet"), "{later:?}");

@@ -59,7 +59,7 @@ pub struct Route {
     pub git_fetch: bool,
     /// Rules on the content of requests.
     pub rules: Vec<Rule>,
-    /// Rules on MCP tools.
+    /// Rules on the tools of an MCP server; every request of such a route is read as MCP.
     pub mcp: Option<Mcp>,
     /// Whether TLS is terminated; `false` is an opaque tunnel.
     pub intercept: bool,

@@ -4,13 +4,14 @@
 mod credentials;
 mod matches;
 
+use super::mcp;
 use super::route_file::{DlpFile, MeterFile, OffOr, RouteFile, RoutesFile, UpstreamFile};
 use super::tree::Trail;
 use super::unsupported::{Unsupported, not_enforced};
 use super::yaml::Document;
 use super::{
     Allowance, Authority, ClientCertificate, Credential, Detectors, Dlp, MeterSetting, ProxyCredentials,
-    Route, Routes, Scheme, Upstream, UpstreamProxy,
+    Route, Routes, Rule, Scheme, Upstream, UpstreamProxy,
 };
 use std::path::{Path, PathBuf};
 
@@ -55,6 +56,7 @@ fn route(
     let scheme = file.scheme.unwrap_or_default();
     let credentials = credentials::of_route(document, trail, &file);
     check_rules(document, trail, &file);
+    check_mcp(document, trail, &file);
     check_intercept(document, trail, &file, &credentials);
     if file.port == Some(0) {
         document.value(&trail.key("port"), "0 is not a port; expected 1 to 65535");
@@ -76,7 +78,7 @@ fn route(
         dlp: file.dlp.map(dlp).unwrap_or_default(),
         git_fetch: git_fetch(document, trail, file.git_fetch, file.git.map(|git| git.fetch)),
         rules: file.rules,
-        mcp: file.mcp,
+        mcp: file.mcp.map(|file| mcp::checked(document, &trail.key("mcp"), file)),
         intercept: file.intercept,
         upstream: file.upstream.map(|upstream_file| {
             let open = file.host.is_wildcard() && !file.wildcard_credentials;
@@ -100,31 +102,34 @@ fn note_unsupported(
         }
     };
     note(!file.rules.is_empty(), trail.key("rules"), "rules");
-    note(file.mcp.is_some(), trail.key("mcp"), "mcp");
 }
 
 fn check_rules(document: &mut Document<'_>, trail: &Trail, file: &RouteFile) {
     let rules = trail.key("rules");
     for (index, rule) in file.rules.iter().enumerate() {
-        let rule_trail = rules.index(index);
-        if let Some((key, message)) = rule.fault() {
-            document.value(&rule_trail.key(key), message);
-        }
-        let conditions = rule_trail.key("conditions");
-        for (index, condition) in rule.conditions.iter().enumerate() {
-            if let Some((key, message)) = condition.fault() {
-                document.value(&conditions.index(index).key(key), message);
-            }
+        check_rule(document, &rules.index(index), rule);
+    }
+}
+
+/// Checks one rule, of a route or of an MCP tool.
+pub(super) fn check_rule(document: &mut Document<'_>, trail: &Trail, rule: &Rule) {
+    if let Some((key, message)) = rule.fault() {
+        document.value(&trail.key(key), message);
+    }
+    let conditions = trail.key("conditions");
+    for (index, condition) in rule.conditions.iter().enumerate() {
+        if let Some((key, message)) = condition.fault() {
+            document.value(&conditions.index(index).key(key), message);
         }
     }
-    let tools = trail.key("mcp").key("tools");
-    for (name, tool) in file.mcp.iter().flat_map(|mcp| &mcp.tools) {
-        let conditions = tools.key(name).key("conditions");
-        for (index, condition) in tool.conditions.iter().enumerate() {
-            if let Some((key, message)) = condition.fault() {
-                document.value(&conditions.index(index).key(key), message);
-            }
-        }
+}
+
+/// A model call is not MCP, and what is read as MCP is not counted.
+fn check_mcp(document: &mut Document<'_>, trail: &Trail, file: &RouteFile) {
+    if file.mcp.is_some() && matches!(file.meter, Some(MeterFile::As(_))) {
+        let message =
+            "every request of a route with mcp is read as MCP, none as a model call; write two routes";
+        document.key(&trail.key("mcp"), message);
     }
 }
 

@@ -5,7 +5,6 @@ use super::Pattern;
 use super::values::{Period, RateLimit};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// A rule on requests.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -115,31 +114,6 @@ pub enum Operator {
     Contains,
     /// There at all.
     Exists,
-}
-
-/// Rules on MCP.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Mcp {
-    /// By tool name; `*` is every tool that is not named.
-    #[serde(default)]
-    pub tools: BTreeMap<String, ToolRule>,
-}
-
-/// A rule on one MCP tool.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ToolRule {
-    /// What happens when the tool is called.
-    pub action: RuleAction,
-    /// On which arguments: all of these.
-    #[serde(default)]
-    pub conditions: Vec<Condition>,
-    /// How long a request for approval stays open.
-    pub approval_timeout: Option<Period>,
-    /// Whether the tool is taken out of the list of tools.
-    #[serde(default)]
-    pub hide: bool,
 }
 
 fn yes() -> bool {

@@ -253,7 +253,10 @@ fn what_takes_more_than_one_key_is_checked() {
             "    rules: [{name: x, action: require_approval, rate_limit: 1/hour}]\n",
             "3:61: rate_limit does not go with require_approval",
         ),
-        ("    mcp: {tools: {x: {action: alow}}}\n", "3:31: unknown value \"alow\""),
+        (
+            "    mcp: {}\n    meter: {provider: mylab, format: openai-chat}\n",
+            "3:5: every request of a route with mcp is read as MCP",
+        ),
         ("    dlp: {outbound_detectors: [entropi]}\n", "3:32: unknown value \"entropi\""),
     ] {
         let problems = problems(route);
@@ -314,7 +317,6 @@ fn keys_without_enforcement_are_named_with_their_place() {
     let text = concat!(
         "routes:\n  - host: a.example.com\n",
         "    rules: [{name: x, action: deny, conditions: [{path: body.amount, op: gt, value: 5}]}]\n",
-        "    mcp: {tools: {'*': {action: allow}}}\n",
     );
     let routes = parse(text).unwrap();
     let mut named: Vec<_> = routes
@@ -323,7 +325,7 @@ fn keys_without_enforcement_are_named_with_their_place() {
         .map(|problem| (problem.line, problem.message.split(" is valid").next().unwrap().to_owned()))
         .collect();
     named.sort();
-    let expected = [(3, "rules"), (4, "mcp")];
+    let expected = [(3, "rules")];
     assert_eq!(named, expected.map(|(line, key)| (line, key.to_owned())));
 }
 
