@@ -3,5 +3,6 @@
 mod canonical;
 mod fingerprint;
 
+pub(crate) use canonical::{Items, Members};
 pub use canonical::{NotCanonical, canonical};
 pub use fingerprint::FingerprintKey;

@@ -80,7 +80,7 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, NotCanonical> {
 }
 
 /// The members of an object, each as it is there.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -106,7 +106,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-struct Items<'a>(Vec<&'a RawValue>);
+/// The items of an array, each as it is there.
+pub(crate) struct Items<'a>(pub(crate) Vec<&'a RawValue>);
 
 impl<'de> Deserialize<'de> for Items<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
