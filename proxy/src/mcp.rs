@@ -9,7 +9,6 @@ mod headers;
 mod list;
 mod message;
 
-pub use case::{misspelt, same_but_for_case};
 pub use headers::{Differs, agree, readable};
 pub use list::without_hidden;
 pub use message::{Call, Message, NotMcp, Posted, Says, read};

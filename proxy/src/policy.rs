@@ -9,6 +9,7 @@ mod injection;
 pub mod judge;
 mod matching;
 mod path;
+pub mod rules;
 
 pub use git::{GitOperation, git_operation};
 pub use injection::header_injection;

@@ -85,6 +85,9 @@ counted! {
     enforcement_list(run: Option<&RunId>) -> Vec<Enforcement>;
     enforcement_advance(id: i64, from: EnforcementState, to: EnforcementState, detail: &str, now: i64) -> bool;
     holds_reap(now: i64) -> usize;
+    counter_reserve(request: CounterRequest) -> CounterOutcome;
+    counter_settle(reservation: &CounterReservation, give_back: &[usize]) -> bool;
+    counter_fetch(run: &RunId, counters: &[Counter]) -> Vec<i64>;
     notify_next(channels: &[String]) -> Option<i64>;
     notify_claim(claim: NotifyClaim) -> Vec<Notification>;
     notify_finish(claimed: &Notification, end: NotifyEnd, now: i64) -> bool;

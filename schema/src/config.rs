@@ -45,7 +45,10 @@ pub use route::{
     MeterSetting, OnMatch, OutboundDetector, ProxyCredentials, Route, Routes, Scheme, Source, Unmetered,
     Upstream, UpstreamProxy,
 };
-pub use rules::{ApprovalMode, Bind, Condition, Operator, Rule, RuleAction};
+pub use rules::{
+    ApprovalMode, Bind, Compiled, Condition, CounterScope, CounterWindow, Literal, Number, Operator,
+    RollbackOn, Rule, RuleAction, StateRule, Subject, Test,
+};
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{
     ApprovalProfile, ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings,

@@ -8,6 +8,7 @@
 mod approval;
 pub mod audit;
 mod block;
+mod counter;
 mod error;
 mod finding;
 mod measures;
@@ -18,6 +19,7 @@ pub mod sqlite;
 pub use approval::*;
 pub use audit::AuditRecord;
 pub use block::{Block, BlockBudget, BlockOrder};
+pub use counter::*;
 pub use error::LedgerError;
 pub use finding::{NewFinding, NewFindings};
 pub use measures::{DurationCounts, Durations, Measures};
@@ -185,6 +187,21 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Turns the holds of owners that no longer live into `held` usage; how many there were.
     async fn holds_reap(&self, now: i64) -> Result<usize, LedgerError>;
+
+    /// Counts a request before it leaves: one transaction over all its counters, which adds to all of them or to none. From
+    /// here on it is counted, also when this process dies.
+    async fn counter_reserve(&self, request: CounterRequest) -> Result<CounterOutcome, LedgerError>;
+
+    /// Ends a reservation: what these steps have added is given back, each in its own window, and the rest stays counted.
+    /// `false` when it had ended already, which changes nothing.
+    async fn counter_settle(
+        &self,
+        reservation: &CounterReservation,
+        give_back: &[usize],
+    ) -> Result<bool, LedgerError>;
+
+    /// What counters of a run have come to, reservations included; 0 for what nobody has counted.
+    async fn counter_fetch(&self, run: &RunId, counters: &[Counter]) -> Result<Vec<i64>, LedgerError>;
 
     /// Records what DLP kept from leaving: a row of the audit each, in one transaction. It decides nothing, and moves no
     /// counter of changes.

@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// The items of an array, each as it is there.
+/// The elements of a list, likewise.
 pub(crate) struct Items<'a>(pub(crate) Vec<&'a RawValue>);
 
 impl<'de> Deserialize<'de> for Items<'de> {

@@ -2,9 +2,10 @@
 
 use super::case::same_but_for_case;
 use crate::approval::{Items, Members, NotCanonical, canonical};
+use crate::policy::rules::Content;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 /// The method that uses a tool.
@@ -65,7 +66,7 @@ pub struct Call {
     /// The tool's name, as it is.
     pub tool: String,
     /// Its arguments, an object.
-    pub arguments: Value,
+    pub arguments: Content,
     /// Everything that makes the call what it is, in one spelling: its parameters, without what differs from one sending
     /// of it to the next.
     pub bound: String,
@@ -107,7 +108,8 @@ fn message(text: &str) -> Result<Message, NotMcp> {
     if answers > 0 {
         return Err(NotMcp::Message("it is a request and an answer at once"));
     }
-    let params = member(&members, "params");
+    // Nothing is what `null` says, too.
+    let params = member(&members, "params").filter(|params| params.get() != "null");
     if params.is_some_and(|params| !params.get().starts_with('{')) {
         return Err(NotMcp::Message("params is not an object"));
     }
@@ -128,8 +130,8 @@ fn call(params: &str) -> Result<Call, NotMcp> {
         return Err(NotMcp::Message("a call names no tool"));
     };
     let arguments = match member(&params, "arguments").map(RawValue::get) {
-        None | Some("null") => Value::Object(Map::new()),
-        Some(arguments) if arguments.starts_with('{') => parsed(arguments)?,
+        None | Some("null") => Content::Object(Vec::new()),
+        Some(arguments) if arguments.starts_with('{') => Content::of_json(arguments.as_bytes())?,
         Some(_) => return Err(NotMcp::Message("a call's arguments are not an object")),
     };
     let bound = params.iter().map(|(key, value)| Ok((key.as_str(), without_sending(key, value)?)));
@@ -224,6 +226,7 @@ mod tests {
                 None,
                 method("notifications/initialized"),
             ),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null}"#, Some(json!(1)), method("ping")),
             (r#"{"jsonrpc":"2.0","id":3,"result":{}}"#, Some(json!(3)), Says::Answer),
             (
                 r#"{"jsonrpc":"2.0","id":"s","error":{"code":1,"message":"m"},"extra":1}"#,
@@ -243,8 +246,9 @@ mod tests {
     fn a_tools_name_is_the_one_that_its_server_reads() {
         assert_eq!(call(r#"{"name":"del\u0065te"}"#).tool, "delete");
         assert_eq!(call(r#"{"name":" Delete\u0000"}"#).tool, " Delete\0");
-        assert_eq!(call(r#"{"name":"x","arguments":null}"#).arguments, json!({}));
-        assert_eq!(call(r#"{"arguments":{"name":"y"},"name":"x"}"#).arguments, json!({"name": "y"}));
+        assert_eq!(call(r#"{"name":"x","arguments":null}"#).arguments, Content::Object(Vec::new()));
+        let arguments = Content::Object(vec![("name".to_owned(), Content::Text("y".to_owned()))]);
+        assert_eq!(call(r#"{"arguments":{"name":"y"},"name":"x"}"#).arguments, arguments);
     }
 
     #[test]
@@ -274,7 +278,6 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":"Tools/Call","params":{"name":"x"}}"#.to_owned(),
             with(r#""result":{}"#),
             with(r#""params":[1]"#),
-            with(r#""params":null"#),
             with(r#""method":"tools/call""#),
             with(r#""Method":"tools/call""#),
             with(r#""param\u017f":{}"#),
@@ -335,12 +338,12 @@ mod tests {
         #[test]
         fn a_call_is_read_as_any_json_reader_reads_it(tool in "\\PC{0,8}", key in "\\PC{0,4}", number in any::<i64>()) {
             let body = json!({"jsonrpc": "2.0", "id": number, "method": "tools/call",
-                "params": {"name": tool, "arguments": {key: number}}});
+                "params": {"name": tool, "arguments": {key.clone(): number}}});
             let posted = read(body.to_string().as_bytes()).unwrap();
             prop_assert_eq!(posted.messages[0].id.as_ref(), Some(&body["id"]));
             let Says::Call(call) = &posted.messages[0].says else { panic!("{posted:?}") };
             prop_assert_eq!(&call.tool, body["params"]["name"].as_str().unwrap());
-            prop_assert_eq!(&call.arguments, &body["params"]["arguments"]);
+            prop_assert_eq!(&call.arguments, &Content::Object(vec![(key, Content::Number(number.to_string()))]));
         }
     }
 }

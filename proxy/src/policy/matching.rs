@@ -76,7 +76,7 @@ fn header_fits(condition: &HeaderMatch, headers: &HeaderMap) -> bool {
         && values.all(|value| value.to_str().is_ok_and(|value| condition.test.matches(value.trim())))
 }
 
-fn of_this_connection(name: &str, headers: &HeaderMap) -> bool {
+pub(super) fn of_this_connection(name: &str, headers: &HeaderMap) -> bool {
     let named = |value: &http::HeaderValue| {
         value
             .as_bytes()

@@ -3,16 +3,18 @@
 //! Invariant: a value of [`Mcp`] answers for every name there is, and by exact comparison: a name that is spelt in another
 //! way is another tool's, so it gets what tools get that nobody has named.
 
-use super::rules::{ApprovalMode, Bind, Condition, Rule, RuleAction};
+use super::rules::{ApprovalMode, Bind, Condition, RollbackOn, Rule, RuleAction, StateRule};
 use super::tree::Trail;
 use super::values::{Period, RateLimit};
 use super::yaml::Document;
 use super::{Pattern, route_check};
+use crate::Tier;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 /// The name under which every tool is meant.
 const EVERY: &str = "*";
@@ -23,6 +25,8 @@ pub struct Mcp {
     tools: BTreeMap<String, Tool>,
     /// Tools that nobody has named.
     unnamed: Tool,
+    /// The rules on every call, whatever the tool's own say.
+    every: Arc<[Rule]>,
     hide: Vec<ToolPattern>,
 }
 
@@ -31,10 +35,12 @@ pub struct Mcp {
 pub struct Tool {
     /// Whether it is taken out of the list of tools, and its calls are refused as those of a tool that does not exist.
     pub hide: bool,
-    /// Whether its calls are refused whatever its rules say (`default: deny`).
+    /// Whether its calls are refused whatever the rules say (`default: deny`).
     pub closed: bool,
-    /// The rules on its calls: its own, then those of `*`.
-    pub rules: Vec<Rule>,
+    /// The rules on its calls; those of `*` hold besides.
+    pub rules: Arc<[Rule]>,
+    /// Whether the first rule is written as keys of the tool itself.
+    own: bool,
 }
 
 impl Mcp {
@@ -43,15 +49,39 @@ impl Mcp {
         self.tools.get(name).unwrap_or(&self.unnamed)
     }
 
+    /// The rules on a tool's calls. A call has to pass each of these lists: what one allows, another may deny.
+    pub fn lists_of(&self, name: &str) -> [&Arc<[Rule]>; 2] {
+        [&self.tool(name).rules, &self.every]
+    }
+
     /// Whether a tool of this name does not exist for the agent.
     pub fn hides(&self, name: &str) -> bool {
         self.tool(name).hide || self.hide.iter().any(|pattern| pattern.0.matches(name))
     }
 
     /// Whether a tool of this name belongs into the list: not one that is hidden, nor one whose calls are all refused.
-    pub fn lists(&self, name: &str) -> bool {
-        let tool = self.tool(name);
-        !self.hides(name) && !tool.closed && !tool.rules.iter().any(denies_all)
+    pub fn shows(&self, name: &str) -> bool {
+        let denied = self.lists_of(name).into_iter().any(|rules| rules.iter().any(denies_all));
+        !self.hides(name) && !self.tool(name).closed && !denied
+    }
+
+    /// Every rule there is, with its place.
+    pub(super) fn rules_mut(&mut self, trail: &Trail) -> Vec<(Trail, &mut Rule)> {
+        let tools = trail.key("tools");
+        let every = tools.key(EVERY);
+        let mut all = Vec::new();
+        let named = self.tools.iter_mut().map(|(name, tool)| (tools.key(name), tool));
+        for (trail, tool) in named.chain([(every.clone(), &mut self.unnamed)]) {
+            let own = usize::from(tool.own);
+            let rules = Arc::make_mut(&mut tool.rules).iter_mut().enumerate();
+            all.extend(rules.map(|(index, rule)| match index.checked_sub(own) {
+                Some(index) => (trail.key("rules").index(index), rule),
+                None => (trail.clone(), rule),
+            }));
+        }
+        let rules = Arc::make_mut(&mut self.every).iter_mut().enumerate();
+        all.extend(rules.map(|(index, rule)| (every.key("rules").index(index), rule)));
+        all
     }
 }
 
@@ -108,12 +138,18 @@ struct ToolFile {
     mode: Option<ApprovalMode>,
     /// The action that an approval is for, such as `transfer_funds`.
     classify: Option<String>,
+    /// The least harm that it can do, in the operator's judgement.
+    tier: Option<Tier>,
     /// What an approval is bound to.
     bind: Option<Bind>,
     /// What a refusal says on top.
     on_deny: Option<String>,
-    /// How often the tool may be called; not together with `require_approval`.
+    /// How often the tool may be called; with `action: allow`.
     rate_limit: Option<RateLimit>,
+    /// What is counted of its calls; with `action: allow`.
+    state: Option<StateRule>,
+    /// When what was counted, and an approval that was used, is given back; default is `[not_sent]`.
+    rollback_on: Option<Vec<RollbackOn>>,
     /// Who may decide; empty means everyone who may decide anything.
     #[serde(default)]
     approvers: Vec<String>,
@@ -137,24 +173,30 @@ pub(super) fn checked(document: &mut Document<'_>, trail: &Trail, file: McpFile)
             format!("`*` says already what happens to tools that are not named; remove `default: {word}`");
         document.key(&trail.key("default"), message);
     }
-    // Here for `hide` under `*`, too: it would leave nothing.
-    let for_all: &[Rule] = every.map_or(&[], |every| every.rules.as_slice());
-    let named = |(name, tool): (&String, &ToolFile)| {
-        let rules = tool.rule(name).into_iter().chain(tool.rules.iter().cloned());
-        let rules = rules.chain(for_all.iter().cloned()).collect();
-        (name.clone(), Tool { hide: tool.hide, closed: false, rules })
+    let of = |document: &Document<'_>, (name, tool): (&String, &ToolFile)| {
+        let trail = tools.key(name);
+        let own = tool.rule(name).map(|rule| Rule { line: document.line(&trail), ..rule });
+        let listed = match name == EVERY {
+            true => Vec::new(),
+            false => tool.listed(document, &trail, name),
+        };
+        let is_own = own.is_some();
+        Tool { hide: tool.hide, closed: false, rules: own.into_iter().chain(listed).collect(), own: is_own }
     };
+    let unnamed = match file.tools.get_key_value(EVERY) {
+        Some(every) => of(document, every),
+        None => Tool { closed: file.default == Some(McpDefault::Deny), ..Tool::default() },
+    };
+    let every = file.tools.get(EVERY).map(|every| every.listed(document, &tools.key(EVERY), EVERY));
     Mcp {
-        tools: file.tools.iter().filter(|(name, _)| *name != EVERY).map(named).collect(),
-        unnamed: Tool {
-            hide: every.is_some_and(|every| every.hide),
-            closed: file.default == Some(McpDefault::Deny),
-            rules: every
-                .and_then(|every| every.rule(EVERY))
-                .into_iter()
-                .chain(for_all.iter().cloned())
-                .collect(),
-        },
+        unnamed: Tool { closed: file.default == Some(McpDefault::Deny), ..unnamed },
+        every: every.unwrap_or_default().into(),
+        tools: file
+            .tools
+            .iter()
+            .filter(|(name, _)| *name != EVERY)
+            .map(|tool| (tool.0.clone(), of(document, tool)))
+            .collect(),
         hide: file.hide,
     }
 }
@@ -170,13 +212,30 @@ impl ToolFile {
             document.key(trail, message);
         }
         match self.rule(name) {
-            Some(rule) => route_check::check_rule(document, trail, &rule),
+            Some(rule) => route_check::of_rule(document, trail, &rule),
             None => self.check_alone(document, trail),
         }
         let rules = trail.key("rules");
+        let mut names = HashSet::new();
         for (index, rule) in self.rules.iter().enumerate() {
-            route_check::check_rule(document, &rules.index(index), rule);
+            let trail = rules.index(index);
+            route_check::of_rule(document, &trail, rule);
+            if !names.insert(rule.name.trim()) {
+                let message = "another rule of this tool has the same name; each needs one of its own";
+                document.value(&trail.key("name"), message);
+            }
         }
+    }
+
+    /// The rules of the list, each called by the tool's name and its own: those of two tools may have the same.
+    fn listed(&self, document: &Document<'_>, trail: &Trail, name: &str) -> Vec<Rule> {
+        let trail = trail.key("rules");
+        let rules = self.rules.iter().cloned().enumerate().map(|(index, rule)| Rule {
+            name: format!("{name}: {}", rule.name.trim()),
+            line: document.line(&trail.index(index)),
+            ..rule
+        });
+        rules.collect()
     }
 
     /// Keys of a rule stand where there is one.
@@ -189,6 +248,9 @@ impl ToolFile {
             (self.bind.is_some(), "bind"),
             (self.on_deny.is_some(), "on_deny"),
             (self.rate_limit.is_some(), "rate_limit"),
+            (self.state.is_some(), "state"),
+            (self.rollback_on.is_some(), "rollback_on"),
+            (self.tier.is_some(), "tier"),
             (!self.approvers.is_empty(), "approvers"),
             (self.bypassable.is_some(), "bypassable"),
         ];
@@ -205,18 +267,20 @@ impl ToolFile {
 
     /// The tool's own keys as a rule of its name.
     fn rule(&self, name: &str) -> Option<Rule> {
+        let rule = Rule::new(name, self.action?, self.conditions.clone());
         Some(Rule {
-            name: name.to_owned(),
-            action: self.action?,
-            conditions: self.conditions.clone(),
             approval_timeout: self.approval_timeout,
-            mode: self.mode.unwrap_or_default(),
+            mode: self.mode.unwrap_or(rule.mode),
             classify: self.classify.clone(),
-            bind: self.bind.unwrap_or_default(),
+            tier: self.tier,
+            bind: self.bind.unwrap_or(rule.bind),
             on_deny: self.on_deny.clone(),
             rate_limit: self.rate_limit,
+            state: self.state.clone(),
+            rollback_on: self.rollback_on.clone().unwrap_or_else(|| rule.rollback_on.clone()),
             approvers: self.approvers.clone(),
-            bypassable: self.bypassable.unwrap_or(true),
+            bypassable: self.bypassable.unwrap_or(rule.bypassable),
+            ..rule
         })
     }
 }
@@ -264,8 +328,8 @@ mod tests {
         Ok(routes.routes.remove(0).mcp.unwrap())
     }
 
-    fn names(tool: &Tool) -> Vec<&str> {
-        tool.rules.iter().map(|rule| rule.name.as_str()).collect()
+    fn names<'a>(mcp: &'a Mcp, tool: &str) -> [Vec<&'a str>; 2] {
+        mcp.lists_of(tool).map(|rules| rules.iter().map(|rule| rule.name.as_str()).collect())
     }
 
     #[test]
@@ -286,16 +350,18 @@ mod tests {
 ",
         )
         .unwrap();
-        assert_eq!(names(mcp.tool("pay")), ["pay", "too much", "at most"]);
+        assert_eq!(names(&mcp, "pay"), [vec!["pay", "pay: too much"], vec!["*: at most"]]);
+        let lines = mcp.lists_of("pay").map(|rules| rules.iter().map(|rule| rule.line).collect::<Vec<_>>());
+        assert_eq!(lines, [vec![6, 11], vec![15]]);
         let own = &mcp.tool("pay").rules[0];
         assert_eq!((own.action, own.mode), (RuleAction::RequireApproval, ApprovalMode::Hold));
         assert_eq!(own.classify.as_deref(), Some("transfer_funds"));
         // What is not named exactly gets what `*` says of tools that are not named.
         for other in ["Pay", "pay ", "p\u{430}y", "", "*", "read"] {
-            assert_eq!(names(mcp.tool(other)), ["*", "at most"], "{other:?}");
-            assert!(!mcp.lists(other), "{other:?}");
+            assert_eq!(names(&mcp, other), [vec!["*"], vec!["*: at most"]], "{other:?}");
+            assert!(!mcp.shows(other), "{other:?}");
         }
-        assert!(mcp.lists("pay"));
+        assert!(mcp.shows("pay"));
     }
 
     #[test]
@@ -312,7 +378,7 @@ mod tests {
 ",
         )
         .unwrap();
-        for (name, hides, lists) in [
+        for (name, hides, shows) in [
             ("gone", false, false),
             ("sometimes", false, true),
             ("read", false, true),
@@ -324,11 +390,11 @@ mod tests {
             ("exactly", false, false),
             ("else", false, false),
         ] {
-            assert_eq!((mcp.hides(name), mcp.lists(name)), (hides, lists), "{name:?}");
+            assert_eq!((mcp.hides(name), mcp.shows(name)), (hides, shows), "{name:?}");
         }
         assert!(mcp.tool("else").closed && !mcp.tool("read").closed);
         let open = parse("      tools: {x: {action: deny}}\n").unwrap();
-        assert!(open.lists("else") && !open.tool("else").closed);
+        assert!(open.shows("else") && !open.tool("else").closed);
     }
 
     #[test]
@@ -345,6 +411,18 @@ mod tests {
             ),
             ("      tools: {x: {rules: [{name: '', action: deny}]}}\n", "4:34: a rule needs a name"),
             ("      default: deny\n      tools: {'*': {action: allow}}\n", "4:7: `*` says already"),
+            (
+                "      tools: {x: {rules: [{name: a, action: deny}, {name: a, action: allow}]}}\n",
+                "4:59: another rule of this tool has the same name",
+            ),
+            (
+                "      tools: {x: {action: deny, conditions: [{path: state.bottle.n, op: gt, value: 1}]}}\n",
+                "4:53: nothing counts n of the bottle",
+            ),
+            (
+                "      tools: {'*': {rules: [{name: a, action: deny, conditions: [{path: state.run.n, op: gt, value: 1}]}]}}\n",
+                "4:73: nothing counts n of the run",
+            ),
             ("      default: ask\n", "4:16: unknown value \"ask\""),
             ("      hide: ['']\n", "4:14: a tool has a name"),
             ("      hides: [x]\n", "4:7: unknown key \"hides\""),

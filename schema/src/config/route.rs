@@ -1,12 +1,12 @@
 //! One allowed host and everything about it, as the data plane uses it. These values are complete: defaults are
 //! filled in, both spellings of a key are one field, and nothing has to be checked again.
 
-use super::unsupported::Unsupported;
 use super::{Authority, HostPattern, IpNetwork, Match, Mcp, Rule};
 use crate::{Format, Provider};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// How much a bottle's egress writes to the event log; always redacted.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -27,7 +27,6 @@ pub struct Routes {
     pub log: LogLevel,
     /// The routes in the order of the file.
     pub routes: Vec<Route>,
-    pub(super) unsupported: Vec<Unsupported>,
 }
 
 /// One route.
@@ -58,7 +57,7 @@ pub struct Route {
     /// Whether `git fetch` over HTTPS is let through; push never is.
     pub git_fetch: bool,
     /// Rules on the content of requests.
-    pub rules: Vec<Rule>,
+    pub rules: Arc<[Rule]>,
     /// Rules on the tools of an MCP server; every request of such a route is read as MCP.
     pub mcp: Option<Mcp>,
     /// Whether TLS is terminated; `false` is an opaque tunnel.
@@ -74,7 +73,7 @@ pub struct Route {
 impl Routes {
     /// Routes that come from no file.
     pub fn new(log: LogLevel, routes: Vec<Route>) -> Self {
-        Self { log, routes, unsupported: Vec::new() }
+        Self { log, routes }
     }
 }
 
@@ -94,7 +93,7 @@ impl Route {
             dlp: Dlp::default(),
             outbound_on_match: OnMatch::default(),
             git_fetch: false,
-            rules: Vec::new(),
+            rules: Arc::default(),
             mcp: None,
             intercept: true,
             upstream: None,

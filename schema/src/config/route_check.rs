@@ -3,30 +3,32 @@
 
 mod credentials;
 mod matches;
+mod rules;
+
+pub(super) use rules::of_rule;
 
 use super::mcp;
 use super::route_file::{DlpFile, MeterFile, OffOr, RouteFile, RoutesFile, UpstreamFile};
 use super::tree::Trail;
-use super::unsupported::{Unsupported, not_enforced};
 use super::yaml::Document;
 use super::{
     Allowance, Authority, ClientCertificate, Credential, Detectors, Dlp, MeterSetting, ProxyCredentials,
-    Route, Routes, Rule, Scheme, Upstream, UpstreamProxy,
+    Route, Routes, Scheme, Upstream, UpstreamProxy,
 };
 use std::path::{Path, PathBuf};
 
 /// Checks a whole file whose `routes` stand below `trail`.
 pub(super) fn routes(document: &mut Document<'_>, trail: &Trail, file: RoutesFile) -> Routes {
     let trail = trail.key("routes");
-    let mut unsupported = Vec::new();
-    let routes: Vec<Route> = file
+    let mut routes: Vec<Route> = file
         .routes
         .into_iter()
         .enumerate()
-        .map(|(index, file)| route(document, &trail.index(index), file, &mut unsupported))
+        .map(|(index, file)| route(document, &trail.index(index), file))
         .collect();
     check_one_way(document, &trail, &routes);
-    Routes { log: file.log, routes, unsupported }
+    rules::resolve(document, &trail, &mut routes);
+    Routes { log: file.log, routes }
 }
 
 /// A tunnel is opened before its first request is seen: it cannot be opaque for some requests only.
@@ -46,18 +48,13 @@ fn check_one_way(document: &mut Document<'_>, trail: &Trail, routes: &[Route]) {
     }
 }
 
-fn route(
-    document: &mut Document<'_>,
-    trail: &Trail,
-    file: RouteFile,
-    unsupported: &mut Vec<Unsupported>,
-) -> Route {
-    note_unsupported(document, trail, &file, unsupported);
+fn route(document: &mut Document<'_>, trail: &Trail, file: RouteFile) -> Route {
     let scheme = file.scheme.unwrap_or_default();
     let credentials = credentials::of_route(document, trail, &file);
-    check_rules(document, trail, &file);
     check_mcp(document, trail, &file);
     check_intercept(document, trail, &file, &credentials);
+    let rules = rules::of_route(document, &trail.key("rules"), file.rules);
+    let mcp = file.mcp.map(|file| mcp::checked(document, &trail.key("mcp"), file));
     if file.port == Some(0) {
         document.value(&trail.key("port"), "0 is not a port; expected 1 to 65535");
     }
@@ -77,8 +74,8 @@ fn route(
         outbound_on_match: on_match(document, trail, file.outbound_on_match, file.dlp.as_ref()),
         dlp: file.dlp.map(dlp).unwrap_or_default(),
         git_fetch: git_fetch(document, trail, file.git_fetch, file.git.map(|git| git.fetch)),
-        rules: file.rules,
-        mcp: file.mcp.map(|file| mcp::checked(document, &trail.key("mcp"), file)),
+        rules: rules.into(),
+        mcp,
         intercept: file.intercept,
         upstream: file.upstream.map(|upstream_file| {
             let open = file.host.is_wildcard() && !file.wildcard_credentials;
@@ -86,41 +83,6 @@ fn route(
         }),
         wildcard_credentials: file.wildcard_credentials,
         host: file.host,
-    }
-}
-
-/// Names the keys in use that this version does not enforce.
-fn note_unsupported(
-    document: &Document<'_>,
-    trail: &Trail,
-    file: &RouteFile,
-    unsupported: &mut Vec<Unsupported>,
-) {
-    let mut note = |used: bool, trail: Trail, key: &str| {
-        if used {
-            unsupported.push(not_enforced(document, &trail, key));
-        }
-    };
-    note(!file.rules.is_empty(), trail.key("rules"), "rules");
-}
-
-fn check_rules(document: &mut Document<'_>, trail: &Trail, file: &RouteFile) {
-    let rules = trail.key("rules");
-    for (index, rule) in file.rules.iter().enumerate() {
-        check_rule(document, &rules.index(index), rule);
-    }
-}
-
-/// Checks one rule, of a route or of an MCP tool.
-pub(super) fn check_rule(document: &mut Document<'_>, trail: &Trail, rule: &Rule) {
-    if let Some((key, message)) = rule.fault() {
-        document.value(&trail.key(key), message);
-    }
-    let conditions = trail.key("conditions");
-    for (index, condition) in rule.conditions.iter().enumerate() {
-        if let Some((key, message)) = condition.fault() {
-            document.value(&conditions.index(index).key(key), message);
-        }
     }
 }
 

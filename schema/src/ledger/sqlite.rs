@@ -9,6 +9,7 @@ mod blocks;
 mod budgets;
 mod changes;
 mod checkpoint;
+mod counters;
 mod enforcements;
 mod examine;
 mod fail;
@@ -276,6 +277,29 @@ impl Ledger for SqliteLedger {
     ) -> Result<Reviewed, LedgerError> {
         let run = run.clone();
         self.write(move |connection| budgets::review(connection, &run, &review, now)).await
+    }
+
+    async fn counter_reserve(&self, request: CounterRequest) -> Result<CounterOutcome, LedgerError> {
+        let writer = self.writer()?;
+        let owner = writer.owner();
+        // Counting stops nobody who is not counted himself.
+        writer.call(move |connection| counters::reserve(connection, &owner, &request), |_| false).await
+    }
+
+    async fn counter_settle(
+        &self,
+        reservation: &CounterReservation,
+        give_back: &[usize],
+    ) -> Result<bool, LedgerError> {
+        let (reservation, back) = (reservation.clone(), give_back.to_vec());
+        self.writer()?
+            .call(move |connection| counters::settle(connection, &reservation, &back), |_| false)
+            .await
+    }
+
+    async fn counter_fetch(&self, run: &RunId, counters: &[Counter]) -> Result<Vec<i64>, LedgerError> {
+        let (run, counters) = (run.clone(), counters.to_vec());
+        self.read(move |connection| counters::fetch(connection, &run, &counters)).await
     }
 
     async fn finding_insert(&self, findings: NewFindings) -> Result<(), LedgerError> {

@@ -52,6 +52,11 @@ registry! {
         when: "The host is allowed, but the path, method or headers match no entry of its `matches`.",
         agent: "Do not retry; this request is outside what the route allows.",
         operator: "extend `matches` of the route; `hudson explain` names its line.";
+    /// A rule of the route denies the request.
+    RuleDenied = "rule_denied", 403,
+        when: "A rule of the route denies the request, or none of those that allow matches it.",
+        agent: "Do not retry as it is; this request is outside what the rules allow.",
+        operator: "change the route's `rules`; `hudson explain` names the rule and its line.";
     /// The request cannot be parsed.
     MalformedRequest = "malformed_request", 400,
         when: "The request, its path or its body cannot be parsed without guessing, or names a key twice.",
@@ -149,9 +154,9 @@ registry! {
         operator: "look at `hudson approvals list` and at the event log for the cause.";
     /// Too often.
     RateLimited = "rate_limited", 429,
-        when: "A rule of the route lets so many requests through in its window, and they are used up.",
+        when: "A rule of the route lets so many requests, or so much, through in its window, and that is used up.",
         agent: "Retry after the time given, not sooner.",
-        operator: "raise the rule's `rate_limit` if so many are meant.";
+        operator: "raise the rule's `rate_limit`, or the `limit` of its `state`, if so many are meant.";
     /// The budget does not cover the request.
     BudgetExhausted = "budget_exhausted", 403,
         when: "What is left of a budget does not cover the request.",

@@ -67,7 +67,7 @@ fn path(document: &mut Document<'_>, trail: &Trail, file: PathFile) -> Option<Pa
 }
 
 /// Why no normalised path could equal `value` or begin with it.
-fn path_fault(value: &str) -> Option<&'static str> {
+pub(super) fn path_fault(value: &str) -> Option<&'static str> {
     if !value.starts_with('/') {
         return Some("it has to begin with '/'");
     }

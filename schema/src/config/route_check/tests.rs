@@ -3,8 +3,8 @@
 use super::*;
 use crate::Format;
 use crate::config::{
-    HeaderTest, InboundOnMatch, IpNetwork, LogLevel, OnMatch, OutboundDetector, PathMatch, Source, Unmetered,
-    parse_routes,
+    CounterScope, CounterWindow, HeaderTest, InboundOnMatch, IpNetwork, LogLevel, OnMatch, OutboundDetector,
+    PathMatch, Source, Subject, Unmetered, parse_routes,
 };
 
 fn parse(text: &str) -> Result<Routes, String> {
@@ -254,6 +254,39 @@ fn what_takes_more_than_one_key_is_checked() {
             "3:61: rate_limit does not go with require_approval",
         ),
         (
+            "    rules: [{name: x, action: deny, state: {counter: n, window: day}}]\n",
+            "3:44: state counts what passes",
+        ),
+        ("    rules: [{name: x, action: deny, classify: pay}]\n", "3:47: this is about asking people"),
+        (
+            "    rules: [{name: x, action: allow, rate_limit: 1/second}]\n",
+            "3:50: expected N/minute, N/hour or N/day",
+        ),
+        (
+            "    rules: [{name: x, action: deny}, {name: x, action: allow}]\n",
+            "3:45: another rule of this route has the same name",
+        ),
+        (
+            "    rules: [{name: x, action: deny, conditions: [{path: state.bottle.n, op: gt, value: 5}]}]\n",
+            "3:57: nothing counts n of the bottle",
+        ),
+        (
+            "    rules: [{name: x, action: deny, conditions: [{path: args.n, op: gt, value: 5}]}]\n",
+            "3:57: args are those of MCP tools",
+        ),
+        (
+            "    rules: [{name: x, action: deny, conditions: [{path: path, op: eq, value: a/b}]}]\n",
+            "3:78: no request can have this path",
+        ),
+        (
+            "    rules: [{name: x, action: allow, state: {counter: n, window: day, increment_from: method}}]\n",
+            "3:87: expected body.NAME",
+        ),
+        (
+            "    rules: [{name: x, action: require_approval, approval_timeout: 25h}]\n",
+            "3:67: nobody is asked for longer",
+        ),
+        (
             "    mcp: {}\n    meter: {provider: mylab, format: openai-chat}\n",
             "3:5: every request of a route with mcp is read as MCP",
         ),
@@ -312,21 +345,35 @@ fn what_a_finding_does_is_read() {
     assert_eq!(one("").outbound_on_match, OnMatch::Supervise);
 }
 
+/// Rules of every route add to the same counters, and a condition knows for how long they count.
 #[test]
-fn keys_without_enforcement_are_named_with_their_place() {
+fn a_counter_has_one_window_in_a_file() {
+    let file = |window: &str| {
+        format!(
+            "routes:\n  - host: a.b\n    rules: [{{name: x, action: deny, conditions: [{{path: state.run.n, op: gt, value: 5}}]}}]\n  \
+             - host: c.d\n    rules: [{{name: y, action: allow, state: {{counter: n, window: hour, scope: run}}}}]\n  \
+             - host: e.f\n    rules: [{{name: z, action: allow, state: {{counter: n, window: {window}, scope: run}}}}]\n"
+        )
+    };
+    let routes = parse(&file("hour")).unwrap();
+    let subject = &routes.routes[0].rules[0].conditions[0].compiled().unwrap().subject;
+    let window = Some(CounterWindow::Hour);
+    assert_eq!(*subject, Subject::State { scope: CounterScope::Run, counter: "n".to_owned(), window });
+    assert_eq!((routes.routes[0].rules[0].line, routes.routes[2].rules[0].line), (3, 7));
+    let error = parse(&file("day")).unwrap_err();
+    assert!(error.contains(":7:66: another rule counts n of the run by the hour"), "{error}");
+}
+
+#[test]
+fn all_faults_of_rules_are_reported_each_at_its_place() {
     let text = concat!(
-        "routes:\n  - host: a.example.com\n",
-        "    rules: [{name: x, action: deny, conditions: [{path: body.amount, op: gt, value: 5}]}]\n",
+        "routes:\n  - host: a.b\n    rules:\n",
+        "      - name: ' '\n        action: require_approval\n        rate_limit: 5/hour\n",
+        "        conditions:\n          - {path: body.a, op: gt, value: x}\n          - {path: boddy.a, op: exists}\n",
     );
-    let routes = parse(text).unwrap();
-    let mut named: Vec<_> = routes
-        .unsupported()
-        .iter()
-        .map(|problem| (problem.line, problem.message.split(" is valid").next().unwrap().to_owned()))
-        .collect();
-    named.sort();
-    let expected = [(3, "rules")];
-    assert_eq!(named, expected.map(|(line, key)| (line, key.to_owned())));
+    let error = parse_routes(Path::new("r"), text).unwrap_err();
+    let places: Vec<_> = error.problems().iter().map(|problem| (problem.line, problem.column)).collect();
+    assert_eq!(places, [(4, 15), (6, 21), (8, 43), (9, 20)]);
 }
 
 #[test]

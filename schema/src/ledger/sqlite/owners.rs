@@ -3,7 +3,7 @@
 //! usage; it is never given back.
 
 use super::fail::Fail;
-use super::{LedgerError, holds, open, settle};
+use super::{LedgerError, counters, holds, open, settle};
 use rusqlite::{Connection, params};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -77,7 +77,8 @@ pub(super) struct Dead {
 /// The owners on record that are dead, apart from `own`.
 pub(super) fn dead(connection: &Connection, dir: &Path, own: &str) -> Result<Vec<Dead>, Fail> {
     let mut statement = connection.prepare_cached(
-        "SELECT owner FROM holds WHERE owner <> ?1 UNION SELECT id FROM owners WHERE id <> ?1",
+        "SELECT owner FROM holds WHERE owner <> ?1 UNION SELECT owner FROM counter_reservations WHERE owner <> ?1
+         UNION SELECT id FROM owners WHERE id <> ?1",
     )?;
     let ids = statement.query_map([own], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
     let mut dead = Vec::new();
@@ -129,6 +130,7 @@ impl Dead {
                 reaped += 1;
             }
         }
+        counters::keep(connection, &self.id)?;
         connection.execute("DELETE FROM owners WHERE id = ?1", [&self.id])?;
         if self.lock.is_some() {
             // If the commit fails after all, the missing file still says dead.
