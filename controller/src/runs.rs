@@ -141,7 +141,7 @@ impl Runs {
             secrets,
             resolved.policy,
         );
-        let run = Arc::new(run.counted_in(traffic));
+        let run = Arc::new(run.of_agent(record.agent.clone()).counted_in(traffic));
         let live =
             Live { run: run.clone(), agent: record.agent.clone(), launch, files: resolved.files, budgets };
         let mut state = self.lock();

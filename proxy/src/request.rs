@@ -15,6 +15,7 @@ mod metered;
 pub(crate) mod outbound;
 mod persist;
 mod retrieval;
+mod rules;
 mod settle;
 mod tap;
 mod target;
@@ -135,6 +136,7 @@ async fn pass(
     if let Some(outbound) = &outbound {
         outbound.head(route, &mut target, request.headers_mut()).await?;
     }
+    let ruling = rules::stage(origin, route, &target, request.headers()).await?;
     let dialled = first_route(&policy.routes, origin.scheme, host, *port);
     let credentials = credential::read(origin, route, dialled).await?;
     origin.shared.dlp.note(&origin.run, &route.host, credentials.entries()).await;
@@ -146,20 +148,20 @@ async fn pass(
             };
             let policy = policy.clone();
             // Boxed, as what follows: the largest of them decides how large every request is.
-            let asked = upgrade::Judged { policy, target: &target, outbound, offer, metered };
+            let asked = upgrade::Judged { policy, target: &target, outbound, ruling, offer, metered };
             Box::pin(upgrade::exchange(origin, asked, credentials, request)).await
         }
         Endpoint::Metered { provider, format } => {
-            let asked = metered::Judged { route, target: &target, outbound };
+            let asked = metered::Judged { route, target: &target, outbound, ruling };
             Box::pin(metered::exchange(origin, asked, credentials, provider, format, request)).await
         }
         Endpoint::Retrieval { provider, format } => {
-            Box::pin(retrieval::exchange(origin, &target, credentials, outbound, provider, format, request))
-                .await
+            let asked = retrieval::Asked { target: &target, outbound, ruling };
+            Box::pin(retrieval::exchange(origin, asked, credentials, provider, format, request)).await
         }
         Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
             let watched = outbound.as_ref().map(|outbound| outbound.detectors());
-            let answer = forward::relay(origin, &target, credentials, outbound, request).await?;
+            let answer = forward::relay(origin, &target, credentials, outbound, ruling, request).await?;
             match whose(&endpoint) {
                 // A conversation comes back in what a provider says.
                 Some(_) => Ok(answer),

@@ -14,7 +14,7 @@ use hudson_dlp::KnownValue;
 use hudson_schema::budget::{Cutoff, Mode, Precedence, ScopeBudget, Weights, WindowClock, asked};
 use hudson_schema::config::Routes;
 use hudson_schema::ledger::{AskedLimit, Block, LedgerError, SharedLedger};
-use hudson_schema::{BottleName, Policy, Provider, RunId};
+use hudson_schema::{AgentName, BottleName, Policy, Provider, RunId};
 use secrecy::SecretString;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -83,6 +83,8 @@ pub struct Run {
     pub id: RunId,
     /// Its bottle.
     pub bottle: BottleName,
+    /// Its agent, if that has a name.
+    pub agent: Option<AgentName>,
     /// SHA-256 of its password.
     credential_hash: ArcSwap<[u8; 32]>,
     /// Credentials that this run's launch provides, by the variable under which routes name them.
@@ -127,6 +129,7 @@ impl Run {
         Self {
             id,
             bottle,
+            agent: None,
             credential_hash: ArcSwap::from_pointee(credential_hash),
             secrets,
             token: CancellationToken::new(),
@@ -140,6 +143,11 @@ impl Run {
             ending: watch::Sender::new(false),
             watched: AtomicBool::new(false),
         }
+    }
+
+    /// The same, of a named agent.
+    pub fn of_agent(self, agent: Option<AgentName>) -> Self {
+        Self { agent, ..self }
     }
 
     /// The same, counted together with others.

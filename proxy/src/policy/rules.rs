@@ -6,6 +6,7 @@
 mod compare;
 mod content;
 mod look;
+mod refusal;
 
 use compare::Known;
 pub use content::Content;
@@ -13,6 +14,7 @@ use http::HeaderMap;
 use hudson_schema::config::{
     Bind, Compiled, Condition, CounterScope, CounterWindow, Rule, RuleAction, Subject, Test,
 };
+pub use refusal::{in_front, named};
 
 /// What is known of a request.
 #[derive(Clone, Copy)]

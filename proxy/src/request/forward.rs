@@ -4,6 +4,7 @@ use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::{self, RedactHeaders, Redacted};
 use super::outbound::Gathered;
+use super::rules::{self, End, Reservation, Ruling, Sent};
 use super::{Origin, Outbound, Target, dial_refusal, head, upstream, whole};
 use crate::body::{self, Body};
 use crate::connect::stopping;
@@ -34,6 +35,7 @@ pub(super) async fn relay(
     target: &Target,
     credentials: Credentials,
     outbound: Option<Arc<Outbound>>,
+    ruling: Option<Ruling>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
@@ -42,8 +44,8 @@ pub(super) async fn relay(
         // What comes back is searched for the credential, which needs it in clear.
         head::readable_encodings(&mut parts.headers, true);
     }
-    if credentials.sign_bodies() {
-        return relay_signed(origin, target, credentials, outbound, parts.headers, incoming).await;
+    if credentials.sign_bodies() || ruling.as_ref().is_some_and(Ruling::needs_body) {
+        return relay_read(origin, target, credentials, outbound, ruling, (parts.headers, incoming)).await;
     }
     let wire = wire(origin, parts.version, incoming.size_hint().lower()).await;
     let body = Ended::new(incoming, credentials.replaced(), origin.clone());
@@ -53,32 +55,48 @@ pub(super) async fn relay(
     };
     let mut sent = build(origin, target, &credentials, parts.headers, body)?;
     credentials.sign(&mut sent, Payload::Stream)?;
-    let answer = send(origin, None, sent, wire).await;
+    let reserved = reserve(ruling).await?;
+    let answer = send_counted(origin, None, sent, wire, reserved).await;
     let response = answer.map_err(|unsent| stopped.refusal().unwrap_or(unsent.refusal))?;
     respond(origin, &credentials, response)
 }
 
-/// The same where the head carries a signature of the body: it is read whole first.
-async fn relay_signed(
+/// The same where the body is read whole first: the head carries a signature of it, or the route's rules look at it.
+async fn relay_read(
     origin: &Arc<Origin>,
     target: &Target,
     credentials: Credentials,
     outbound: Option<Arc<Outbound>>,
-    mut headers: HeaderMap,
-    incoming: Incoming,
+    mut ruling: Option<Ruling>,
+    (mut headers, incoming): (HeaderMap, Incoming),
 ) -> Result<Response<Body>, Refusal> {
     let _room = whole::room(origin, &incoming).await?;
     let mut sent = whole::read(origin, incoming).await?;
     if let Some(outbound) = &outbound {
         sent = outbound.encoded(&mut headers, sent).await?;
     }
-    // Its trailers are not part of what is signed.
+    if let Some(ruling) = &mut ruling {
+        ruling.read(&headers, Sent::Encoded(&sent)).await?;
+    }
+    // Its trailers are not part of what is signed or judged.
     headers.remove(header::TRAILER);
     headers.remove(header::CONTENT_LENGTH);
     let mut outbound = build(origin, target, &credentials, headers, body::full(sent.clone()))?;
     credentials.sign(&mut outbound, Payload::Bytes(&sent))?;
-    let response = send(origin, None, outbound, Wire::Preferred).await.map_err(|unsent| unsent.refusal)?;
-    respond(origin, &credentials, response)
+    let reserved = reserve(ruling).await?;
+    let answer = send_counted(origin, None, outbound, Wire::Preferred, reserved).await;
+    respond(origin, &credentials, answer.map_err(|unsent| unsent.refusal)?)
+}
+
+/// Counts a request that is ready to leave.
+pub(super) async fn reserve(ruling: Option<Ruling>) -> Result<Reservation, Refusal> {
+    match ruling {
+        Some(mut ruling) => match ruling.approval() {
+            Some(rule) => Err(rules::nobody_to_ask(rule)),
+            None => ruling.reserve().await,
+        },
+        None => Ok(Reservation::nothing()),
+    }
 }
 
 /// Relays a response that is not metered.
@@ -191,6 +209,34 @@ pub(super) async fn send(
         }
         refusal = until_ended(origin, called) => unsent(refusal),
         () = origin.shared.abort.cancelled() => unsent(stopping()),
+    }
+}
+
+/// The same for what was counted, which its end keeps or gives back.
+pub(super) async fn send_counted(
+    origin: &Origin,
+    called: Option<&Provider>,
+    request: Request<Body>,
+    wire: Wire,
+    mut reserved: Reservation,
+) -> Result<Response<Incoming>, Unsent> {
+    reserved.leaves();
+    let answer = send(origin, called, request, wire).await;
+    reserved.settle(end_of(&answer)).await;
+    answer
+}
+
+/// What an answer, or that there is none, says of a request.
+pub(super) fn end_of(answer: &Result<Response<Incoming>, Unsent>) -> End {
+    match answer {
+        Ok(response) if response.status().is_server_error() => End::UpstreamError,
+        Ok(_) => End::Sent,
+        Err(Unsent { provably: true, .. }) => End::NotSent,
+        Err(Unsent { refusal, .. }) => match refusal.code {
+            RefusalCode::UpstreamTimeout | RefusalCode::UpstreamUnreachable => End::UpstreamError,
+            // It was ended here.
+            _ => End::Sent,
+        },
     }
 }
 

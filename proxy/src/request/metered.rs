@@ -8,6 +8,7 @@ use super::admission::{self, Admitted};
 use super::count::{self, Asked};
 use super::credential::{Credentials, Payload};
 use super::forward::{self, Unsent};
+use super::rules::{End, Reservation, Ruling, Sent};
 use super::settle::Settler;
 use super::tap::{self, Account, Tap};
 use super::{Origin, Outbound as Dlp, Target, head, whole};
@@ -35,12 +36,14 @@ pub(super) struct Judged<'a> {
     pub(super) target: &'a Target,
     /// What is looked for in it.
     pub(super) outbound: Option<Arc<Dlp>>,
+    /// What the rules of its route have said so far.
+    pub(super) ruling: Option<Ruling>,
 }
 
 /// Admits, sends and meters one request.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    Judged { route, target, outbound }: Judged<'_>,
+    Judged { route, target, outbound, mut ruling }: Judged<'_>,
     credentials: Credentials,
     provider: Provider,
     format: Format,
@@ -51,6 +54,9 @@ pub(super) async fn exchange(
     let mut sent = readable(origin, &parts.headers, whole::read(origin, incoming).await?)?;
     if let Some(outbound) = &outbound {
         sent = outbound.whole(sent).await?;
+    }
+    if let Some(ruling) = &mut ruling {
+        ruling.read(&parts.headers, Sent::Clear(&sent)).await?;
     }
     let host = origin.authority.host.to_string();
     let kind =
@@ -80,6 +86,8 @@ pub(super) async fn exchange(
     if let Some(exact) = count::exact(origin, question).await? {
         count::take(&mut facts, exact);
     }
+    // Before the hold: what is refused here, or by the hold, is given back by its drop.
+    let reserved = forward::reserve(ruling).await?;
     let Admitted { settler, hard, output_cap, cut_at, remaining } =
         admission::admit(origin, route, provider.clone(), format, &facts).await?;
     let change = Rewrite { output_cap, include_usage: facts.stream };
@@ -114,7 +122,7 @@ pub(super) async fn exchange(
     let (answer, answered) = oneshot::channel();
     let whose = Arc::new(Whose { run: Some(origin.run.id.clone()), host: Some(host) });
     origin.shared.tasks.spawn_for(whose, async move {
-        let response = outbound.send(settler).await;
+        let response = outbound.send(settler, reserved).await;
         drop(room);
         // Without a client the response is dropped here, and its tap reads on.
         let _ = answer.send(response);
@@ -139,7 +147,7 @@ struct Outbound {
 
 impl Outbound {
     /// Sends it; what comes back is tapped.
-    async fn send(self, settler: Settler) -> Result<Response<Body>, Refusal> {
+    async fn send(self, settler: Settler, mut reserved: Reservation) -> Result<Response<Body>, Refusal> {
         for attempt in 1..=ATTEMPTS {
             let Self { origin, target, credentials, .. } = &self;
             let body = body::full(self.body.clone());
@@ -155,22 +163,35 @@ impl Outbound {
                     return Err(refusal);
                 }
             };
-            match forward::send(origin, settler.provider(), request, Wire::Preferred).await {
-                Ok(response) => return self.tapped(response, settler),
-                Err(Unsent { stale: true, .. }) if attempt < ATTEMPTS => {}
-                Err(Unsent { refusal, provably: true, .. }) => {
-                    settler.release().await;
-                    return Err(refusal);
-                }
-                Err(Unsent { refusal, .. }) => {
-                    settler.lost("no response came").await;
-                    return Err(refusal);
-                }
+            reserved.leaves();
+            let answer = forward::send(origin, settler.provider(), request, Wire::Preferred).await;
+            if !matches!(answer, Err(Unsent { stale: true, .. }) if attempt < ATTEMPTS) {
+                reserved.settle(forward::end_of(&answer)).await;
+                return self.answered(answer, settler).await;
             }
         }
         // Not reached: the last attempt returns.
+        reserved.settle(End::NotSent).await;
         settler.release().await;
         Err(Refusal::new(RefusalCode::UpstreamUnreachable, "The request could not be sent."))
+    }
+
+    async fn answered(
+        &self,
+        answer: Result<Response<Incoming>, Unsent>,
+        settler: Settler,
+    ) -> Result<Response<Body>, Refusal> {
+        match answer {
+            Ok(response) => self.tapped(response, settler),
+            Err(Unsent { refusal, provably: true, .. }) => {
+                settler.release().await;
+                Err(refusal)
+            }
+            Err(Unsent { refusal, .. }) => {
+                settler.lost("no response came").await;
+                Err(refusal)
+            }
+        }
     }
 
     fn tapped(&self, response: Response<Incoming>, settler: Settler) -> Result<Response<Body>, Refusal> {
@@ -199,7 +220,7 @@ impl Outbound {
 }
 
 /// The body in clear, whatever it was encoded in.
-fn readable(origin: &Origin, headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
+pub(super) fn readable(origin: &Origin, headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
     let mut encodings = Vec::new();
     for value in headers.get_all(header::CONTENT_ENCODING) {
         encodings.push(

@@ -5,6 +5,7 @@
 
 use super::credential::{Credentials, Payload};
 use super::persist::persist;
+use super::rules::{Ruling, Sent};
 use super::tap::{self, Account, Tap};
 use super::{Origin, Outbound, Target, clock, forward, head, whole};
 use crate::body::{self, Body};
@@ -17,12 +18,20 @@ use hudson_schema::{Format, Provider, Quality, Refusal, Usage};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
+/// What is asked, as it was judged so far.
+pub(super) struct Asked<'a> {
+    pub(super) target: &'a Target,
+    /// What is looked for in it.
+    pub(super) outbound: Option<Arc<Outbound>>,
+    /// What the rules of its route have said so far.
+    pub(super) ruling: Option<Ruling>,
+}
+
 /// Relays the read and taps its answer.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    target: &Target,
+    Asked { target, outbound, mut ruling }: Asked<'_>,
     credentials: Credentials,
-    outbound: Option<Arc<Outbound>>,
     provider: Provider,
     format: Format,
     request: Request<Incoming>,
@@ -39,10 +48,14 @@ pub(super) async fn exchange(
     if let Some(outbound) = &outbound {
         asked = outbound.encoded(&mut parts.headers, asked).await?;
     }
+    if let Some(ruling) = &mut ruling {
+        ruling.read(&parts.headers, Sent::Encoded(&asked)).await?;
+    }
     let mut sent = forward::build(origin, target, &credentials, parts.headers, body::full(asked.clone()))?;
     credentials.sign(&mut sent, Payload::Bytes(&asked))?;
     drop(room);
-    let sent = forward::send(origin, Some(&provider), sent, Wire::Preferred).await;
+    let reserved = forward::reserve(ruling).await?;
+    let sent = forward::send_counted(origin, Some(&provider), sent, Wire::Preferred, reserved).await;
     let (mut parts, incoming) = sent.map_err(|unsent| unsent.refusal)?.into_parts();
     let meter = tap::meter(format, &parts);
     let read = Read { origin: origin.clone(), provider, work: work(&target.path).to_owned() };

@@ -17,6 +17,7 @@ mod turns;
 use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::RedactHeaders;
+use super::rules::{self, Ruling, Sent};
 use super::{Origin, Outbound, Place, Target, first_route, forward, head, judged, until_blocked};
 use crate::body::{self, Body};
 use crate::event::Event;
@@ -50,6 +51,8 @@ pub(super) struct Judged<'a> {
     pub(super) target: &'a Target,
     /// What is looked for in its messages.
     pub(super) outbound: Option<Arc<Outbound>>,
+    /// What the rules of its route have said so far.
+    pub(super) ruling: Option<Ruling>,
     pub(super) offer: Offer,
     pub(super) metered: Option<Metered>,
 }
@@ -58,13 +61,16 @@ pub(super) struct Judged<'a> {
 /// with each of its model calls admitted and settled by itself.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    Judged { policy, target, outbound, offer, metered }: Judged<'_>,
+    Judged { policy, target, outbound, mut ruling, offer, metered }: Judged<'_>,
     credentials: Credentials,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     if request.version() != Version::HTTP_11 || !request.body().is_end_stream() {
         let message = "A WebSocket is opened over HTTP/1.1, by a request without a body.";
         return Err(Refusal::new(RefusalCode::MalformedRequest, message));
+    }
+    if let Some(ruling) = &mut ruling {
+        ruling.read(request.headers(), Sent::None).await?;
     }
     let client = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
@@ -77,8 +83,9 @@ pub(super) async fn exchange(
     let mut sent = forward::build(origin, target, &credentials, headers, body::empty())?;
     offer.put_on(sent.headers_mut());
     credentials.sign(&mut sent, Payload::Bytes(&[]))?;
-    let mut response =
-        forward::send(origin, None, sent, Wire::Http1).await.map_err(|unsent| unsent.refusal)?;
+    let reserved = forward::reserve(ruling).await?;
+    let answer = forward::send_counted(origin, None, sent, Wire::Http1, reserved).await;
+    let mut response = answer.map_err(|unsent| unsent.refusal)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return forward::respond(origin, &credentials, response);
     }
@@ -284,7 +291,11 @@ impl Opened {
     fn way<'a>(&self, policy: &'a RunPolicy) -> Result<Way<'a>, Refusal> {
         let Self { origin, target, asked, .. } = self;
         let Authority { host, port } = &origin.authority;
-        let credentials = &judged(origin, policy, target, asked)?.route.credentials;
+        let route = judged(origin, policy, target, asked)?.route;
+        if let Some(refusal) = rules::denied(origin, route, target, asked) {
+            return Err(refusal);
+        }
+        let credentials = &route.credentials;
         let dialled = first_route(&policy.routes, origin.scheme, host, *port);
         Ok((credentials, dialled.map(|route| (route.allow_addresses.as_slice(), route.upstream.as_ref()))))
     }

@@ -12,7 +12,7 @@ pub use condition::{Compiled, Condition, Literal, Operator, Test};
 pub use counting::{CounterScope, CounterWindow, StateRule};
 pub use number::Number;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 pub use subject::Subject;
 
 /// The longest that an operator may have people take.
@@ -34,6 +34,7 @@ pub struct Rule {
     /// What a refusal by this rule says in front.
     pub on_deny: Option<String>,
     /// How often the rule lets through; with `action: allow`.
+    #[serde(serialize_with = "rate")]
     pub rate_limit: Option<RateLimit>,
     /// What the rule counts when it lets through; with `action: allow`.
     pub state: Option<StateRule>,
@@ -41,6 +42,7 @@ pub struct Rule {
     #[serde(default = "when_not_sent")]
     pub rollback_on: Vec<RollbackOn>,
     /// How long a request for approval stays open.
+    #[serde(serialize_with = "period")]
     pub approval_timeout: Option<Period>,
     /// Whether the client retries or is held.
     #[serde(default)]
