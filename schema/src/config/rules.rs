@@ -122,6 +122,14 @@ pub enum Bind {
     Finding,
 }
 
+fn rate<S: Serializer>(rate: &Option<RateLimit>, serializer: S) -> Result<S::Ok, S::Error> {
+    rate.map(|RateLimit { count, per }| (count, per.as_secs())).serialize(serializer)
+}
+
+fn period<S: Serializer>(period: &Option<Period>, serializer: S) -> Result<S::Ok, S::Error> {
+    period.map(|Period(period)| period.as_millis()).serialize(serializer)
+}
+
 fn yes() -> bool {
     true
 }
