@@ -22,6 +22,9 @@ pub struct RpcCalls {
     pub batch: bool,
     /// Those that want an answer. Where there are none, nobody can be answered but by HTTP itself.
     pub calls: Vec<RpcCall>,
+    /// Whether they are answered on a stream of their own, so that this answer only says that they came (MCP's older
+    /// transport).
+    pub on_stream: bool,
 }
 
 /// One call that a refusal answers.
@@ -36,11 +39,17 @@ pub struct RpcCall {
 impl RpcCalls {
     /// The status of the answer, where it is not the refusal's own.
     pub(super) fn status(&self) -> Option<u16> {
-        (!self.calls.is_empty()).then_some(200)
+        match self.on_stream {
+            true => Some(202),
+            false => (!self.calls.is_empty()).then_some(200),
+        }
     }
 
     /// The body of the answer.
     pub(super) fn body(&self, refusal: &Refusal) -> String {
+        if self.on_stream {
+            return String::new();
+        }
         let answer = match (self.calls.as_slice(), self.batch) {
             ([], _) => message(refusal, &Value::Null, None),
             ([call], false) => call.message(refusal),
@@ -51,7 +60,7 @@ impl RpcCalls {
 }
 
 impl RpcCall {
-    /// The refusal as the answer to this call.
+    /// The refusal as the answer to this call alone.
     pub fn message(&self, refusal: &Refusal) -> Value {
         message(refusal, &self.id, self.tool.as_deref())
     }
@@ -124,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_call_is_answered_by_its_own_id_with_what_a_person_has_to_do() {
-        let refusal = refusal().with_calls(RpcCalls { batch: false, calls: vec![call(json!("a-1"))] });
+        let refusal =
+            refusal().with_calls(RpcCalls { calls: vec![call(json!("a-1"))], ..RpcCalls::default() });
         let answer = refusal.response(None);
         assert_eq!(answer.status, 200);
         for header in [
@@ -156,12 +166,20 @@ mod tests {
     #[test]
     fn a_batch_is_answered_in_one_and_each_of_its_calls() {
         let calls = vec![call(json!(1)), call(json!("1"))];
-        let answer = refusal().with_calls(RpcCalls { batch: true, calls }).response(None);
+        let answer = refusal().with_calls(RpcCalls { batch: true, calls, on_stream: false }).response(None);
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!((&body[0]["id"], &body[1]["id"]), (&json!(1), &json!("1")));
-        let one = RpcCalls { batch: true, calls: vec![call(json!(7))] };
+        let one = RpcCalls { batch: true, calls: vec![call(json!(7))], on_stream: false };
         let body: Value = serde_json::from_str(&refusal().with_calls(one).response(None).body).unwrap();
         assert_eq!(body[0]["id"], 7);
+    }
+
+    #[test]
+    fn what_is_answered_elsewhere_is_only_said_to_have_come() {
+        let calls = vec![call(json!(1))];
+        let answer = refusal().with_calls(RpcCalls { batch: false, calls, on_stream: true }).response(None);
+        assert_eq!((answer.status, answer.body.as_str()), (202, ""));
+        assert!(answer.headers.contains(&("x-hudson-refusal", "approval_required".to_owned())));
     }
 
     #[test]
