@@ -4,7 +4,6 @@
 //! Invariant: no error, notice or debug output holds a value; nothing is written but the key, and that only once.
 
 mod ids;
-mod key;
 mod rules;
 mod seen;
 #[cfg(test)]
@@ -17,6 +16,7 @@ pub use seen::{InForce, Seen, Summary};
 
 use crate::environment;
 use crate::events::EventLog;
+use crate::key;
 use anyhow::Result;
 use hudson_dlp::{Detectors, HashKey, KnownKind, KnownValue, Policy, Profile, RuleSet};
 use hudson_proxy::dlp::{Setup, Suppressed, SuppressedFinding};
@@ -48,7 +48,7 @@ pub fn setup(home: &Home, settings: &Settings) -> Result<Setup> {
 
 /// The same with what the operator has to know. The key of the hashes is made where there is none.
 pub fn load(home: &Home, settings: &Settings) -> Result<Loaded> {
-    read(home, settings, std::env::vars_os(), key::of(home)?, Vec::new())
+    read(home, settings, std::env::vars_os(), key::hash_key(home)?, Vec::new())
 }
 
 /// Tells what the operator has to know of it.
@@ -62,9 +62,9 @@ pub fn tell(events: &EventLog, notices: &[String]) {
 /// that nobody keeps. What is wrong with files is one [`ConfigError`] of all of them.
 pub fn look(home: &Home, settings: &Settings) -> Result<Loaded> {
     let mut problems = Vec::new();
-    let key = match note(&mut problems, key::existing(home)).flatten() {
+    let key = match note(&mut problems, key::existing_hash_key(home)).flatten() {
         Some(key) => key,
-        None => key::random()?,
+        None => key::random_hash_key()?,
     };
     read(home, settings, std::env::vars_os(), key, problems)
 }

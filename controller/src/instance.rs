@@ -60,6 +60,7 @@ impl Instance {
         let loaded = crate::dlp::load(&home, &settings)?;
         let dlp = Dlp::new(loaded.setup.clone()).context("compiling the rules of DLP")?;
         crate::dlp::tell(&events, &loaded.notices);
+        let approvals = crate::approvals::setup::of(&home, &settings)?;
         let runs = Runs::new(home.clone(), ledger.clone(), settings, options.manner);
         runs.set_seen(loaded.seen());
         // Before any run is served, so that none is by the files alone.
@@ -70,6 +71,8 @@ impl Instance {
             catalogue,
             events: events.clone(),
             dlp: Arc::new(dlp),
+            approvals: Some(approvals),
+            confirm: None,
             leaves: LeafCache::new(authority).context("making the leaf key")?,
             dialer,
             limits,

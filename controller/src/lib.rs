@@ -3,6 +3,7 @@
 //! Invariant: every command ends in one exit code of [`exit`], after one clear error on standard error; nothing is
 //! written for input that is refused.
 
+pub mod approvals;
 mod budgets;
 mod cgroup;
 pub mod cli;
@@ -18,6 +19,7 @@ mod events;
 pub mod exit;
 mod instance;
 mod isolate;
+mod key;
 mod launch;
 mod limits;
 mod metrics;

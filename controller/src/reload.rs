@@ -2,6 +2,7 @@
 
 mod notices;
 
+use crate::approvals;
 use crate::budgets;
 use crate::dlp;
 use crate::events::EventLog;
@@ -99,6 +100,10 @@ impl Reload {
     async fn take_over(&self, proxy: &Proxy, events: &EventLog) -> usize {
         if let Some(runs) = self.runs.first() {
             proxy.set_catalogue(catalogue(&runs.settings()));
+            match approvals::setup::of(runs.home(), &runs.settings()) {
+                Ok(setup) => proxy.set_approvals(setup),
+                Err(error) => events.write("configuration_kept", json!({"error": format!("{error:#}")})),
+            }
             if let Some(loaded) = runs.take_dlp() {
                 dlp::tell(events, &loaded.notices);
                 let seen = loaded.seen();

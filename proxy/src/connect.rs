@@ -166,7 +166,7 @@ async fn named_well(
     if !route.host.is_wildcard() {
         return Ok(());
     }
-    let asked = Asked { target: None, conversation: false };
+    let asked = Asked { target: None, conversation: false, asking: None };
     match Outbound::of(shared, run, route, host, asked).await {
         Some(outbound) => outbound.host().await,
         None => Ok(()),

@@ -83,8 +83,13 @@ impl Dlp {
         Ok(())
     }
 
+    /// Takes the credentials of a run's routes among what is looked for, if they are not yet.
+    pub async fn know(&self, run: &Arc<Run>) {
+        self.of(run).await;
+    }
+
     /// A text for people, such as a path in a log, without what must not be shown.
-    pub(crate) fn clean(&self, text: &str) -> String {
+    pub fn clean(&self, text: &str) -> String {
         self.cleaned(text).unwrap_or_else(|| text.to_owned())
     }
 

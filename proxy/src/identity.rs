@@ -6,7 +6,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use hudson_schema::RunId;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -44,7 +44,12 @@ pub struct Presented {
 impl Presented {
     /// Reads the credentials of a request to the proxy; `None` without them or when they are not Basic.
     pub fn read(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(header::PROXY_AUTHORIZATION).iter();
+        Self::read_in(headers, &header::PROXY_AUTHORIZATION)
+    }
+
+    /// The same where they are in another header: a server of Hudson's own takes them in `Authorization`.
+    pub fn read_in(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+        let mut values = headers.get_all(name).iter();
         let value = values.next()?;
         if values.next().is_some() {
             return None;

@@ -7,6 +7,7 @@
 mod activity;
 pub mod approval;
 pub mod body;
+pub mod confirm;
 mod connect;
 pub mod dial;
 pub mod dlp;
@@ -31,6 +32,7 @@ pub mod tunnel;
 mod upstream;
 pub mod websocket;
 
+pub use confirm::Confirm;
 pub use event::{Event, EventSink};
 pub use listener::{Listener, OwnListeners};
 pub use places::PlaceLimits;

@@ -2,21 +2,39 @@
 //! decided here.
 
 use crate::body::{self, Body};
+use crate::confirm;
 use crate::event::Event;
 use crate::request;
 use crate::run::Run;
 use crate::shared::{Shared, now};
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as HttpBody;
 use hudson_schema::budget::{Precedence, asked};
 use hudson_schema::ledger::LedgerError;
 use hudson_schema::{Refusal, RefusalCode};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// The name that is answered here.
 pub(crate) const HOST: &str = "_egress.local";
 
 /// Answers a request to [`HOST`].
-pub(crate) async fn answer<B>(shared: &Shared, run: &Run, request: &Request<B>) -> Response<Body> {
+pub(crate) async fn answer<B>(shared: &Shared, run: &Arc<Run>, request: Request<B>) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    // Without somebody to answer it, the proxy's own health is all there is.
+    let path = request.uri().path();
+    if confirm::is_asked(path) && (shared.confirm.is_some() || path != "/health") {
+        return confirm::ask(shared, run, request).await;
+    }
+    own(shared, run, &request).await
+}
+
+/// What needs nobody else.
+async fn own<B>(shared: &Shared, run: &Run, request: &Request<B>) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return json_response(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -38,7 +56,7 @@ pub(crate) async fn answer<B>(shared: &Shared, run: &Run, request: &Request<B>) 
         "/health" => json_response(StatusCode::OK, &json!({"status": "ok"})),
         _ => json_response(
             StatusCode::NOT_FOUND,
-            &json!({"error": "not found; try /allowlist, /budget or /health"}),
+            &json!({"error": "not found; try /allowlist, /budget, /confirm or /health"}),
         ),
     }
 }

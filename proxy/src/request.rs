@@ -4,11 +4,13 @@
 //! Invariant: what is checked is what is sent: the target is read once, normalised, and rebuilt from that reading.
 
 mod admission;
+mod approval;
 mod block;
 mod count;
 mod credential;
 mod echo;
 mod forward;
+mod gate;
 mod head;
 mod inbound;
 mod mcp;
@@ -36,6 +38,7 @@ use crate::websocket::Offer;
 pub(crate) use block::{block, provider_at, until_blocked};
 pub(crate) use count::Counts;
 pub(crate) use credential::parts as credential_parts;
+use gate::Gate;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hudson_meter::Endpoint;
 use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme};
@@ -127,7 +130,19 @@ async fn pass(
     block::watch(&origin.shared, &origin.run);
     let mut target = target::read(origin, &request)?;
     let policy = origin.run.policy();
-    let Judged { route, offer, endpoint } = judged(origin, &policy, &target, request.headers())?;
+    let asked_about;
+    let Judged { route, offer, endpoint } = match judged(origin, &policy, &target, request.headers()) {
+        Ok(judged) => judged,
+        Err(refusal) => {
+            asked_about = gate::unrouted(origin, &refusal).ok_or_else(|| refusal.clone())?;
+            let judged = judged_on(origin, &asked_about, &target, request.headers())?;
+            // What goes on without requests is nothing that a person could look at.
+            if judged.offer.is_some() {
+                return Err(refusal);
+            }
+            judged
+        }
+    };
     *class = HostClass::of(&endpoint);
     if offer.is_some() || !matches!(endpoint, Endpoint::Metered { .. }) {
         // A metered request asks in the transaction of its hold.
@@ -137,7 +152,7 @@ async fn pass(
     let Authority { host, port } = &origin.authority;
     policy::header_injection(target.query.as_deref(), request.headers())?;
     let conversation = matches!(endpoint, Endpoint::Metered { .. });
-    let asked = outbound::Asked { target: Some(&target), conversation };
+    let asked = outbound::Asked { target: Some(&target), conversation, asking: Some((origin, &policy)) };
     let outbound = Outbound::of(&origin.shared, &origin.run, route, host, asked).await;
     if let Some(outbound) = &outbound {
         outbound.head(route, &mut target, request.headers_mut()).await?;
@@ -146,6 +161,7 @@ async fn pass(
     let dialled = first_route(&policy.routes, origin.scheme, host, *port);
     let credentials = credential::read(origin, route, dialled).await?;
     origin.shared.dlp.note(&origin.run, &route.host, credentials.entries()).await;
+    let gate = Gate::of(origin, &policy, route, &target, ruling);
     let outcome = match endpoint {
         _ if let Some(mcp) = &route.mcp => {
             let watched = outbound.as_ref().map(|outbound| outbound.detectors());
@@ -160,20 +176,20 @@ async fn pass(
             };
             let policy = policy.clone();
             // Boxed, as what follows: the largest of them decides how large every request is.
-            let asked = upgrade::Judged { policy, target: &target, outbound, ruling, offer, metered };
+            let asked = upgrade::Judged { policy, target: &target, outbound, gate, offer, metered };
             Box::pin(upgrade::exchange(origin, asked, credentials, request)).await
         }
         Endpoint::Metered { provider, format } => {
-            let asked = metered::Judged { route, target: &target, outbound, ruling };
+            let asked = metered::Judged { route, target: &target, outbound, gate };
             Box::pin(metered::exchange(origin, asked, credentials, provider, format, request)).await
         }
         Endpoint::Retrieval { provider, format } => {
-            let asked = retrieval::Asked { target: &target, outbound, ruling };
+            let asked = retrieval::Asked { target: &target, outbound, gate };
             Box::pin(retrieval::exchange(origin, asked, credentials, provider, format, request)).await
         }
         Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => {
             let watched = outbound.as_ref().map(|outbound| outbound.detectors());
-            let answer = forward::relay(origin, &target, credentials, outbound, ruling, request).await?;
+            let answer = forward::relay(origin, &target, credentials, outbound, gate, request).await?;
             match whose(&endpoint) {
                 // A conversation comes back in what a provider says.
                 Some(_) => Ok(answer),
@@ -220,6 +236,17 @@ fn judged<'a>(
 ) -> Result<Judged<'a>, Refusal> {
     let asked = target.asked(origin, headers);
     let route = judge::route(&policy.routes, &asked).map_err(|refused| refused.refusal)?;
+    judged_on(origin, route, target, headers)
+}
+
+/// The same on this route.
+fn judged_on<'a>(
+    origin: &Origin,
+    route: &'a Route,
+    target: &Target,
+    headers: &HeaderMap,
+) -> Result<Judged<'a>, Refusal> {
+    let asked = target.asked(origin, headers);
     judge::git(route, &asked)?;
     let offer = judge::protocol(&asked)?;
     judge::credentials(route, &asked)?;
@@ -264,6 +291,19 @@ fn first_route<'a>(
     port: u16,
 ) -> Option<&'a Route> {
     policy::routes_to(routes, scheme, host, port).into_iter().next()
+}
+
+/// Whether the routes to the origin's host are the same under two policies, wherever they stand in their file.
+fn same_routes(origin: &Origin, one: &Arc<RunPolicy>, other: &Arc<RunPolicy>) -> bool {
+    if Arc::ptr_eq(one, other) {
+        return true;
+    }
+    let Authority { host, port } = &origin.authority;
+    let routes = |policy: &RunPolicy| -> Vec<String> {
+        let routes = policy::routes_to(&policy.routes, origin.scheme, host, *port);
+        routes.into_iter().map(approval::revision).collect()
+    };
+    routes(one) == routes(other)
 }
 
 /// A failed dial as a refusal.

@@ -12,7 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use hudson_dlp::KnownValue;
 use hudson_schema::budget::{Cutoff, Mode, Precedence, ScopeBudget, Weights, WindowClock, asked};
-use hudson_schema::config::Routes;
+use hudson_schema::config::{Authority, Routes, Scheme};
 use hudson_schema::ledger::{AskedLimit, Block, LedgerError, SharedLedger};
 use hudson_schema::{AgentName, BottleName, Policy, Provider, RunId};
 use secrecy::SecretString;
@@ -104,8 +104,27 @@ pub struct Run {
     blocks: Mutex<Option<SeenBlocks>>,
     /// Whether blocks stand that end what is in flight; said anew at every change of them.
     ending: watch::Sender<bool>,
+    /// Whether any blocks stand, said likewise.
+    stopped: watch::Sender<bool>,
     /// Whether somebody looks for those.
     watched: AtomicBool,
+    /// Hosts on no route that requests may be sent to which a person has let through.
+    openings: Mutex<Vec<(Scheme, Authority)>>,
+}
+
+/// A host on no route that one request may be sent to, for as long as this is kept.
+pub(crate) struct Opening {
+    run: Arc<Run>,
+    place: (Scheme, Authority),
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let mut openings = self.run.openings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = openings.iter().position(|place| *place == self.place) {
+            openings.swap_remove(place);
+        }
+    }
 }
 
 /// Blocks as of one state of the ledger.
@@ -141,7 +160,9 @@ impl Run {
             known: ArcSwapOption::empty(),
             blocks: Mutex::new(None),
             ending: watch::Sender::new(false),
+            stopped: watch::Sender::new(false),
             watched: AtomicBool::new(false),
+            openings: Mutex::default(),
         }
     }
 
@@ -216,6 +237,19 @@ impl Run {
         client
     }
 
+    /// Lets one request be sent to a host that is on no route.
+    pub(crate) fn open(self: &Arc<Self>, scheme: Scheme, authority: &Authority) -> Opening {
+        let place = (scheme, authority.clone());
+        self.openings.lock().unwrap_or_else(PoisonError::into_inner).push(place.clone());
+        Opening { run: self.clone(), place }
+    }
+
+    /// Whether a request may be sent there although no route leads there.
+    pub(crate) fn is_open(&self, scheme: Scheme, authority: &Authority) -> bool {
+        let openings = self.openings.lock().unwrap_or_else(PoisonError::into_inner);
+        openings.iter().any(|place| (place.0, &place.1) == (scheme, authority))
+    }
+
     /// Whether somebody looks for the blocks that end what is in flight; who asks first is who has to.
     pub(crate) fn is_watched(&self) -> bool {
         self.watched.load(Ordering::Relaxed) || self.watched.swap(true, Ordering::Relaxed)
@@ -229,6 +263,16 @@ impl Run {
     pub(crate) fn set_ending(&self, ending: bool) {
         // Also where it is still so: there may be others now.
         self.ending.send_if_modified(|before| std::mem::replace(before, ending) || ending);
+    }
+
+    /// Whether any blocks may stand, now and later.
+    pub(crate) fn stopped(&self) -> watch::Receiver<bool> {
+        self.stopped.subscribe()
+    }
+
+    pub(crate) fn set_stopped(&self, stopped: bool) {
+        // Also where it is still so, as above.
+        self.stopped.send_if_modified(|before| std::mem::replace(before, stopped) || stopped);
     }
 
     /// The blocks that stand against it, the most severe first. The ledger is asked only when it changed since the last

@@ -5,6 +5,7 @@
 //! settlements finish.
 
 use crate::activity::{Activity, Watched};
+use crate::approval::ApprovalSetup;
 use crate::body::Body;
 use crate::connect;
 use crate::dlp::Setup;
@@ -116,6 +117,11 @@ impl Proxy {
     /// Replaces the catalogue of providers.
     pub fn set_catalogue(&self, catalogue: Catalogue) {
         self.shared.catalogue.store(Arc::new(catalogue));
+    }
+
+    /// Asks people as these settings say from now on.
+    pub fn set_approvals(&self, setup: ApprovalSetup) {
+        self.shared.desk.replace(setup);
     }
 
     /// Goes by other rules and values of what must not leave.
@@ -307,7 +313,7 @@ fn unidentified(client: &Client, request: &Request<Incoming>, refusal: &Refusal)
 /// Plain HTTP through the proxy: the same way as inside a tunnel, without TLS.
 async fn plain(shared: Arc<Shared>, run: Arc<Run>, request: Request<Incoming>) -> Response<Body> {
     if request.uri().host() == Some(local::HOST) {
-        return local::answer(&shared, &run, &request).await;
+        return local::answer(&shared, &run, request).await;
     }
     match authority(request.uri()) {
         Ok(authority) => {

@@ -1,6 +1,8 @@
 //! What a proxy is made of and what all of its connections share: ledger, runs, events, limits, and the registries by
 //! which things are counted and ended.
 
+use crate::approval::{ApprovalSetup, Desk};
+use crate::confirm::Confirm;
 use crate::dial::Dialer;
 use crate::dlp::sealed::Sealed;
 use crate::dlp::{Cleaned, Dlp};
@@ -40,6 +42,10 @@ pub struct ProxyParts {
     pub events: Arc<dyn EventSink>,
     /// What must not leave.
     pub dlp: Arc<Dlp>,
+    /// How people are asked; without it nobody is, and what would need them is refused.
+    pub approvals: Option<ApprovalSetup>,
+    /// Who answers what runs ask people about; `None` where nobody does.
+    pub confirm: Option<Arc<dyn Confirm>>,
     /// The certificates of intercepted hosts.
     pub leaves: LeafCache,
     /// The way out.
@@ -90,6 +96,9 @@ pub(crate) struct Shared {
     pub(crate) catalogue: ArcSwap<Catalogue>,
     pub(crate) events: Arc<dyn EventSink>,
     pub(crate) dlp: Arc<Dlp>,
+    /// Where people are asked.
+    pub(crate) desk: Desk,
+    pub(crate) confirm: Option<Arc<dyn Confirm>>,
     pub(crate) leaves: LeafCache,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) limits: ProxyLimits,
@@ -123,13 +132,16 @@ impl Shared {
     pub(crate) fn new(parts: ProxyParts) -> Self {
         let limits = parts.limits;
         let events: Arc<dyn EventSink> = Arc::new(Cleaned::new(parts.dlp.clone(), parts.events));
+        let desk = Desk::new(parts.ledger.clone(), events.clone(), parts.approvals);
         Self {
+            desk,
             ledger: parts.ledger,
             runs: parts.runs,
             catalogue: ArcSwap::from_pointee(parts.catalogue),
             tasks: Tasks::new(events.clone()),
             events,
             dlp: parts.dlp,
+            confirm: parts.confirm,
             leaves: parts.leaves,
             dialer: Arc::new(parts.dialer),
             limits,

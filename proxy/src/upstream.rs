@@ -11,7 +11,7 @@ use crate::run::Run;
 use crate::secret;
 use crate::tls::{UpstreamTls, UpstreamTlsError, Wire};
 use http::{Request, Response, Uri};
-use hudson_schema::config::{ClientCertificate, Host, Scheme, Upstream};
+use hudson_schema::config::{Authority, ClientCertificate, Host, HostPattern, Route, Scheme, Upstream};
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -207,7 +207,14 @@ impl Connector {
         let run = self.run.upgrade().ok_or_else(no_route)?;
         let routes = run.policy();
         let routes = policy::routes_to(&routes.routes, key.scheme, &key.host, key.port);
-        let route = *routes.first().ok_or_else(no_route)?;
+        // A host that a person has opened for one request is dialled as one whose route says nothing.
+        let authority = Authority { host: key.host.clone(), port: key.port };
+        let opened = Route::new(HostPattern::Exact(key.host.clone()));
+        let route = match routes.first() {
+            Some(route) => *route,
+            None if run.is_open(key.scheme, &authority) => &opened,
+            None => return Err(no_route()),
+        };
         let upstream = route.upstream.as_ref();
         let tls = self.tls(upstream, &key.host)?;
         let proxy = upstream.and_then(|upstream| upstream.proxy.as_ref());

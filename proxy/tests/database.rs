@@ -97,6 +97,8 @@ counted! {
     approval_submit(request: ApprovalRequest) -> SubmitOutcome;
     approval_fetch(id: &ApprovalId, now: i64) -> Option<Approval>;
     approval_list(query: ApprovalQuery) -> Vec<Approval>;
+    approval_count(now: i64) -> Vec<ApprovalCount>;
+    approval_due() -> Option<i64>;
     approval_events(id: &ApprovalId) -> Vec<ApprovalEvent>;
     approval_approve(decision: Decision) -> Decided;
     approval_deny(decision: Decision) -> Decided;

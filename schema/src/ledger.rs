@@ -245,6 +245,13 @@ pub trait Ledger: Send + Sync + 'static {
     /// Approvals, newest first.
     async fn approval_list(&self, query: ApprovalQuery) -> Result<Vec<Approval>, LedgerError>;
 
+    /// How many approvals are on record, by kind and by how far they have got at `now`.
+    async fn approval_count(&self, now: i64) -> Result<Vec<ApprovalCount>, LedgerError>;
+
+    /// When time next ends one that can still be decided or used, or did so and nobody has written it down; `None` when
+    /// there is none.
+    async fn approval_due(&self) -> Result<Option<i64>, LedgerError>;
+
     /// Every step of one approval, oldest first. They stay when the approval is forgotten.
     async fn approval_events(&self, id: &ApprovalId) -> Result<Vec<ApprovalEvent>, LedgerError>;
 

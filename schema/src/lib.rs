@@ -4,6 +4,8 @@
 //! This crate knows no other crate of Hudson. Without features it is only vocabulary and pure functions, which is
 //! what the meter builds on; `config` adds the YAML files, `ledger` the durable store.
 
+#[cfg(all(feature = "config", feature = "ledger"))]
+pub mod action;
 pub mod budget;
 #[cfg(feature = "config")]
 pub mod config;
@@ -11,6 +13,8 @@ pub mod config;
 pub mod home;
 #[cfg(feature = "ledger")]
 pub mod ledger;
+#[cfg(feature = "ledger")]
+pub mod prompt;
 pub mod refusal;
 pub mod vocabulary;
 

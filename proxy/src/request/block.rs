@@ -104,6 +104,23 @@ pub(crate) async fn until_ended(origin: &Origin, called: Option<&Provider>) -> R
     }
 }
 
+/// Waits for a block that stops the run where it goes to this host: for what was admitted and has not left yet.
+pub(super) async fn until_stopped(origin: &Origin) -> Refusal {
+    let Origin { shared, run, .. } = origin;
+    let mut stopped = run.stopped();
+    loop {
+        if *stopped.borrow_and_update()
+            && let Err(refusal) = block(shared, run, |policy| origin.provider(policy)).await
+        {
+            return refusal;
+        }
+        if stopped.changed().await.is_err() {
+            // Not reached: the run, which says so, is held here.
+            return std::future::pending().await;
+        }
+    }
+}
+
 /// Looks for blocks that end what is in flight, for as long as the run lives: one task for all that waits.
 pub(crate) fn watch(shared: &Arc<Shared>, run: &Arc<Run>) {
     if run.is_watched() {
@@ -130,6 +147,7 @@ async fn looking(shared: &Shared, run: &Run) {
         let blocks = run.blocks(&shared.ledger, clock()).await;
         let pause = match &blocks {
             Ok(blocks) => {
+                run.set_stopped(!blocks.is_empty());
                 let ending: Vec<&Block> =
                     blocks.iter().filter(|block| block.ends_in_flight(policy.cutoff)).collect();
                 if ending.is_empty() {

@@ -1,10 +1,12 @@
 //! Sending a request on and relaying what comes back, untouched but for hygiene and credentials.
 
+use super::approval::Permits;
 use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::{self, RedactHeaders, Redacted};
+use super::gate::Gate;
 use super::outbound::Gathered;
-use super::rules::{self, End, Reservation, Ruling, Sent};
+use super::rules::{End, Sent};
 use super::{Origin, Outbound, Target, dial_refusal, head, upstream, whole};
 use crate::body::{self, Body};
 use crate::connect::stopping;
@@ -29,13 +31,13 @@ const PROMPT: Duration = Duration::from_millis(50);
 /// A body of this many bytes pays for a connection of its own.
 const LARGE: u64 = 1 << 20;
 
-/// Relays a request that is not metered: both bodies stream.
+/// Relays a request that is not metered: both bodies stream, unless all of its own has to be known before it leaves.
 pub(super) async fn relay(
     origin: &Arc<Origin>,
     target: &Target,
     credentials: Credentials,
     outbound: Option<Arc<Outbound>>,
-    ruling: Option<Ruling>,
+    gate: Gate<'_>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
@@ -44,8 +46,8 @@ pub(super) async fn relay(
         // What comes back is searched for the credential, which needs it in clear.
         head::readable_encodings(&mut parts.headers, true);
     }
-    if credentials.sign_bodies() || ruling.as_ref().is_some_and(Ruling::needs_body) {
-        return relay_read(origin, target, credentials, outbound, ruling, (parts.headers, incoming)).await;
+    if credentials.sign_bodies() || gate.reads_body() {
+        return relay_read(origin, target, credentials, outbound, gate, (parts.headers, incoming)).await;
     }
     let wire = wire(origin, parts.version, incoming.size_hint().lower()).await;
     let body = Ended::new(incoming, credentials.replaced(), origin.clone());
@@ -53,21 +55,21 @@ pub(super) async fn relay(
         Some(outbound) => outbound.body(&mut parts.headers, body).await?,
         None => Gathered::unseen(body),
     };
+    let permits = gate.pass(&parts.headers, None, outbound.as_ref()).await?;
     let mut sent = build(origin, target, &credentials, parts.headers, body)?;
     credentials.sign(&mut sent, Payload::Stream)?;
-    let reserved = reserve(ruling).await?;
-    let answer = send_counted(origin, None, sent, wire, reserved).await;
+    let answer = send_permitted(origin, None, sent, wire, permits).await;
     let response = answer.map_err(|unsent| stopped.refusal().unwrap_or(unsent.refusal))?;
     respond(origin, &credentials, response)
 }
 
-/// The same where the body is read whole first: the head carries a signature of it, or the route's rules look at it.
+/// The same where the body is read whole first: the head carries a signature of it, or somebody looks at it: a rule, or a person.
 async fn relay_read(
     origin: &Arc<Origin>,
     target: &Target,
     credentials: Credentials,
     outbound: Option<Arc<Outbound>>,
-    mut ruling: Option<Ruling>,
+    mut gate: Gate<'_>,
     (mut headers, incoming): (HeaderMap, Incoming),
 ) -> Result<Response<Body>, Refusal> {
     let _room = whole::room(origin, &incoming).await?;
@@ -75,28 +77,15 @@ async fn relay_read(
     if let Some(outbound) = &outbound {
         sent = outbound.encoded(&mut headers, sent).await?;
     }
-    if let Some(ruling) = &mut ruling {
-        ruling.read(&headers, Sent::Encoded(&sent)).await?;
-    }
+    gate.read(&headers, Sent::Encoded(&sent)).await?;
+    let permits = gate.pass(&headers, Some(&sent), outbound.as_ref()).await?;
     // Its trailers are not part of what is signed or judged.
     headers.remove(header::TRAILER);
     headers.remove(header::CONTENT_LENGTH);
     let mut outbound = build(origin, target, &credentials, headers, body::full(sent.clone()))?;
     credentials.sign(&mut outbound, Payload::Bytes(&sent))?;
-    let reserved = reserve(ruling).await?;
-    let answer = send_counted(origin, None, outbound, Wire::Preferred, reserved).await;
+    let answer = send_permitted(origin, None, outbound, Wire::Preferred, permits).await;
     respond(origin, &credentials, answer.map_err(|unsent| unsent.refusal)?)
-}
-
-/// Counts a request that is ready to leave.
-pub(super) async fn reserve(ruling: Option<Ruling>) -> Result<Reservation, Refusal> {
-    match ruling {
-        Some(mut ruling) => match ruling.approval() {
-            Some(rule) => Err(rules::nobody_to_ask(rule)),
-            None => ruling.reserve().await,
-        },
-        None => Ok(Reservation::nothing()),
-    }
 }
 
 /// Relays a response that is not metered.
@@ -184,6 +173,20 @@ pub(super) struct Unsent {
     pub(super) stale: bool,
 }
 
+/// The same, and says what has come of it to what was counted and to what people have let through.
+pub(super) async fn send_permitted(
+    origin: &Origin,
+    called: Option<&Provider>,
+    request: Request<Body>,
+    wire: Wire,
+    mut permits: Permits,
+) -> Result<Response<Incoming>, Unsent> {
+    permits.sending();
+    let answer = send(origin, called, request, wire).await;
+    permits.answered(&answer).await;
+    answer
+}
+
 /// Sends a request and waits for the head of its response. A block that stops the provider `called` may end that.
 pub(super) async fn send(
     origin: &Origin,
@@ -210,20 +213,6 @@ pub(super) async fn send(
         refusal = until_ended(origin, called) => unsent(refusal),
         () = origin.shared.abort.cancelled() => unsent(stopping()),
     }
-}
-
-/// The same for what was counted, which its end keeps or gives back.
-pub(super) async fn send_counted(
-    origin: &Origin,
-    called: Option<&Provider>,
-    request: Request<Body>,
-    wire: Wire,
-    mut reserved: Reservation,
-) -> Result<Response<Incoming>, Unsent> {
-    reserved.leaves();
-    let answer = send(origin, called, request, wire).await;
-    reserved.settle(end_of(&answer)).await;
-    answer
 }
 
 /// What an answer, or that there is none, says of a request.

@@ -5,10 +5,12 @@
 //! module ends in a settlement or, where provably nothing was sent, in a release.
 
 use super::admission::{self, Admitted};
+use super::approval::Permits;
 use super::count::{self, Asked};
 use super::credential::{Credentials, Payload};
 use super::forward::{self, Unsent};
-use super::rules::{End, Reservation, Ruling, Sent};
+use super::gate::Gate;
+use super::rules::Sent;
 use super::settle::Settler;
 use super::tap::{self, Account, Tap};
 use super::{Origin, Outbound as Dlp, Target, head, whole};
@@ -36,14 +38,14 @@ pub(super) struct Judged<'a> {
     pub(super) target: &'a Target,
     /// What is looked for in it.
     pub(super) outbound: Option<Arc<Dlp>>,
-    /// What the rules of its route have said so far.
-    pub(super) ruling: Option<Ruling>,
+    /// What its rules and people say.
+    pub(super) gate: Gate<'a>,
 }
 
 /// Admits, sends and meters one request.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    Judged { route, target, outbound, mut ruling }: Judged<'_>,
+    Judged { route, target, outbound, mut gate }: Judged<'_>,
     credentials: Credentials,
     provider: Provider,
     format: Format,
@@ -55,9 +57,7 @@ pub(super) async fn exchange(
     if let Some(outbound) = &outbound {
         sent = outbound.whole(sent).await?;
     }
-    if let Some(ruling) = &mut ruling {
-        ruling.read(&parts.headers, Sent::Clear(&sent)).await?;
-    }
+    gate.read(&parts.headers, Sent::Clear(&sent)).await?;
     let host = origin.authority.host.to_string();
     let kind =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -86,10 +86,18 @@ pub(super) async fn exchange(
     if let Some(exact) = count::exact(origin, question).await? {
         count::take(&mut facts, exact);
     }
-    // Before the hold: what is refused here, or by the hold, is given back by its drop.
-    let reserved = forward::reserve(ruling).await?;
-    let Admitted { settler, hard, output_cap, cut_at, remaining } =
-        admission::admit(origin, route, provider.clone(), format, &facts).await?;
+    // In clear, as it was read.
+    parts.headers.remove(header::CONTENT_ENCODING);
+    // Before the hold, which waits for nobody.
+    let permits = gate.pass(&parts.headers, Some(&sent), outbound.as_ref()).await?;
+    let admitted = match admission::admit(origin, route, provider.clone(), format, &facts).await {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            permits.give_back().await;
+            return Err(refusal);
+        }
+    };
+    let Admitted { settler, hard, output_cap, cut_at, remaining } = admitted;
     let change = Rewrite { output_cap, include_usage: facts.stream };
     let body = match facts::rewrite(&asked, &facts, &sent, &change) {
         Ok(body) => Bytes::from(body),
@@ -102,7 +110,6 @@ pub(super) async fn exchange(
     // error event with which a stream under a hard budget may have to be ended.
     let strip = format == Format::OpenaiChat && facts.stream && facts.include_usage != Some(true);
     head::readable_encodings(&mut parts.headers, strip || (hard && facts.stream));
-    parts.headers.remove(header::CONTENT_ENCODING);
     // The body that is sent is another, without trailers.
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::TRAILER);
@@ -122,7 +129,7 @@ pub(super) async fn exchange(
     let (answer, answered) = oneshot::channel();
     let whose = Arc::new(Whose { run: Some(origin.run.id.clone()), host: Some(host) });
     origin.shared.tasks.spawn_for(whose, async move {
-        let response = outbound.send(settler, reserved).await;
+        let response = outbound.send(settler, permits).await;
         drop(room);
         // Without a client the response is dropped here, and its tap reads on.
         let _ = answer.send(response);
@@ -147,7 +154,7 @@ struct Outbound {
 
 impl Outbound {
     /// Sends it; what comes back is tapped.
-    async fn send(self, settler: Settler, mut reserved: Reservation) -> Result<Response<Body>, Refusal> {
+    async fn send(self, settler: Settler, mut permits: Permits) -> Result<Response<Body>, Refusal> {
         for attempt in 1..=ATTEMPTS {
             let Self { origin, target, credentials, .. } = &self;
             let body = body::full(self.body.clone());
@@ -163,15 +170,15 @@ impl Outbound {
                     return Err(refusal);
                 }
             };
-            reserved.leaves();
+            permits.sending();
             let answer = forward::send(origin, settler.provider(), request, Wire::Preferred).await;
             if !matches!(answer, Err(Unsent { stale: true, .. }) if attempt < ATTEMPTS) {
-                reserved.settle(forward::end_of(&answer)).await;
+                permits.answered(&answer).await;
                 return self.answered(answer, settler).await;
             }
         }
         // Not reached: the last attempt returns.
-        reserved.settle(End::NotSent).await;
+        permits.give_back().await;
         settler.release().await;
         Err(Refusal::new(RefusalCode::UpstreamUnreachable, "The request could not be sent."))
     }

@@ -8,12 +8,14 @@ mod gather;
 mod head;
 mod room;
 mod stream;
+mod supervise;
 mod whole;
 
-use super::{Target, clock, emit};
+use super::approval::revision;
+use super::{Origin, Target, clock, emit};
 use crate::dlp::{Judge, Judged, Loaded, Ring, RunValues};
 use crate::event::Event;
-use crate::run::Run;
+use crate::run::{Run, RunPolicy};
 use crate::shared::Shared;
 pub(super) use gather::Gathered;
 use http::Method;
@@ -24,6 +26,7 @@ use hudson_schema::{Refusal, RefusalCode, Scope, ScopeKind};
 pub(crate) use room::Allowance;
 use std::collections::HashSet;
 use std::sync::Arc;
+use supervise::Supervised;
 
 /// For how long, in milliseconds, a WebSocket message is looked at together with those behind it.
 const MESSAGES_KEPT: u64 = 60_000;
@@ -48,6 +51,14 @@ pub(crate) struct Outbound {
     name: String,
     method: Method,
     path: String,
+    /// How the upstream is spoken to, and its authority, as they stand in a URL.
+    scheme: &'static str,
+    named: String,
+    /// Where a person can be asked: the request's origin, and the policy by which it was judged.
+    asking: Option<(Arc<Origin>, Arc<RunPolicy>)>,
+    /// The digest of the route.
+    revision: String,
+    supervised: Supervised,
 }
 
 /// What is asked of the host.
@@ -57,6 +68,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) target: Option<&'a Target>,
     /// Whether it is a turn of a conversation with a model.
     pub(crate) conversation: bool,
+    /// Where a person can be asked about what is found; without it, nobody is.
+    pub(crate) asking: Option<(&'a Arc<Origin>, &'a Arc<RunPolicy>)>,
 }
 
 impl Outbound {
@@ -68,7 +81,7 @@ impl Outbound {
         host: &Host,
         asked: Asked<'_>,
     ) -> Option<Arc<Self>> {
-        let Asked { target, conversation } = asked;
+        let Asked { target, conversation, asking } = asked;
         let (loaded, values) = shared.dlp.of(run).await;
         let chosen = route.dlp.outbound.clone();
         if chosen == Detectors::Off && !loaded.canaries {
@@ -92,6 +105,14 @@ impl Outbound {
             name,
             method: target.map_or(Method::CONNECT, |target| target.method.clone()),
             path: target.map(|target| target.path.clone()).unwrap_or_default(),
+            scheme: asking.map_or("https", |(origin, _)| origin.scheme.name()),
+            named: asking.map(|(origin, _)| origin.named.clone()).unwrap_or_default(),
+            revision: match (route.outbound_on_match, asking) {
+                (OnMatch::Supervise, Some(_)) => revision(route),
+                _ => String::new(),
+            },
+            asking: asking.map(|(origin, policy)| (origin.clone(), policy.clone())),
+            supervised: Supervised::default(),
         }))
     }
 
@@ -145,6 +166,7 @@ impl Outbound {
     /// Tells of what was found and records it, and stops the bottle for a canary; the strictest of what is to be done.
     pub(super) async fn act(&self, judged: &[Judged]) -> Action {
         self.tell(judged);
+        self.remember(judged);
         let trips = judged.iter().any(|judged| judged.finding.class == Class::Trip);
         let trip = async {
             if trips {
@@ -242,8 +264,9 @@ impl Outbound {
         let found = self.found(finding);
         let why = match worst.action {
             _ if finding.class == Class::Trip => "such a value must not leave on any route".to_owned(),
+            Action::Supervise if finding.is_known() => "nobody can let it through".to_owned(),
             Action::Supervise => format!(
-                "the route (line {}) holds such requests for a person, and there is no approval service to ask",
+                "the route (line {}) has a person decide about such requests, and this cannot be held for one",
                 self.line
             ),
             Action::Redact => {

@@ -4,8 +4,9 @@
 //! work by its host and id. What is not final charges nothing; the work's own hold stands.
 
 use super::credential::{Credentials, Payload};
+use super::gate::Gate;
 use super::persist::persist;
-use super::rules::{Ruling, Sent};
+use super::rules::Sent;
 use super::tap::{self, Account, Tap};
 use super::{Origin, Outbound, Target, clock, forward, head, whole};
 use crate::body::{self, Body};
@@ -23,14 +24,14 @@ pub(super) struct Asked<'a> {
     pub(super) target: &'a Target,
     /// What is looked for in it.
     pub(super) outbound: Option<Arc<Outbound>>,
-    /// What the rules of its route have said so far.
-    pub(super) ruling: Option<Ruling>,
+    /// What its rules and people say.
+    pub(super) gate: Gate<'a>,
 }
 
 /// Relays the read and taps its answer.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    Asked { target, outbound, mut ruling }: Asked<'_>,
+    Asked { target, outbound, mut gate }: Asked<'_>,
     credentials: Credentials,
     provider: Provider,
     format: Format,
@@ -48,14 +49,12 @@ pub(super) async fn exchange(
     if let Some(outbound) = &outbound {
         asked = outbound.encoded(&mut parts.headers, asked).await?;
     }
-    if let Some(ruling) = &mut ruling {
-        ruling.read(&parts.headers, Sent::Encoded(&asked)).await?;
-    }
+    gate.read(&parts.headers, Sent::Encoded(&asked)).await?;
+    let permits = gate.pass(&parts.headers, Some(&asked), outbound.as_ref()).await?;
     let mut sent = forward::build(origin, target, &credentials, parts.headers, body::full(asked.clone()))?;
     credentials.sign(&mut sent, Payload::Bytes(&asked))?;
     drop(room);
-    let reserved = forward::reserve(ruling).await?;
-    let sent = forward::send_counted(origin, Some(&provider), sent, Wire::Preferred, reserved).await;
+    let sent = forward::send_permitted(origin, Some(&provider), sent, Wire::Preferred, permits).await;
     let (mut parts, incoming) = sent.map_err(|unsent| unsent.refusal)?.into_parts();
     let meter = tap::meter(format, &parts);
     let read = Read { origin: origin.clone(), provider, work: work(&target.path).to_owned() };

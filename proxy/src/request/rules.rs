@@ -155,13 +155,6 @@ pub(super) fn denied(
     })
 }
 
-/// The refusal of what a person has to decide about, where nobody can be asked.
-pub(super) fn nobody_to_ask(rule: &Rule) -> Refusal {
-    let why = format!("The rule {} has a person decide, and nobody can be asked.", policy::named(rule));
-    let message = policy::in_front(rule.on_deny.as_deref(), &why);
-    Refusal::new(RefusalCode::ApprovalUnavailable, message)
-}
-
 fn with_facts<T>(
     origin: &Origin,
     (target, headers): (&Target, &HeaderMap),

@@ -17,7 +17,8 @@ mod turns;
 use super::block::until_ended;
 use super::credential::{Credentials, Payload};
 use super::echo::RedactHeaders;
-use super::rules::{self, Ruling, Sent};
+use super::gate::Gate;
+use super::rules::{self, Sent};
 use super::{Origin, Outbound, Place, Target, first_route, forward, head, judged, until_blocked};
 use crate::body::{self, Body};
 use crate::event::Event;
@@ -51,8 +52,8 @@ pub(super) struct Judged<'a> {
     pub(super) target: &'a Target,
     /// What is looked for in its messages.
     pub(super) outbound: Option<Arc<Outbound>>,
-    /// What the rules of its route have said so far.
-    pub(super) ruling: Option<Ruling>,
+    /// What its rules and people say.
+    pub(super) gate: Gate<'a>,
     pub(super) offer: Offer,
     pub(super) metered: Option<Metered>,
 }
@@ -61,7 +62,7 @@ pub(super) struct Judged<'a> {
 /// with each of its model calls admitted and settled by itself.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
-    Judged { policy, target, outbound, mut ruling, offer, metered }: Judged<'_>,
+    Judged { policy, target, outbound, mut gate, offer, metered }: Judged<'_>,
     credentials: Credentials,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
@@ -69,9 +70,8 @@ pub(super) async fn exchange(
         let message = "A WebSocket is opened over HTTP/1.1, by a request without a body.";
         return Err(Refusal::new(RefusalCode::MalformedRequest, message));
     }
-    if let Some(ruling) = &mut ruling {
-        ruling.read(request.headers(), Sent::None).await?;
-    }
+    gate.read(request.headers(), Sent::None).await?;
+    let permits = gate.pass(request.headers(), Some(&[]), outbound.as_ref()).await?;
     let client = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
     let mut headers = parts.headers.clone();
@@ -83,8 +83,7 @@ pub(super) async fn exchange(
     let mut sent = forward::build(origin, target, &credentials, headers, body::empty())?;
     offer.put_on(sent.headers_mut());
     credentials.sign(&mut sent, Payload::Bytes(&[]))?;
-    let reserved = forward::reserve(ruling).await?;
-    let answer = forward::send_counted(origin, None, sent, Wire::Http1, reserved).await;
+    let answer = forward::send_permitted(origin, None, sent, Wire::Http1, permits).await;
     let mut response = answer.map_err(|unsent| unsent.refusal)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return forward::respond(origin, &credentials, response);

@@ -164,8 +164,10 @@ pub(crate) async fn scene(routes: Routes, looked_at: impl FnOnce(SharedLedger) -
         ledger: looked_at(ledger),
         runs: Arc::new(OneRun(Arc::new(run))),
         catalogue: Catalogue::builtin(),
+        approvals: None,
         events: sink.clone(),
         dlp: Arc::new(Dlp::new(setup()).unwrap()),
+        confirm: None,
         leaves: LeafCache::new(authority).unwrap(),
         dialer: Dialer {
             connect_to: Vec::new(),

@@ -19,6 +19,6 @@ pub use decision::{
 };
 pub use grant::{Grant, GrantOutcome, GrantQuery, GrantRefusal, GrantScope, NewGrant};
 pub use id::{ApprovalId, Fingerprint, GrantId, InvalidId};
-pub use record::{Approval, ApprovalEvent, ApprovalQuery};
-pub use request::{ApprovalRequest, ApprovalRules, HIGH_RISK_ACTIONS, Rate, SubmitOutcome};
+pub use record::{Approval, ApprovalCount, ApprovalEvent, ApprovalQuery};
+pub use request::{ApprovalRequest, ApprovalRules, Automatic, HIGH_RISK_ACTIONS, Rate, SubmitOutcome};
 pub use words::{ApprovalKind, ApprovalStatus, DecidedVia, Execution, ExecutionEnd, GrantScopeKind};

@@ -402,6 +402,14 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| approvals::list(connection, &query)).await
     }
 
+    async fn approval_count(&self, now: i64) -> Result<Vec<ApprovalCount>, LedgerError> {
+        self.read(move |connection| approvals::count(connection, now)).await
+    }
+
+    async fn approval_due(&self) -> Result<Option<i64>, LedgerError> {
+        self.read(approvals::due).await
+    }
+
     async fn approval_events(&self, id: &ApprovalId) -> Result<Vec<ApprovalEvent>, LedgerError> {
         let id = id.clone();
         self.read(move |connection| approvals::events(connection, &id)).await

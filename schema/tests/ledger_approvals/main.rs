@@ -7,6 +7,7 @@
 #[macro_use]
 mod ledger_support;
 mod asking;
+mod automatic;
 mod crash;
 mod crowd;
 mod deciding;

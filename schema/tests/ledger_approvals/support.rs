@@ -70,6 +70,7 @@ pub(crate) fn ask(fingerprint: u8, now: i64) -> ApprovalRequest {
         rule: Some("large charge".to_owned()),
         rule_hash: Some("h1".to_owned()),
         bypassable: true,
+        automatic: None,
         approvers: 1,
         decision_expires_at: now + TTL,
         use_ttl: USE_TTL,

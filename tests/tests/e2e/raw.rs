@@ -241,6 +241,17 @@ impl Stage {
         self.up.signal(signal);
     }
 
+    /// Kills Hudson where it stands, and starts it again with the same home.
+    pub(crate) fn killed_and_started(self, set: impl FnOnce(Setting) -> Setting) -> Self {
+        let Self { world, up, .. } = self;
+        up.signal(Signal::KILL);
+        drop(up);
+        std::fs::remove_file(world.scratch().join("ready.json")).expect("it was ready");
+        let mut up = program(&world);
+        up.arg("up").args(hudson::redirection(&world.simulator));
+        set(Setting { world, up, listens_as_set: false }).start()
+    }
+
     /// Waits for Hudson's end; its exit code.
     #[track_caller]
     pub(crate) fn ends_within(&mut self, limit: Duration) -> Option<i32> {

@@ -36,7 +36,8 @@ impl Outbound {
         let judged = self.judge(found);
         match self.act(&judged).await {
             Action::Allow | Action::Warn => return Ok(()),
-            Action::Block | Action::Supervise => return Err(self.refusal(&judged)),
+            Action::Supervise => return self.supervised(&judged, 0).await,
+            Action::Block => return Err(self.refusal(&judged)),
             Action::Redact => {}
         }
         let acting = |judged: &&Judged| judged.action >= Action::Redact;

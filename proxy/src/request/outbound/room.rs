@@ -15,6 +15,8 @@ use tokio::time::timeout;
 const HELD_KIB: usize = 128 << 10;
 /// Uploads of one run that are looked at as they go; each takes what a block and what is held back in front of it take.
 const UPLOADS: usize = 256;
+/// Requests of one run that are held for people's decisions at the same time.
+const HOLDS: usize = 256;
 /// Room is taken in steps of so many KiB, in larger ones where much is held.
 const STEPS_KIB: [usize; 2] = [64, 1 << 10];
 
@@ -22,11 +24,33 @@ const STEPS_KIB: [usize; 2] = [64, 1 << 10];
 pub(crate) struct Allowance {
     held: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    holds: Arc<Semaphore>,
 }
 
 impl Default for Allowance {
     fn default() -> Self {
-        Self { held: Arc::new(Semaphore::new(HELD_KIB)), uploads: Arc::new(Semaphore::new(UPLOADS)) }
+        Self {
+            held: Arc::new(Semaphore::new(HELD_KIB)),
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            holds: Arc::new(Semaphore::new(HOLDS)),
+        }
+    }
+}
+
+/// A place among what is held for people, and room for its body.
+pub(crate) struct Held {
+    #[allow(dead_code, reason = "held for its drop")]
+    permits: [OwnedSemaphorePermit; 2],
+}
+
+impl Allowance {
+    /// Room for a request of this size that waits for people; `None` where the run has as much waiting as it may.
+    pub(crate) fn hold(&self, size: usize) -> Option<Held> {
+        // As it was sent, in clear, and rewritten, as it is while it is read.
+        let kib = u32::try_from(size.saturating_mul(3).div_ceil(1024)).ok()?;
+        let place = self.holds.clone().try_acquire_owned().ok()?;
+        let room = self.held.clone().try_acquire_many_owned(kib).ok()?;
+        Some(Held { permits: [place, room] })
     }
 }
 

@@ -27,6 +27,8 @@ impl Outbound {
         if body.is_empty() {
             return Ok(body);
         }
+        // A message is part of what is under way already.
+        let waits = part == Part::Body;
         let aside = body.len() >= LARGE || packing(&body).is_some();
         let (of, looked_at) = (self.clone(), body.clone());
         let Looked { findings, regions, unread } = run(aside, move || of.look(&part, &looked_at)).await?;
@@ -36,6 +38,13 @@ impl Outbound {
                 Some(fault) => self.unscannable(&fault).map(|()| body),
                 None => Ok(body),
             },
+            Action::Supervise if waits => {
+                self.supervised(&judged, body.len()).await?;
+                match unread {
+                    Some(fault) => self.unscannable(&fault).map(|()| body),
+                    None => Ok(body),
+                }
+            }
             Action::Block | Action::Supervise => Err(self.refusal(&judged)),
             Action::Redact => {
                 let findings: Vec<Finding> = judged.iter().map(|judged| judged.finding.clone()).collect();

@@ -27,6 +27,7 @@ pub(in crate::config) fn check(document: &mut Document<'_>, settings: &mut Setti
     dlp::check(document, &top.key("dlp"), &settings.dlp);
     enforcement::check(document, &top.key("enforcement"), &settings.enforcement);
     notify(document, &top.key("notify"), settings);
+    control(document, &top.key("control"), settings);
     note_unsupported(document, &top, settings);
 }
 
@@ -114,16 +115,26 @@ fn notify(document: &mut Document<'_>, trail: &Trail, settings: &Settings) {
     }
 }
 
+/// Where it is decided, only this host comes.
+fn control(document: &mut Document<'_>, trail: &Trail, settings: &Settings) {
+    let deciding = [("confirm", settings.control.confirm), ("admin", Some(settings.control.admin))];
+    for (key, address) in deciding {
+        if let Some(address) = address.and_then(ListenSetting::address)
+            && !address.ip().to_canonical().is_loopback()
+        {
+            let message = format!(
+                "{address} is reached from other hosts, and here it is decided what agents may do; name an address of \
+                 loopback such as 127.0.0.1:{}",
+                address.port()
+            );
+            document.value(&trail.key(key), message);
+        }
+    }
+}
+
 fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Settings) {
-    let defaults = Settings::default();
-    let control = top.key("control");
-    let on = |setting: ListenSetting| setting != ListenSetting::Off;
-    let keys = [
-        (settings.approvals != defaults.approvals, top.key("approvals"), "approvals"),
-        (on(settings.control.confirm), control.key("confirm"), "control.confirm"),
-        (on(settings.control.admin), control.key("admin"), "control.admin"),
-        (matches!(settings.ledger, LedgerSetting::Postgres { .. }), top.key("ledger"), "ledger: postgres"),
-    ];
+    let keys =
+        [(matches!(settings.ledger, LedgerSetting::Postgres { .. }), top.key("ledger"), "ledger: postgres")];
     settings.unsupported = keys
         .into_iter()
         .filter(|(used, ..)| *used)
@@ -278,6 +289,12 @@ mod tests {
                 "1:26: \"a*b\" has a `*` that is not at its end",
             ),
             ("providers: {x: {models: {'*': {max_input: 5}}}}\n", "1:26: \"*\" names no model"),
+            (
+                "control: {confirm: '0.0.0.0:6000'}\n",
+                "1:20: 0.0.0.0:6000 is reached from other hosts, and here it is decided",
+            ),
+            ("control: {admin: '192.168.1.2:9111'}\n", "1:18: 192.168.1.2:9111 is reached from other hosts"),
+            ("control: {confirm: '[::]:6000'}\n", "1:20: [::]:6000 is reached from other hosts"),
             ("approvals: {on_timeout: allow}\n", "1:25: unknown value \"allow\"; expected \"deny\""),
             ("refuse: never\n", "1:9: unknown value \"never\"; expected one of inside, connect"),
         ] {
@@ -313,10 +330,8 @@ mod tests {
         .unwrap();
         let named: Vec<_> = settings.unsupported().iter().map(ToString::to_string).collect();
         let starts = [
-            "settings.yml:4:1: approvals is valid, but this version does not enforce it yet",
-            "settings.yml:3:11: control.admin ",
-            "settings.yml:1:1: ledger: postgres ",
-            "settings.yml:2:11: notify[0].telegram is valid, but",
+            "settings.yml:1:1: ledger: postgres is valid, but this version does not enforce it yet",
+            "settings.yml:2:11: notify[0].telegram ",
         ];
         assert_eq!(named.len(), starts.len(), "{named:?}");
         for (named, start) in named.iter().zip(starts) {

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 /// Listeners of the control plane.
@@ -14,9 +14,10 @@ use std::str::FromStr;
 pub struct ControlSettings {
     /// The operator's own way in: the socket in the home.
     pub listen: ControlListen,
-    /// Where approvals are asked for over HTTP, and decided by who has a token of [`super::Approvers`].
-    pub confirm: ListenSetting,
-    /// Where approvals are only decided, and seen, over HTTP.
+    /// Where approvals are asked for over HTTP, and decided by who has a token of [`super::Approvers`]: an address of
+    /// loopback. Where nothing is said, `hudson up` and `hudson controller` take 127.0.0.1:6000 if nobody else has it.
+    pub confirm: Option<ListenSetting>,
+    /// Where approvals are only decided, and seen, over HTTP: an address of loopback, such as 127.0.0.1:9111.
     pub admin: ListenSetting,
     /// Where Slack, Discord, ntfy and other systems send people's decisions. What comes has to be signed.
     pub callbacks: ListenSetting,
@@ -32,7 +33,7 @@ impl Default for ControlSettings {
     fn default() -> Self {
         Self {
             listen: ControlListen::Unix,
-            confirm: ListenSetting::Off,
+            confirm: None,
             admin: ListenSetting::Off,
             callbacks: ListenSetting::Off,
             callback_url: None,
@@ -40,6 +41,11 @@ impl Default for ControlSettings {
             metrics_hosts: Vec::new(),
         }
     }
+}
+
+impl ControlSettings {
+    /// Where approvals are asked for over HTTP when nothing is said.
+    pub const CONFIRM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6000);
 }
 
 /// How the operator reaches the control plane.
@@ -59,6 +65,16 @@ pub enum ListenSetting {
     Off,
     /// Served here.
     On(SocketAddr),
+}
+
+impl ListenSetting {
+    /// The address, if it is one.
+    pub fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::On(address) => Some(address),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for ListenSetting {

@@ -143,3 +143,14 @@ pub struct ApprovalQuery {
     /// The clock.
     pub now: i64,
 }
+
+/// How many approvals of a kind have got how far.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ApprovalCount {
+    /// What is asked for.
+    pub kind: ApprovalKind,
+    /// How far they have got.
+    pub status: ApprovalStatus,
+    /// How many.
+    pub count: u64,
+}

@@ -53,6 +53,8 @@ pub struct ApprovalRequest {
     pub rule_hash: Option<String>,
     /// Whether its rule lets grants through.
     pub bypassable: bool,
+    /// What answers in the place of people, if anything does.
+    pub automatic: Option<Automatic>,
     /// How many different people must approve; 0 is 1.
     pub approvers: u32,
     /// From when on it cannot be decided.
@@ -70,6 +72,30 @@ impl ApprovalRequest {
     pub fn is_bypassable(&self) -> bool {
         self.bypassable && self.tier < Tier::Critical && !self.rules.non_bypassable.contains(&self.action)
     }
+
+    /// Whether it may pass without a person: never where much harm can be done, or where not even a grant may.
+    pub fn may_pass_by_itself(&self) -> bool {
+        self.is_bypassable() && self.tier < Tier::High
+    }
+}
+
+/// An answer in the place of people.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Automatic {
+    /// Yes. Heeded only where [`ApprovalRequest::may_pass_by_itself`]; elsewhere people are asked.
+    Pass {
+        /// Who says so: the policy, a model.
+        by: String,
+        /// Why, for people.
+        reason: String,
+    },
+    /// No, whatever it is; it counts like a question to people.
+    Deny {
+        /// Who says so.
+        by: String,
+        /// Why; told to the agent.
+        reason: String,
+    },
 }
 
 /// So many in so long.

@@ -36,7 +36,7 @@ words! {
     Cancelled = "cancelled",
     /// Approved, and taken back before it was used.
     Revoked = "revoked",
-    /// Let through by a grant; used from the start.
+    /// Let through by a grant or by the policy; used from the start.
     AutoApproved = "auto_approved",
 }
 

@@ -15,7 +15,7 @@ pub(super) use consume::{consume, finish, roll_back};
 pub(super) use decide::{approve, deny, modify, revoke};
 pub(super) use end::{cancel, sweep};
 pub(super) use grants::{insert as grant_insert, list as grant_list, revoke as grant_revoke};
-pub(super) use list::{events, fetch, list};
+pub(super) use list::{count, due, events, fetch, list};
 pub(super) use submit::submit;
 
 use super::fail::Fail;

@@ -65,6 +65,11 @@ impl Agent {
         Self { credentials: credentials.to_owned(), ..self.clone() }
     }
 
+    /// The same agent before another proxy.
+    pub(crate) fn at(&self, proxy: SocketAddr) -> Self {
+        Self { proxy, ..self.clone() }
+    }
+
     /// A connection to the proxy.
     pub(crate) fn socket(&self) -> TcpStream {
         self.try_socket().expect("the proxy listens")

@@ -6,7 +6,7 @@ use super::end::{self, Ending, current};
 use super::rows::{required, stored};
 use super::tell::{By, note, outside};
 use crate::ledger::approval::{
-    Approval, ApprovalEdit, ApprovalStatus, Decided, Decision, DecisionRefusal, Tier,
+    Approval, ApprovalEdit, ApprovalStatus, Decided, DecidedVia, Decision, DecisionRefusal, Tier,
 };
 use rusqlite::{Connection, params};
 use serde_json::json;
@@ -72,6 +72,27 @@ pub(crate) fn deny(connection: &Connection, decision: &Decision) -> Result<Decid
             decision.reason
         ])?;
     made(connection, decision, changed, "approval_deny", json!({}))
+}
+
+/// Denies what was just asked for, in the place of people; as it is then.
+pub(super) fn deny_at_once(
+    connection: &Connection,
+    created: &Approval,
+    by: &str,
+    reason: &str,
+    now: i64,
+) -> Result<Approval, Fail> {
+    let decision = Decision {
+        id: created.id.clone(),
+        actor: by.to_owned(),
+        via: DecidedVia::System,
+        claimed_by: None,
+        reason: Some(reason.to_owned()),
+        now,
+    };
+    // Whoever it was, it is not who asks.
+    deny(connection, &decision)?;
+    required(connection, &created.id)
 }
 
 /// See [`crate::ledger::Ledger::approval_revoke`].

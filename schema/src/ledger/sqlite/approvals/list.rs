@@ -3,7 +3,9 @@
 use super::super::fail::Fail;
 use super::rows::{COLUMNS, Cells, approval, stored};
 use crate::BottleName;
-use crate::ledger::approval::{Approval, ApprovalEvent, ApprovalId, ApprovalQuery, ApprovalStatus};
+use crate::ledger::approval::{
+    Approval, ApprovalCount, ApprovalEvent, ApprovalId, ApprovalQuery, ApprovalStatus,
+};
 use rusqlite::{Connection, params};
 
 /// See [`crate::ledger::Ledger::approval_fetch`].
@@ -51,6 +53,43 @@ pub(crate) fn list(connection: &Connection, query: &ApprovalQuery) -> Result<Vec
         rows.map(|row| row.map(|row| row.at(query.now))).collect::<rusqlite::Result<_>>()?;
     listed.sort_by_key(|approval| std::cmp::Reverse(approval.seq));
     Ok(listed)
+}
+
+/// See [`crate::ledger::Ledger::approval_count`].
+pub(crate) fn count(connection: &Connection, now: i64) -> Result<Vec<ApprovalCount>, Fail> {
+    if !is_known(connection)? {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT kind,
+           CASE WHEN status = 'pending' AND decision_expires_at <= ?1
+                  OR status = 'approved' AND use_expires_at <= ?1 THEN 'expired' ELSE status END AS standing,
+           count(*)
+         FROM approvals GROUP BY kind, standing ORDER BY kind, standing",
+    )?;
+    let rows = statement.query_map([now], |row| {
+        let mut cells = Cells::of(row);
+        let (kind, status) = (cells.parsed()?, cells.parsed()?);
+        Ok(ApprovalCount { kind, status, count: cells.take::<i64>()?.unsigned_abs() })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// See [`crate::ledger::Ledger::approval_due`].
+pub(crate) fn due(connection: &Connection) -> Result<Option<i64>, Fail> {
+    if !is_known(connection)? {
+        return Ok(None);
+    }
+    // Each is the first entry of an index of what is open.
+    let mut earliest = None;
+    for first in [
+        "SELECT min(decision_expires_at) FROM approvals WHERE status = 'pending'",
+        "SELECT min(use_expires_at) FROM approvals WHERE status = 'approved'",
+    ] {
+        let due: Option<i64> = connection.prepare_cached(first)?.query_row((), |row| row.get(0))?;
+        earliest = [earliest, due].into_iter().flatten().min();
+    }
+    Ok(earliest)
 }
 
 /// See [`crate::ledger::Ledger::approval_events`].

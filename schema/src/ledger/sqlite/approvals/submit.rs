@@ -4,9 +4,9 @@ use super::super::fail::Fail;
 use super::end::{self, Ending};
 use super::rows::{COLUMNS, approval, required};
 use super::tell::{By, note, outside};
-use super::{consume, grants, limits, random};
+use super::{consume, decide, grants, limits, random};
 use crate::ledger::approval::{
-    Approval, ApprovalId, ApprovalRequest, ApprovalStatus, DecidedVia, Grant, SubmitOutcome,
+    Approval, ApprovalId, ApprovalRequest, ApprovalStatus, Automatic, DecidedVia, Grant, SubmitOutcome,
 };
 use rusqlite::{Connection, named_params, params};
 use serde_json::json;
@@ -28,10 +28,16 @@ pub(crate) fn submit(connection: &Connection, request: &ApprovalRequest) -> Resu
     if request.is_bypassable()
         && let Some(grant) = grants::use_up(connection, request, since)?
     {
-        return auto_approve(connection, request, &grant).map(SubmitOutcome::Approved);
+        return auto_approve(connection, request, Passed::Grant(&grant)).map(SubmitOutcome::Approved);
     }
     if let Some(denied) = denied {
         return Ok(SubmitOutcome::Denied(denied));
+    }
+    // Behind the denial: what no person need be asked about, a person can have said no to.
+    if let Some(Automatic::Pass { by, reason }) = &request.automatic
+        && request.may_pass_by_itself()
+    {
+        return auto_approve(connection, request, Passed::Itself { by, reason }).map(SubmitOutcome::Approved);
     }
     let pending = newest(connection, request, ApprovalStatus::Pending)?;
     if let Some(pending) = &pending
@@ -46,6 +52,9 @@ pub(crate) fn submit(connection: &Connection, request: &ApprovalRequest) -> Resu
     let created = insert(connection, request, None)?;
     if let Some(pending) = &pending {
         supersede(connection, pending, &created, now)?;
+    }
+    if let Some(Automatic::Deny { by, reason }) = &request.automatic {
+        return decide::deny_at_once(connection, &created, by, reason, now).map(SubmitOutcome::Denied);
     }
     outside(connection, &created, "approval_requested", now)?;
     Ok(SubmitOutcome::Created(created))
@@ -110,9 +119,50 @@ fn supersede(connection: &Connection, pending: &Approval, by: &Approval, now: i6
     end::end(connection, pending, Ending::SUPERSEDED, By::hudson(now)).map(drop)
 }
 
-/// Lets it through by a grant: an approval that is used from the start.
-fn auto_approve(connection: &Connection, request: &ApprovalRequest, grant: &Grant) -> Result<Approval, Fail> {
-    let created = insert(connection, request, Some(grant))?;
+/// What lets a request through that no person has decided on.
+#[derive(Clone, Copy)]
+enum Passed<'a> {
+    Grant(&'a Grant),
+    Itself { by: &'a str, reason: &'a str },
+}
+
+impl Passed<'_> {
+    fn grant(&self) -> Option<&Grant> {
+        match self {
+            Self::Grant(grant) => Some(grant),
+            Self::Itself { .. } => None,
+        }
+    }
+
+    fn by(&self) -> &str {
+        match self {
+            Self::Grant(grant) => &grant.created_by,
+            Self::Itself { by, .. } => by,
+        }
+    }
+
+    fn via(&self) -> DecidedVia {
+        match self {
+            Self::Grant(_) => DecidedVia::Grant,
+            Self::Itself { .. } => DecidedVia::System,
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Grant(_) => None,
+            Self::Itself { reason, .. } => Some(reason),
+        }
+    }
+}
+
+/// Lets it through: an approval that is used from the start.
+fn auto_approve(
+    connection: &Connection,
+    request: &ApprovalRequest,
+    passed: Passed<'_>,
+) -> Result<Approval, Fail> {
+    let created = insert(connection, request, Some(passed))?;
     for pending in of_status(connection, request, ApprovalStatus::Pending)? {
         supersede(connection, &pending, &created, request.now)?;
     }
@@ -122,21 +172,21 @@ fn auto_approve(connection: &Connection, request: &ApprovalRequest, grant: &Gran
 fn insert(
     connection: &Connection,
     request: &ApprovalRequest,
-    grant: Option<&Grant>,
+    passed: Option<Passed<'_>>,
 ) -> Result<Approval, Fail> {
     let id = ApprovalId::of_random(random()?);
-    let used = grant.map(|_| request.now);
+    let used = passed.map(|_| request.now);
     connection
         .prepare_cached(
             "INSERT INTO approvals
                (id, kind, bottle, session_key, requester, action, rate_key, target, finding, tier, description,
                 details_redacted, fingerprint, policy_rev, rule_id, rule_hash, approvers, status, created_at,
-                decision_expires_at, use_ttl, decided_at, decided_by, decided_via, attempt, consumed_at,
+                decision_expires_at, use_ttl, decided_at, decided_by, decided_via, reason, attempt, consumed_at,
                 execution_status, grant_id, ended_at)
              VALUES
                (:id, :kind, :bottle, :session, :requester, :action, :rate_key, :target, :finding, :tier, :description,
                 :details, :fingerprint, :policy, :rule, :rule_hash, :approvers, :status, :now,
-                :decision_expires_at, :use_ttl, :used, :decided_by, :decided_via, :attempt, :used,
+                :decision_expires_at, :use_ttl, :used, :decided_by, :decided_via, :reason, :attempt, :used,
                 :execution, :grant, :used)",
         )?
         .execute(named_params! {
@@ -157,21 +207,25 @@ fn insert(
             ":rule": request.rule,
             ":rule_hash": request.rule_hash,
             ":approvers": request.approvers.max(1),
-            ":status": if grant.is_some() { "auto_approved" } else { "pending" },
+            ":status": if passed.is_some() { "auto_approved" } else { "pending" },
             ":now": request.now,
             ":decision_expires_at": request.decision_expires_at,
             ":use_ttl": request.use_ttl,
             ":used": used,
-            ":decided_by": grant.map(|grant| &grant.created_by),
-            ":decided_via": grant.map(|_| DecidedVia::Grant.name()),
-            ":attempt": u32::from(grant.is_some()),
-            ":execution": grant.map(|_| "started"),
-            ":grant": grant.map(|grant| grant.id.as_str()),
+            ":decided_by": passed.as_ref().map(Passed::by),
+            ":decided_via": passed.map(|passed| passed.via().name()),
+            ":reason": passed.as_ref().and_then(Passed::reason),
+            ":attempt": u32::from(passed.is_some()),
+            ":execution": passed.map(|_| "started"),
+            ":grant": passed.as_ref().and_then(Passed::grant).map(|grant| grant.id.as_str()),
         })?;
     let created = required(connection, &id)?;
-    let (kind, more) = match grant {
+    let (kind, more) = match passed {
         None => ("approval_request", json!({"rule": request.rule, "rule_hash": request.rule_hash})),
-        Some(grant) => ("approval_auto_approve", json!({"grant": grant.id, "uses": grant.uses})),
+        Some(Passed::Grant(grant)) => {
+            ("approval_auto_approve", json!({"grant": grant.id, "uses": grant.uses}))
+        }
+        Some(Passed::Itself { by, reason }) => ("approval_auto_approve", json!({"by": by, "reason": reason})),
     };
     let by = By { actor: &request.requester, via: DecidedVia::System, now: request.now };
     note(connection, &created, kind, by, more)?;

@@ -1,0 +1,181 @@
+//! The question that a rule asks about a request.
+
+use super::super::credential::{remaining_query, replaced_headers};
+use super::super::{Origin, Target, head};
+use crate::approval::{Bound, NotBound, Question};
+use http::{HeaderMap, Method};
+use hudson_schema::config::{Authority, Bind, Route, Rule};
+use hudson_schema::ledger::ApprovalKind;
+use hudson_schema::{Refusal, RefusalCode};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+
+/// The action of opening a host that is on no route, which grants name.
+const OPEN_ROUTE: &str = "open_route";
+/// Bytes of a body that are shown to people.
+const SHOWN: usize = 4 << 10;
+
+/// A request, and the rule that asks about it.
+pub(in super::super) struct ByRule<'a> {
+    pub(in super::super) route: &'a Route,
+    pub(in super::super) rule: &'a Rule,
+    pub(in super::super) target: &'a Target,
+    /// As they came, redacted where DLP has done that.
+    pub(in super::super) headers: &'a HeaderMap,
+    /// The body as it would leave; `None` where it was not read.
+    pub(in super::super) body: Option<&'a [u8]>,
+    /// The digests of what DLP has found.
+    pub(in super::super) findings: &'a BTreeSet<String>,
+}
+
+/// The question; a refusal where the request cannot be bound.
+pub(in super::super) fn of_rule(origin: &Origin, asked: &ByRule<'_>) -> Result<Question, Refusal> {
+    let ByRule { route, rule, target, body, .. } = asked;
+    let bound = bound(origin, asked)?;
+    let action = rule.classify.clone().unwrap_or_else(|| action_of(&target.method));
+    Ok(Question {
+        kind: ApprovalKind::Http,
+        rate_key: rule.classify.clone().unwrap_or_else(|| rule.name.clone()),
+        action,
+        target: target_of(origin, target),
+        finding: None,
+        tier: rule.tier,
+        description: described(origin, target),
+        details: details(origin, target, *body),
+        bound,
+        rule: Some((rule.name.clone(), digest(&format!("{:?}", Rule { line: 0, ..(*rule).clone() })))),
+        policy_revision: revision(route),
+        bypassable: rule.bypassable,
+        decision_ttl: rule.approval_timeout.map(|period| period.0),
+    })
+}
+
+/// The question about a host that is on no route. What is let through is this one request: whoever wants the host
+/// opened for more makes a grant for the action and the target.
+pub(in super::super) fn of_host(
+    origin: &Origin,
+    route: &Route,
+    target: &Target,
+    headers: &HeaderMap,
+    body: Option<&[u8]>,
+) -> Result<Question, Refusal> {
+    let bound =
+        bind(origin, route, Bind::Request, (target, headers, body), &BTreeSet::new()).map_err(|fault| {
+            let message = format!("A person has to decide about this host, and {fault}.");
+            Refusal::new(RefusalCode::MalformedRequest, message)
+        })?;
+    let Authority { host, port } = &origin.authority;
+    let host = origin.shared.dlp.clean(&host.to_string());
+    Ok(Question {
+        kind: ApprovalKind::Route,
+        action: OPEN_ROUTE.to_owned(),
+        rate_key: OPEN_ROUTE.to_owned(),
+        target: format!("{}://{host}:{port}", origin.scheme.name()),
+        finding: None,
+        tier: None,
+        description: format!("{} (a host that is on no route)", described(origin, target)),
+        details: details(origin, target, body),
+        bound,
+        rule: None,
+        policy_revision: revision(route),
+        bypassable: true,
+        decision_ttl: None,
+    })
+}
+
+fn bound(origin: &Origin, asked: &ByRule<'_>) -> Result<Vec<(&'static str, Vec<u8>)>, Refusal> {
+    let ByRule { route, rule, target, headers, body, findings } = asked;
+    bind(origin, route, rule.bind, (target, headers, *body), findings).map_err(|fault| {
+        let message = format!("The rule {:?} has a person decide about this, and {fault}.", rule.name);
+        Refusal::new(RefusalCode::MalformedRequest, message)
+    })
+}
+
+fn bind(
+    origin: &Origin,
+    route: &Route,
+    bind: Bind,
+    (target, headers, body): (&Target, &HeaderMap, Option<&[u8]>),
+    findings: &BTreeSet<String>,
+) -> Result<Vec<(&'static str, Vec<u8>)>, NotBound> {
+    let mut headers = headers.clone();
+    head::outbound(&mut headers);
+    let replaced = replaced_headers(route.credentials.iter());
+    let query = remaining_query(route.credentials.iter(), target.query.as_deref());
+    let bound = Bound {
+        method: &target.method,
+        scheme: origin.scheme,
+        authority: &origin.authority,
+        path: &target.path,
+        query: query.as_deref(),
+        headers: &headers,
+        replaced: &replaced,
+        body,
+        findings,
+    };
+    bound.parts(bind)
+}
+
+/// The digest of a route as it is loaded: what is asked under one counts under no other. Where it stands in its file is
+/// nothing of it.
+pub(in super::super) fn revision(route: &Route) -> String {
+    let mut route = route.clone();
+    route.line = 0;
+    route.rules = route.rules.iter().map(|rule| Rule { line: 0, ..rule.clone() }).collect();
+    digest(&format!("{route:?}"))
+}
+
+/// What a request is called where nobody has classified it.
+pub(super) fn action_of(method: &Method) -> String {
+    format!("http_{}", method.as_str().to_ascii_lowercase())
+}
+
+/// What it acts on: the URL without its query.
+pub(super) fn target_of(origin: &Origin, target: &Target) -> String {
+    let url = format!("{}://{}{}", origin.scheme.name(), origin.named, target.path);
+    origin.shared.dlp.clean(&url)
+}
+
+pub(super) fn described(origin: &Origin, target: &Target) -> String {
+    format!("{} {}", target.method, target_of(origin, target))
+}
+
+/// What people are shown of it, redacted.
+pub(super) fn details(origin: &Origin, target: &Target, body: Option<&[u8]>) -> Value {
+    let clean = |text: &str| origin.shared.dlp.clean(text);
+    let mut details = json!({"method": target.method.as_str(), "url": target_of(origin, target)});
+    let mut put = |key: &str, value: Value| {
+        if let Some(details) = details.as_object_mut() {
+            details.insert(key.to_owned(), value);
+        }
+    };
+    if let Some(query) = &target.query {
+        put("query", clean(query).into());
+    }
+    if let Some(body) = body.filter(|body| !body.is_empty()) {
+        put("body", shown(body, clean));
+        put("body_bytes", body.len().into());
+    }
+    details
+}
+
+/// A body as people see it: JSON where all of it can be shown, else the beginning of its text.
+fn shown(body: &[u8], clean: impl Fn(&str) -> String) -> Value {
+    let Ok(text) = std::str::from_utf8(body) else { return "(not text)".into() };
+    if body.len() <= SHOWN {
+        let cleaned = clean(text);
+        return serde_json::from_str(&cleaned).unwrap_or_else(|_| cleaned.into());
+    }
+    // All of it is cleaned where that is cheap: a part of a secret at the cut would not be known again.
+    let front: String = text.chars().take(2 * SHOWN).collect();
+    let cleaned: String = clean(&front).chars().take(SHOWN).collect();
+    format!("{cleaned} …").into()
+}
+
+pub(in super::super) fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().take(16).fold(String::new(), |mut digest, byte| {
+        digest.push_str(&format!("{byte:02x}"));
+        digest
+    })
+}
