@@ -166,7 +166,7 @@ async fn pass(
         _ if let Some(mcp) = &route.mcp => {
             let watched = outbound.as_ref().map(|outbound| outbound.detectors());
             let asked = mcp::Judged { policy: &policy, route, mcp, target: &target, outbound };
-            let answer = Box::pin(mcp::exchange(origin, asked, ruling, credentials, request)).await?;
+            let answer = Box::pin(mcp::exchange(origin, asked, gate, credentials, request)).await?;
             Box::pin(inbound::inspected(origin, route, &target, watched, answer)).await
         }
         endpoint if let Some(offer) = offer => {

@@ -45,6 +45,11 @@ impl Streams {
         let streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         streams.get(place).is_some_and(|stream| stream.try_send(message).is_ok())
     }
+
+    /// Whether a client has been told to post there.
+    pub(crate) fn knows(&self, place: &Place) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(place)
+    }
 }
 
 impl Stream {
@@ -143,7 +148,9 @@ mod tests {
         stream.named(place("one", "/m?s=1"));
         let said = || Bytes::from_static(b"x");
         assert!(streams.tell(&place("one", "/m?s=1"), said()));
-        assert!(!streams.tell(&place("other", "/m?s=1"), said()));
+        assert!(
+            !streams.tell(&place("other", "/m?s=1"), said()) && !streams.knows(&place("other", "/m?s=1"))
+        );
         assert!(!streams.tell(&place("one", "/m?s=2"), said()));
         assert_eq!(stream.told.try_recv().unwrap(), said());
         // Another endpoint takes the place of the first, and a newer stream that of an older.

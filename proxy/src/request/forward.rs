@@ -220,17 +220,12 @@ pub(super) fn end_of(answer: &Result<Response<Incoming>, Unsent>) -> End {
     match answer {
         Ok(response) if response.status().is_server_error() => End::UpstreamError,
         Ok(_) => End::Sent,
-        Err(unsent) => end_of_unsent(unsent),
-    }
-}
-
-/// What it says that there is no answer.
-pub(super) fn end_of_unsent(unsent: &Unsent) -> End {
-    match unsent.refusal.code {
-        _ if unsent.provably => End::NotSent,
-        RefusalCode::UpstreamTimeout | RefusalCode::UpstreamUnreachable => End::UpstreamError,
-        // It was ended here.
-        _ => End::Sent,
+        Err(Unsent { provably: true, .. }) => End::NotSent,
+        Err(Unsent { refusal, .. }) => match refusal.code {
+            RefusalCode::UpstreamTimeout | RefusalCode::UpstreamUnreachable => End::UpstreamError,
+            // It was ended here.
+            _ => End::Sent,
+        },
     }
 }
 

@@ -6,8 +6,10 @@
 
 mod answer;
 
+use super::approval::{Manner, OfCall, Permit, of_call};
 use super::credential::{Credentials, Payload};
-use super::rules::{self, Called, End, Reservation, Ruling, Sent};
+use super::gate::{self, Gate};
+use super::rules::{self, Called, Ruling, Sent};
 use super::{Origin, Outbound, Target, forward, head, metered, whole};
 use crate::body::{self, Body};
 use crate::event::Event;
@@ -15,10 +17,10 @@ use crate::mcp::{self, Call, Place, Posted, Says};
 use crate::policy::rules::Content;
 use crate::run::RunPolicy;
 use crate::tls::Wire;
-use answer::{Asked, Outcome};
+use answer::Asked;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, header};
-use hudson_schema::config::{LogLevel, Mcp, Route, Rule};
+use hudson_schema::config::{LogLevel, Mcp, RollbackOn, Route, Rule};
 use hudson_schema::refusal::{RpcCall, RpcCalls};
 use hudson_schema::{Refusal, RefusalCode};
 use hyper::body::Incoming;
@@ -39,12 +41,11 @@ pub(super) struct Judged<'a> {
     pub(super) outbound: Option<Arc<Outbound>>,
 }
 
-/// Reads what is posted, has it pass, and relays the answer. `ruling` is what the route's rules on requests say of its
-/// head.
+/// Reads what is posted, has it pass, and relays the answer. `gate` is that of the route's rules on requests.
 pub(super) async fn exchange(
     origin: &Arc<Origin>,
     judged: Judged<'_>,
-    ruling: Option<Ruling>,
+    gate: Gate<'_>,
     credentials: Credentials,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
@@ -64,7 +65,7 @@ pub(super) async fn exchange(
     let reading = Reading { origin, judged: &judged, said: &said };
     let posted = reading.posted(&body)?;
     let calls = posted.as_ref().map(answered).unwrap_or_default();
-    let sending = Sending { headers, body, ruling, credentials };
+    let sending = Sending { headers, body, gate, credentials };
     let answer = pass(reading, posted, sending).await;
     answer.map_err(|refusal| in_its_place(origin, judged.target, refusal, calls))
 }
@@ -79,11 +80,11 @@ struct Reading<'a> {
 }
 
 /// What would be sent.
-struct Sending {
+struct Sending<'a> {
     headers: HeaderMap,
     /// In clear.
     body: Bytes,
-    ruling: Option<Ruling>,
+    gate: Gate<'a>,
     credentials: Credentials,
 }
 
@@ -136,6 +137,29 @@ impl Reading<'_> {
         rules::of_call(self.origin, route, called).await
     }
 
+    /// Has people decide about a call, where rules say so.
+    async fn ask(
+        &self,
+        posted: Option<&Posted>,
+        rulings: &[Ruling],
+        size: usize,
+    ) -> Result<Vec<Permit>, Refusal> {
+        let Self { origin, judged: Judged { policy, route, target, .. }, said: headers } = *self;
+        let mut permits = Vec::new();
+        // Such a call comes by itself.
+        let Some(call) = posted.and_then(|posted| calls(posted).next()) else { return Ok(permits) };
+        let of_session = origin.shared.mcp.knows(&place_of(origin, target));
+        for ruling in rulings {
+            let Some(rule) = ruling.approval() else { continue };
+            let asked = OfCall { route, rule, target, headers, call, of_session };
+            let question = of_call(origin, &asked);
+            let back_on_error = rule.rollback_on.contains(&RollbackOn::UpstreamError);
+            let manner = Manner { mode: rule.mode, size, back_on_error };
+            permits.push(gate::ask(origin, policy, question, manner, rule.on_deny.as_deref()).await?);
+        }
+        Ok(permits)
+    }
+
     /// Whether there is such a tool, as far as the agent is to know.
     fn exists(&self, call: &Call) -> Result<(), Refusal> {
         let Judged { mcp, route, .. } = self.judged;
@@ -156,10 +180,10 @@ impl Reading<'_> {
 async fn pass(
     reading: Reading<'_>,
     posted: Option<Posted>,
-    sending: Sending,
+    sending: Sending<'_>,
 ) -> Result<Response<Body>, Refusal> {
     let Reading { origin, judged, .. } = reading;
-    let Sending { mut headers, mut body, mut ruling, credentials } = sending;
+    let Sending { mut headers, mut body, mut gate, credentials } = sending;
     if let Some(outbound) = &judged.outbound {
         body = outbound.whole(body).await?;
     }
@@ -168,32 +192,36 @@ async fn pass(
         Some(_) => reading.posted(&body)?,
         None => None,
     };
-    if let Some(ruling) = &mut ruling {
-        ruling.read(&headers, Sent::Clear(&body)).await?;
-    }
-    let mut rulings = match &posted {
+    gate.read(&headers, Sent::Clear(&body)).await?;
+    let rulings = match &posted {
         Some(posted) => reading.judge(posted, &body).await?,
         None => Vec::new(),
     };
-    rulings.extend(ruling);
+    headers.remove(header::CONTENT_LENGTH);
     let whole = match posted.is_some() {
         true => body::full(body.clone()),
         false => body::empty(),
     };
-    headers.remove(header::CONTENT_LENGTH);
-    let mut request = forward::build(origin, judged.target, &credentials, headers, whole)?;
+    let mut request = forward::build(origin, judged.target, &credentials, headers.clone(), whole)?;
     credentials.sign(&mut request, Payload::Bytes(&body))?;
-    let mut outcome = Outcome::default();
-    for ruling in rulings {
-        outcome.reserved.push(forward::reserve(Some(ruling)).await?);
+    let asked = reading.ask(posted.as_ref(), &rulings, body.len()).await?;
+    let mut permits = gate.pass(&headers, Some(&body), judged.outbound.as_ref()).await?;
+    asked.into_iter().for_each(|permit| permits.push(permit));
+    for mut ruling in rulings {
+        match ruling.reserve().await {
+            Ok(reserved) => permits.count(reserved),
+            Err(refusal) => {
+                permits.give_back().await;
+                return Err(refusal);
+            }
+        }
     }
-    outcome.leaves();
-    let sent = forward::send(origin, None, request, Wire::Preferred).await;
-    let response = match sent {
+    permits.sending();
+    let response = match forward::send(origin, None, request, Wire::Preferred).await {
         Ok(response) => response,
-        Err(unsent) => {
-            outcome.unsent(&unsent).await;
-            return Err(unsent.refusal);
+        failed => {
+            permits.answered(&failed).await;
+            return failed.map(|response| response.map(body::boxed)).map_err(|unsent| unsent.refusal);
         }
     };
     told(reading, posted.as_ref());
@@ -201,7 +229,7 @@ async fn pass(
         lists: posted.as_ref().is_some_and(|posted| asks_for_list(posted)),
         calls: posted.as_ref().is_some_and(|posted| calls(posted).next().is_some()),
     };
-    answer::relayed(reading, asked, outcome, forward::respond(origin, &credentials, response)?).await
+    answer::relayed(reading, asked, permits, forward::respond(origin, &credentials, response)?).await
 }
 
 /// One event for each tool that was called.
@@ -245,11 +273,7 @@ fn answered(posted: &Posted) -> RpcCalls {
 
 /// The refusal as the answer to these calls, on the stream where their client waits for it.
 fn in_its_place(origin: &Origin, target: &Target, refusal: Refusal, mut calls: RpcCalls) -> Refusal {
-    let endpoint = match &target.query {
-        Some(query) => format!("{}?{query}", target.path),
-        None => target.path.clone(),
-    };
-    let place = place(origin, endpoint);
+    let place = place_of(origin, target);
     let cleaned = super::cleaned(&origin.shared, refusal.clone());
     let told = |call: &RpcCall| {
         let event = format!("event: message\r\ndata: {}\r\n\r\n", call.message(&cleaned));
@@ -258,6 +282,15 @@ fn in_its_place(origin: &Origin, target: &Target, refusal: Refusal, mut calls: R
     // All of them or none: what is answered twice is an answer to something else.
     calls.on_stream = !calls.calls.is_empty() && calls.calls.iter().all(told);
     refusal.with_calls(calls)
+}
+
+/// Where a request goes, as a stream would name it.
+fn place_of(origin: &Origin, target: &Target) -> Place {
+    let endpoint = match &target.query {
+        Some(query) => format!("{}?{query}", target.path),
+        None => target.path.clone(),
+    };
+    place(origin, endpoint)
 }
 
 fn place(origin: &Origin, endpoint: String) -> Place {

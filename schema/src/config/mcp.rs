@@ -65,6 +65,17 @@ impl Mcp {
         !self.hides(name) && !self.tool(name).closed && !denied
     }
 
+    /// The same, wherever its rules stand in their file.
+    pub fn without_lines(mut self) -> Self {
+        let placeless =
+            |rules: &Arc<[Rule]>| rules.iter().map(|rule| Rule { line: 0, ..rule.clone() }).collect();
+        for tool in self.tools.values_mut().chain([&mut self.unnamed]) {
+            tool.rules = placeless(&tool.rules);
+        }
+        self.every = placeless(&self.every);
+        self
+    }
+
     /// Every rule there is, with its place.
     pub(super) fn rules_mut(&mut self, trail: &Trail) -> Vec<(Trail, &mut Rule)> {
         let tools = trail.key("tools");

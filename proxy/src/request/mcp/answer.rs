@@ -4,9 +4,10 @@
 //! Invariants: every other byte of a body is passed on as it came, in clear; which tools are listed is what the routes say
 //! when the list comes by, not when it was asked for; what cannot be read does not pass.
 
-use super::super::forward::{Unsent, end_of_unsent};
+use super::super::approval::Permits;
+use super::super::rules::End;
 use super::super::{Target, whole};
-use super::{End, Origin, Reading, Reservation, place};
+use super::{Origin, Reading, place};
 use crate::body::{self, Body, BodyError};
 use crate::mcp::{Stream, endpoint, without_hidden};
 use crate::policy::judge;
@@ -16,6 +17,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use hudson_meter::StreamDecoder;
 use hudson_meter::rpc::{EventEditor, EventFilter, Replies, ReplyScanner};
+use hudson_schema::ledger::ExecutionEnd;
 use hudson_schema::{Refusal, RefusalCode};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -35,62 +37,51 @@ pub(super) struct Asked {
     pub(super) calls: bool,
 }
 
-/// What was counted for calls, until it is known how they ended.
-#[derive(Default)]
-pub(super) struct Outcome {
-    pub(super) reserved: Vec<Reservation>,
+/// Ends what was let through by what its answers say: a result of a tool that says of itself that it is an error is one
+/// all the same.
+async fn replied(permits: Permits, replies: Replies) {
+    match replies {
+        Replies { errors: 0, results: 0 } => {
+            permits.ended(End::Sent, ExecutionEnd::Unknown, "no answer came on this stream").await;
+        }
+        Replies { errors: 0, .. } => permits.ended(End::Sent, ExecutionEnd::Executed, "a result").await,
+        Replies { .. } => permits.ended(End::UpstreamError, ExecutionEnd::Failed, "a JSON-RPC error").await,
+    }
 }
 
-impl Outcome {
-    /// From here on something may be sent.
-    pub(super) fn leaves(&mut self) {
-        self.reserved.iter_mut().for_each(Reservation::leaves);
-    }
-
-    /// No answer came.
-    pub(super) async fn unsent(self, unsent: &Unsent) {
-        self.settle(end_of_unsent(unsent)).await;
-    }
-
-    /// The head of an answer came, which says it all.
-    async fn answered(self, status: StatusCode) {
-        self.settle(if status.is_server_error() { End::UpstreamError } else { End::Sent }).await;
-    }
-
-    /// The calls were answered one by one.
-    async fn replied(self, replies: Replies) {
-        self.settle(if replies.errors > 0 { End::UpstreamError } else { End::Sent }).await;
-    }
-
-    async fn settle(self, end: End) {
-        for reserved in self.reserved {
-            reserved.settle(end).await;
-        }
-    }
+/// Ends it by the status alone.
+async fn answered(permits: Permits, status: StatusCode) {
+    let detail = format!("HTTP {}", status.as_u16());
+    let (end, execution) = match status {
+        status if status.is_server_error() => (End::UpstreamError, ExecutionEnd::Unknown),
+        status if status.is_client_error() => (End::Sent, ExecutionEnd::Failed),
+        _ => (End::Sent, ExecutionEnd::Executed),
+    };
+    permits.ended(end, execution, &detail).await;
 }
 
 /// The answer as the agent may have it.
 pub(super) async fn relayed(
     reading: Reading<'_>,
     asked: Asked,
-    outcome: Outcome,
+    permits: Permits,
     response: Response<Body>,
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, body) = response.into_parts();
     let status = parts.status;
     let kind = Kind::of(&parts.headers);
     if status.is_server_error() || body.is_end_stream() {
-        outcome.answered(status).await;
+        answered(permits, status).await;
         return Ok(Response::from_parts(parts, body));
     }
-    let outcome = match asked.calls && kind != Kind::Other {
-        true => Some(outcome),
+    let permits = match asked.calls && kind != Kind::Other {
+        true => Some(permits),
         false => {
-            outcome.answered(status).await;
+            answered(permits, status).await;
             None
         }
     };
-    let reads = kind == Kind::Events || asked.lists || outcome.is_some();
+    let reads = kind == Kind::Events || asked.lists || permits.is_some();
     if !reads {
         return Ok(Response::from_parts(parts, body));
     }
@@ -98,11 +89,11 @@ pub(super) async fn relayed(
     parts.headers.remove(header::CONTENT_LENGTH);
     let listing = Listing::of(reading);
     if kind != Kind::Events && asked.lists {
-        let replied = whole_list(reading.origin, &listing, decoder, body).await?;
-        if let Some(outcome) = outcome {
-            outcome.replied(replied.1).await;
+        let (list, replies) = whole_list(reading.origin, &listing, decoder, body).await?;
+        if let Some(permits) = permits {
+            replied(permits, replies).await;
         }
-        return Ok(Response::from_parts(parts, body::full(replied.0)));
+        return Ok(Response::from_parts(parts, body::full(list)));
     }
     let eyes = match kind {
         Kind::Events => Eyes::Events(EventFilter::new(EVENT)),
@@ -114,7 +105,7 @@ pub(super) async fn relayed(
         decoder,
         eyes,
         editor: Editor { listing, stream },
-        outcome,
+        permits,
         settling: None,
         ready: VecDeque::new(),
         ended: false,
@@ -312,7 +303,7 @@ struct Watched {
     eyes: Eyes,
     editor: Editor,
     /// Until the calls are answered.
-    outcome: Option<Outcome>,
+    permits: Option<Permits>,
     settling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What goes on once nothing is being settled: who has read an answer may ask again at once.
     ready: VecDeque<Frame<Bytes>>,
@@ -332,9 +323,9 @@ impl Watched {
         self.goes_on(out);
         let replies = self.eyes.replies();
         if replies != Replies::default()
-            && let Some(outcome) = self.outcome.take()
+            && let Some(permits) = self.permits.take()
         {
-            self.settling = Some(Box::pin(outcome.replied(replies)));
+            self.settling = Some(Box::pin(replied(permits, replies)));
         }
         Ok(())
     }
@@ -349,8 +340,8 @@ impl Watched {
         }
         let out = self.eyes.finish(&mut self.editor);
         self.goes_on(out);
-        if let Some(outcome) = self.outcome.take() {
-            self.settling = Some(Box::pin(outcome.replied(self.eyes.replies())));
+        if let Some(permits) = self.permits.take() {
+            self.settling = Some(Box::pin(replied(permits, self.eyes.replies())));
         }
         Ok(())
     }
