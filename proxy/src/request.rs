@@ -295,15 +295,15 @@ fn first_route<'a>(
 
 /// Whether the routes to the origin's host are the same under two policies, wherever they stand in their file.
 fn same_routes(origin: &Origin, one: &Arc<RunPolicy>, other: &Arc<RunPolicy>) -> bool {
-    if Arc::ptr_eq(one, other) {
-        return true;
-    }
+    Arc::ptr_eq(one, other) || routes_revision(origin, one) == routes_revision(origin, other)
+}
+
+/// The digest of all routes to the origin's host.
+fn routes_revision(origin: &Origin, policy: &RunPolicy) -> String {
     let Authority { host, port } = &origin.authority;
-    let routes = |policy: &RunPolicy| -> Vec<String> {
-        let routes = policy::routes_to(&policy.routes, origin.scheme, host, *port);
-        routes.into_iter().map(approval::revision).collect()
-    };
-    routes(one) == routes(other)
+    let routes = policy::routes_to(&policy.routes, origin.scheme, host, *port);
+    let revisions: Vec<String> = routes.into_iter().map(approval::revision).collect();
+    approval::digest(&revisions.join(" "))
 }
 
 /// A failed dial as a refusal.

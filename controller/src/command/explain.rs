@@ -7,6 +7,7 @@
 mod asked;
 mod decide;
 mod dlp;
+mod rules;
 mod show;
 
 use super::{Context, bottle, output};

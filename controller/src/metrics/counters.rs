@@ -13,7 +13,6 @@ const COUNTED: usize = 1000;
 type OfBottles<K> = Mutex<BTreeMap<(Option<BottleName>, K), u64>>;
 
 /// Counts since the process started.
-#[derive(Default)]
 pub struct Counters {
     refusals: [AtomicU64; RefusalCode::ALL.len()],
     cuts: AtomicU64,
@@ -41,6 +40,18 @@ pub struct Settled {
     pub responses: u64,
     /// The tokens of those whose numbers are known.
     pub usage: Usage,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        // By hand: the standard library knows no default of more than 32 elements.
+        Self {
+            refusals: std::array::from_fn(|_| AtomicU64::new(0)),
+            cuts: AtomicU64::default(),
+            settled: Mutex::default(),
+            dlp: OfBottles::default(),
+        }
+    }
 }
 
 impl Counters {

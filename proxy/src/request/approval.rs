@@ -54,7 +54,9 @@ pub(super) async fn permit(
     manner: Manner,
 ) -> Result<Permit, NotPermitted> {
     let desk = &origin.shared.desk;
-    let time = desk.setup().map(|setup| setup.hold_timeout).unwrap_or_default();
+    // A connection on which nothing goes is closed at some time: it is answered before that.
+    let idle = origin.shared.limits.idle / 4 * 3;
+    let time = desk.setup().map(|setup| setup.hold_timeout.min(idle)).unwrap_or_default();
     let until = Instant::now() + time;
     let mut room = None;
     loop {

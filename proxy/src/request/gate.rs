@@ -101,7 +101,8 @@ pub(super) async fn ask(
     on_deny: Option<&str>,
 ) -> Result<super::approval::Permit, Refusal> {
     let question = Arc::new(question);
-    permit(origin, policy, &question, manner)
+    // Boxed: most requests ask nobody, and need no room for it.
+    Box::pin(permit(origin, policy, &question, manner))
         .await
         .map_err(|not_permitted| not_permitted.refusal(origin, &question, on_deny))
 }

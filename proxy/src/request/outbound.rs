@@ -11,7 +11,6 @@ mod stream;
 mod supervise;
 mod whole;
 
-use super::approval::revision;
 use super::{Origin, Target, clock, emit};
 use crate::dlp::{Judge, Judged, Loaded, Ring, RunValues};
 use crate::event::Event;
@@ -56,8 +55,6 @@ pub(crate) struct Outbound {
     named: String,
     /// Where a person can be asked: the request's origin, and the policy by which it was judged.
     asking: Option<(Arc<Origin>, Arc<RunPolicy>)>,
-    /// The digest of the route.
-    revision: String,
     supervised: Supervised,
 }
 
@@ -107,10 +104,6 @@ impl Outbound {
             path: target.map(|target| target.path.clone()).unwrap_or_default(),
             scheme: asking.map_or("https", |(origin, _)| origin.scheme.name()),
             named: asking.map(|(origin, _)| origin.named.clone()).unwrap_or_default(),
-            revision: match (route.outbound_on_match, asking) {
-                (OnMatch::Supervise, Some(_)) => revision(route),
-                _ => String::new(),
-            },
             asking: asking.map(|(origin, policy)| (origin.clone(), policy.clone())),
             supervised: Supervised::default(),
         }))

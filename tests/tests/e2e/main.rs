@@ -53,6 +53,7 @@ mod recorded;
 mod reload;
 mod report;
 mod retrieval;
+mod rules;
 mod sdks;
 mod shutdown;
 mod signatures;

@@ -1,7 +1,8 @@
 //! The decision, stage by stage in the order of the proxy: protocol and path, address, route, git, upgrade, credentials,
-//! metering, budgets.
+//! metering, budgets, rules.
 
 use super::asked::Asked;
+use super::rules::{self, Said};
 use crate::instance::now;
 use crate::launch::Prepared;
 use crate::presets;
@@ -31,6 +32,8 @@ pub(super) struct Explained<'a> {
     pub(super) entry: Option<usize>,
     /// The git operation it is part of.
     pub(super) git: Option<GitOperation>,
+    /// What the rules of the route say.
+    pub(super) said: Option<Said<'a>>,
     /// What it is to the meter.
     pub(super) endpoint: Option<Endpoint>,
     /// The limits that are asked.
@@ -106,6 +109,7 @@ fn stages<'a>(
         explained.limits = policy.limits(provider, now());
     }
     explained.endpoint = Some(endpoint);
+    explained.said = rules::said(asked, prepared, route, &path)?;
     Ok(())
 }
 

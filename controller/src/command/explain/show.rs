@@ -5,6 +5,7 @@ use super::super::{credential, output};
 use super::asked::Asked;
 use super::decide::Explained;
 use super::dlp;
+use super::rules::Said;
 use crate::launch::Prepared;
 use hudson_meter::Endpoint;
 use hudson_proxy::policy::GitOperation;
@@ -51,6 +52,7 @@ pub(super) fn object(asked: &Asked, prepared: &Prepared, explained: &Explained<'
         "route": explained.place,
         "match": explained.entry,
         "git": explained.git.map(git),
+        "rules": explained.said.as_ref().map(Said::object),
         "credentials": credentials,
         "metering": explained.endpoint.as_ref().map(metering),
         "dlp": dlp::object(prepared, explained),
@@ -101,6 +103,9 @@ pub(super) fn words(asked: &Asked, prepared: &Prepared, explained: &Explained<'_
     }
     if let Some(operation) = explained.git {
         line("git", &format!("a {}; git_fetch is {}", git(operation), route.git_fetch));
+    }
+    if let Some(said) = &explained.said {
+        line("rules", said.words());
     }
     for entry in &route.credentials {
         let there = match present(prepared, entry) {

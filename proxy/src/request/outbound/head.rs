@@ -36,7 +36,7 @@ impl Outbound {
         let judged = self.judge(found);
         match self.act(&judged).await {
             Action::Allow | Action::Warn => return Ok(()),
-            Action::Supervise => return self.supervised(&judged, 0).await,
+            Action::Supervise => return Box::pin(self.supervised(&judged, 0)).await,
             Action::Block => return Err(self.refusal(&judged)),
             Action::Redact => {}
         }

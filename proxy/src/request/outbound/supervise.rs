@@ -44,7 +44,8 @@ impl Outbound {
         if lock(&self.supervised.let_through).is_superset(&hashes) {
             return Ok(());
         }
-        let question = Arc::new(self.question(&held, &hashes));
+        let revision = super::super::routes_revision(origin, policy);
+        let question = Arc::new(self.question(&held, &hashes, revision));
         let manner = Manner { mode: ApprovalMode::Hold, size, back_on_error: false };
         match permit(origin, policy, &question, manner).await {
             Ok(permit) => {
@@ -57,7 +58,7 @@ impl Outbound {
         }
     }
 
-    fn question(&self, held: &[&Judged], hashes: &BTreeSet<String>) -> Question {
+    fn question(&self, held: &[&Judged], hashes: &BTreeSet<String>, policy_revision: String) -> Question {
         let clean = |text: &str| self.shared.dlp.clean(text);
         // Several values are one question, about all of them together.
         let finding = match hashes.first().filter(|_| hashes.len() == 1) {
@@ -102,7 +103,7 @@ impl Outbound {
             ),
             details,
             rule: None,
-            policy_revision: self.revision.clone(),
+            policy_revision,
             bypassable: true,
             decision_ttl: None,
         }

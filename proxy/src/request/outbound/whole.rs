@@ -39,7 +39,7 @@ impl Outbound {
                 None => Ok(body),
             },
             Action::Supervise if waits => {
-                self.supervised(&judged, body.len()).await?;
+                Box::pin(self.supervised(&judged, body.len())).await?;
                 match unread {
                     Some(fault) => self.unscannable(&fault).map(|()| body),
                     None => Ok(body),

@@ -142,7 +142,7 @@ impl Server {
     }
 
     /// The file with what signs its certificate.
-    pub(super) fn certificate(&self) -> &Path {
+    pub(crate) fn certificate(&self) -> &Path {
         self.certificate.as_ref().expect("this server speaks TLS").path()
     }
 
