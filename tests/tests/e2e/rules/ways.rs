@@ -65,7 +65,6 @@ fn an_upload_that_no_rule_is_about_streams() {
     let body = "words of no meaning at all, line after line\n".repeat(1_000_000);
     let answer = scene.ask("PUT", "/upload", "", body.as_bytes()).passed();
     assert!(answer.text().ends_with(&body[body.len() - 1000..]), "it was changed");
-    scene.ask("POST", "/charges", "", body.as_bytes()).refused(413, "body_too_large");
     scene.ask("POST", "/charges", "", b"words").refused(400, "malformed_request");
     assert_eq!(scene.arrived(), 1);
 }
@@ -124,7 +123,9 @@ fn a_websocket_is_judged_by_its_head_and_again_when_rules_change() {
     assert_eq!(answer.status, 101, "{answer}");
     stage.world.configure("bottles/ci/routes.yaml", &routes("/feed"));
     open.sock.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket takes options");
-    let rest = raw::agent::until_closed(&mut open).expect("it is closed");
-    let said = String::from_utf8_lossy(&rest).into_owned();
+    let (mut said, mut piece) = (String::new(), [0; 512]);
+    while let Ok(length @ 1..) = std::io::Read::read(&mut open, &mut piece) {
+        said.push_str(&String::from_utf8_lossy(&piece[..length]));
+    }
     assert!(said.contains("no chat"), "{said:?}");
 }
