@@ -95,7 +95,10 @@ impl Shop {
 fn asked(answer: &Value) -> ApprovalId {
     let error = &answer["error"];
     assert_eq!(error["code"], -32003, "{answer}");
-    assert_eq!((&error["data"]["refusal"], &error["data"]["tool"]), (&json!("approval_required"), &json!("pay")));
+    assert_eq!(
+        (&error["data"]["refusal"], &error["data"]["tool"]),
+        (&json!("approval_required"), &json!("pay"))
+    );
     let text = error["message"].as_str().expect("a message");
     assert!(text.starts_with("[APPROVAL REQUIRED] "), "{text}");
     let id = error["data"]["approval_id"].as_str().expect("an id");
@@ -159,7 +162,10 @@ fn sees_and_calls(way: (&'static str, &'static str)) {
     for (place, tool, word) in [(2, "delete_shop", "Shops stay."), (3, "admin_reset", "hides this tool")] {
         let error = &told[place]["error"];
         assert_eq!(error["code"], -32004, "{way:?} {}", told[place]);
-        assert_eq!((&error["data"]["refusal"], &error["data"]["tool"]), (&json!("rule_denied"), &json!(tool)));
+        assert_eq!(
+            (&error["data"]["refusal"], &error["data"]["tool"]),
+            (&json!("rule_denied"), &json!(tool))
+        );
         let text = error["message"].as_str().expect("a message");
         assert!(text.starts_with("[POLICY DENIED] ") && text.contains(word), "{text}");
     }
@@ -176,7 +182,10 @@ fn passes_once(way: (&'static str, &'static str)) {
     let id = asked(&pay());
     let approval = shop.desk.only();
     assert_eq!((approval.kind, approval.action.as_str()), (ApprovalKind::Mcp, "transfer_funds"));
-    assert!(approval.target.ends_with("#pay") && approval.details.to_string().contains("amount"), "{approval:#?}");
+    assert!(
+        approval.target.ends_with("#pay") && approval.details.to_string().contains("amount"),
+        "{approval:#?}"
+    );
     assert_eq!(asked(&pay()), id, "the same question is asked once");
     let other = asked(&shop.call("pay", json!({"amount": 6})));
     assert_ne!(other, id, "another amount is another question");

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use hudson_schema::ledger::ApprovalId;
 use serde_json::{Value, json};
 
 use super::{HOST, stage};
+use crate::approvals::Desk;
+use crate::dlp::TOKEN;
 use crate::raw::answer::read_answer;
 use crate::raw::upstream::ok;
 use crate::raw::{self, Agent, Answer, Stage, Upstream};
@@ -122,7 +125,10 @@ fn a_batch_goes_together_or_not_at_all() {
     let told = answer.json();
     let ids: Vec<&Value> = told.as_array().into_iter().flatten().map(|one| &one["id"]).collect();
     assert_eq!(ids, [&json!(1), &json!("b")], "{told}");
-    assert_eq!((&told[0]["error"]["data"]["tool"], &told[1]["error"]["code"]), (&json!("read"), &json!(-32004)));
+    assert_eq!(
+        (&told[0]["error"]["data"]["tool"], &told[1]["error"]["code"]),
+        (&json!("read"), &json!(-32004))
+    );
     post(&agent, &with(call(json!("b"), "pay", json!({})))).refused(200, "rule_denied").says("by itself");
     // A call that wants no answer is one all the same, and nobody can be answered but by HTTP.
     let mut silent = call(json!(1), "gone", json!({}));
@@ -150,7 +156,9 @@ fn rules_look_at_arguments_and_count_calls() {
     let stage = stage(rules, upstream.address).start();
     let agent = stage.agent();
     let raw_call = |arguments: &str| {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"pay","arguments":{arguments}}}}}"#)
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"pay","arguments":{arguments}}}}}"#
+        )
     };
     for (arguments, passes) in [
         (r#"{"amount":5,"to":"a"}"#, true),
@@ -171,7 +179,9 @@ fn rules_look_at_arguments_and_count_calls() {
     }
     ask(&agent, "POST", JSON, raw_call(r#"{"amount":5,"to":"c"}"#).as_bytes()).says("At most so much.");
     let answer = post(&agent, &call(json!(1), "else", json!({})));
-    assert!(denied(&answer, &json!(1))["message"].as_str().is_some_and(|text| text.contains("names the tools")));
+    assert!(
+        denied(&answer, &json!(1))["message"].as_str().is_some_and(|text| text.contains("names the tools"))
+    );
     // An error of JSON-RPC gives back what was counted, as the rule says; a tool's own error does not.
     let look = |why: &str| post(&agent, &call(json!(1), "look", json!({"why": why})));
     for _ in 0..4 {
@@ -210,7 +220,9 @@ fn chunked(headers: &str, body: &[u8], size: usize) -> Vec<u8> {
 fn no_split_and_no_encoding_brings_a_hidden_tool_into_a_list() {
     let all = format!(r#"{{"name":"hidden"}},{READ},{{"name":"gone"}}"#);
     let (text, seen) = (events(&all), events(READ));
-    let list = |tools: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{tools}],"nextCursor":"c"}}}}"#);
+    let list = |tools: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{tools}],"nextCursor":"c"}}}}"#)
+    };
     let upstream = Upstream::start({
         let (text, list) = (text.clone(), list(&all));
         move |request| {
@@ -252,7 +264,8 @@ fn no_split_and_no_encoding_brings_a_hidden_tool_into_a_list() {
     assert!(first.contains("accept-encoding: identity"), "{first}");
     // The stream that a client opens may bring a list as well.
     let agent = stage.agent();
-    let head = agent.absolute("GET", &format!("http://{HOST}/mcp"), "accept: text/event-stream\r\nx-answer: 3\r\n");
+    let head =
+        agent.absolute("GET", &format!("http://{HOST}/mcp"), "accept: text/event-stream\r\nx-answer: 3\r\n");
     let mut socket = agent.socket();
     socket.write_all(head.as_bytes()).expect("the proxy reads");
     assert_eq!(read_answer(&mut socket, false).expect("it is answered").passed().text(), seen);
@@ -328,7 +341,8 @@ fn what_is_no_mcp_over_http_does_not_pass_beside_it() {
     let agent = stage.agent();
     let offer = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                  sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let answer = agent.plain("GET", &format!("http://{HOST}/mcp"), offer).refused(426, "protocol_not_allowed");
+    let answer =
+        agent.plain("GET", &format!("http://{HOST}/mcp"), offer).refused(426, "protocol_not_allowed");
     assert_eq!(answer.json()["jsonrpc"], "2.0");
     assert_eq!(upstream.seen(), [""; 0]);
     agent.plain("DELETE", &format!("http://{HOST}/mcp"), "mcp-session-id: 1\r\n").passed();
@@ -353,13 +367,53 @@ fn a_model_is_not_called_on_a_route_for_mcp() {
 }
 
 #[test]
-fn what_dlp_refuses_is_answered_as_a_call() {
+fn what_dlp_finds_is_refused_as_a_call_or_redacted_before_it_is_judged() {
     let upstream = server();
-    let stage = stage(RULES, upstream.address).env("SHOP_SECRET", "h7Rq2Wv9kLm3XpZt8Yb5").start();
-    let token = ["ghp_", "16C7e42F292c6912E7710c838347Ae178B4a"].concat();
-    let answer = post(&stage.agent(), &call(json!("x"), "read", json!({"key": token})));
-    let error = denied(&answer, &json!("x"));
-    assert!(error["data"]["refusal"].as_str().is_some_and(|code| code.starts_with("dlp_")), "{answer}");
-    assert!(!answer.text().contains(&token) && !stage.log().contains(&token));
+    let with = |action: &str| {
+        let rules = "      tools: {read: {action: deny, conditions: [{path: args.key, op: contains, value: ghp_}]}}\n";
+        let routes = format!("{}    outbound_on_match: {action}\n", super::route(rules));
+        raw::routes(&routes).connect_to(&format!("{HOST}:80"), upstream.address).start()
+    };
+    let body = call(json!("x"), "read", json!({"key": TOKEN}));
+    let stage = with("block");
+    let answer = post(&stage.agent(), &body).refused(200, "dlp_blocked");
+    assert_eq!(denied(&answer, &json!("x"))["code"], -32004);
+    assert!(!answer.text().contains(TOKEN) && !stage.log().contains(TOKEN));
     assert_eq!(upstream.seen(), [""; 0]);
+    let stage = with("redact");
+    post(&stage.agent(), &body).passed();
+    let seen = upstream.seen();
+    assert!(seen.len() == 1 && !seen[0].contains(TOKEN) && seen[0].contains("\"read\""), "{seen:?}");
+}
+
+#[test]
+fn an_approval_counts_for_the_rules_that_it_was_asked_under() {
+    let upstream = server();
+    let rule = "      tools: {pay: {action: require_approval}}\n";
+    let stage = stage(rule, upstream.address).start();
+    let (agent, desk) = (stage.agent(), Desk::of(&stage));
+    let pay = || post(&agent, &call(json!(1), "pay", json!({"amount": 5})));
+    let asks = || {
+        let answer = pay().refused(200, "approval_required");
+        assert_eq!(denied(&answer, &json!(1))["code"], -32003);
+        answer.header("x-hudson-approval-id").expect("an id").parse::<ApprovalId>().expect("it is one")
+    };
+    let reload = |routes: &str| {
+        let before = stage.events("configuration_reloaded").len();
+        stage.world.configure("bottles/ci/routes.yaml", routes);
+        let done = || (stage.events("configuration_reloaded").len() > before).then_some(());
+        raw::wait_until(Duration::from_secs(5), done).expect("it is loaded anew");
+    };
+    // Where a rule stands in its file is nothing of it.
+    let first = asks();
+    desk.approve(&first);
+    reload(&format!("# A comment.\n\n{}", super::route(rule)));
+    pay().passed();
+    let second = asks();
+    assert_ne!(second, first, "once");
+    desk.approve(&second);
+    reload(&super::route(&rule.replace("approval}", "approval, on_deny: Ask first.}")));
+    let third = asks();
+    assert_ne!(third, second);
+    assert_eq!(upstream.seen().len(), 1);
 }
