@@ -9,6 +9,7 @@ mod block;
 mod count;
 mod credential;
 mod echo;
+mod extension;
 mod forward;
 mod gate;
 mod head;

@@ -3,6 +3,7 @@
 //!
 //! Invariant: an [`Admitted`] request has its hold in the ledger, and its settler, which settles or releases it once.
 
+use super::extension::{self, Spent};
 use super::settle::{Placed, Settler};
 use super::{Origin, block_refusal, clock};
 use crate::event::Event;
@@ -40,11 +41,15 @@ pub(super) async fn admit(
     format: Format,
     facts: &RequestFacts,
 ) -> Result<Admitted, Refusal> {
-    let policy = origin.run.policy();
-    let limits = policy.limits(&provider, clock());
-    let hard = is_hard(&policy, &limits);
-    let allowance = if hard { allowance(route, facts)? } else { 0 };
-    let (hold, wanted) = place(origin, &policy, &provider, &limits, facts, format, allowance).await?;
+    let (hold, wanted, policy, hard) = match reserve(origin, route, &provider, format, facts).await {
+        Ok(reserved) => reserved,
+        Err(NotPlaced { refusal, spent: Some(spent) }) => {
+            extension::asked(origin, &spent, refusal).await?;
+            // There is more now; what that does not cover either is not asked about again.
+            reserve(origin, route, &provider, format, facts).await.map_err(|not| not.refusal)?
+        }
+        Err(NotPlaced { refusal, spent: None }) => return Err(refusal),
+    };
     let catalogue = origin.shared.catalogue.load();
     let known = facts
         .model
@@ -62,6 +67,35 @@ pub(super) async fn admit(
         stream: facts.stream,
     };
     Ok(Admitted { settler: Settler::new(origin.clone(), placed), hard, output_cap, cut_at, remaining })
+}
+
+/// Why nothing was reserved.
+struct NotPlaced {
+    refusal: Refusal,
+    /// The limit that has no room, where it is one.
+    spent: Option<Spent>,
+}
+
+impl From<Refusal> for NotPlaced {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, spent: None }
+    }
+}
+
+/// Reserves by what is in force now: the hold, the output that was wanted, the policy, and whether it is hard.
+async fn reserve(
+    origin: &Arc<Origin>,
+    route: &Route,
+    provider: &Provider,
+    format: Format,
+    facts: &RequestFacts,
+) -> Result<(Hold, u64, Arc<RunPolicy>, bool), NotPlaced> {
+    let policy = origin.run.policy();
+    let limits = policy.limits(provider, clock());
+    let hard = is_hard(&policy, &limits);
+    let allowance = if hard { allowance(route, facts)? } else { 0 };
+    let (hold, wanted) = place(origin, &policy, provider, &limits, facts, format, allowance).await?;
+    Ok((hold, wanted, policy, hard))
 }
 
 /// Whether what is asked for has to be reserved, and not only counted.
@@ -105,7 +139,7 @@ async fn place(
     facts: &RequestFacts,
     format: Format,
     allowance: u64,
-) -> Result<(Hold, u64), Refusal> {
+) -> Result<(Hold, u64), NotPlaced> {
     let choices = facts.choices.max(1);
     let catalogue = origin.shared.catalogue.load();
     let most = || output_maximum(catalogue.models(provider), format, facts.model.as_deref());
@@ -136,14 +170,19 @@ async fn place(
     let needed = request.input.saturating_add(request.min_output);
     match origin.shared.ledger.hold_place(request).await {
         Ok(HoldOutcome::Placed(hold)) => Ok((hold, wanted)),
-        Ok(HoldOutcome::Blocked(block)) => Err(block_refusal(&block, &policy.clock)),
-        Ok(HoldOutcome::Exhausted(exhausted)) => Err(exhausted_refusal(policy, &exhausted, needed)),
+        Ok(HoldOutcome::Blocked(block)) => {
+            Err(NotPlaced { refusal: block_refusal(&block, &policy.clock), spent: Spent::of_block(&block) })
+        }
+        Ok(HoldOutcome::Exhausted(exhausted)) => Err(NotPlaced {
+            refusal: exhausted_refusal(policy, &exhausted, needed),
+            spent: Some(Spent::of(&exhausted)),
+        }),
         Err(error) => {
             origin
                 .shared
                 .events
                 .emit(Event::LedgerFailed { what: "placing a hold", error: error.to_string() });
-            Err(Refusal::new(RefusalCode::LedgerUnavailable, "The ledger cannot be written."))
+            Err(Refusal::new(RefusalCode::LedgerUnavailable, "The ledger cannot be written.").into())
         }
     }
 }

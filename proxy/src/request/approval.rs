@@ -60,8 +60,8 @@ pub(super) async fn permit(
     let until = Instant::now() + time;
     let mut room = None;
     loop {
-        let pending = match ask(origin, question, manner).await {
-            Asked::Granted(permit) => {
+        let pending = match ask(origin, question, manner.back_on_error).await {
+            Asked::Granted(permit, _) => {
                 return match stands(origin, judged).await {
                     Ok(()) => Ok(permit),
                     Err(refusal) => {
@@ -82,25 +82,45 @@ pub(super) async fn permit(
         }
         match hold(origin, judged, &pending, until).await {
             Ok(Settled::AskAgain) => {}
-            Ok(Settled::Answer(answer)) => return Err(NotPermitted::Answer(answer)),
+            Ok(Settled::Answer(answer)) => {
+                // What a bottle has asked for is taken back when it is stopped: that is what is told then.
+                if let Answer::Over(_) = answer
+                    && let Err(refusal) = stopped(origin).await
+                {
+                    return Err(NotPermitted::Refused(refusal));
+                }
+                return Err(NotPermitted::Answer(answer));
+            }
             Err(refusal) => return Err(NotPermitted::Refused(refusal)),
         }
     }
 }
 
 enum Asked {
-    Granted(Permit),
+    Granted(Permit, Box<Approval>),
     Answer(Answer),
 }
 
+/// Asks without waiting: a use of the approval, or the answer.
+pub(super) async fn ask_once(
+    origin: &Arc<Origin>,
+    question: &Arc<Question>,
+) -> Result<(Permit, Approval), Answer> {
+    match ask(origin, question, false).await {
+        Asked::Granted(permit, approval) => Ok((permit, *approval)),
+        Asked::Answer(answer) => Err(answer),
+    }
+}
+
 /// Asks in a task of its own: what is granted to somebody who has left meanwhile is given back.
-async fn ask(origin: &Arc<Origin>, question: &Arc<Question>, manner: Manner) -> Asked {
+async fn ask(origin: &Arc<Origin>, question: &Arc<Question>, back_on_error: bool) -> Asked {
     let (tell, told) = oneshot::channel();
     let (of, question) = (origin.clone(), question.clone());
     origin.shared.tasks.spawn(async move {
         let asked = match of.shared.desk.ask(&asker(&of.run), &question).await {
             Answer::Granted(approval) => {
-                Asked::Granted(Permit::new(of.clone(), &approval, manner.back_on_error))
+                let permit = Permit::new(of.clone(), &approval, back_on_error);
+                Asked::Granted(permit, Box::new(approval))
             }
             answer => Asked::Answer(answer),
         };
@@ -145,11 +165,15 @@ async fn hold(
 
 /// Whether what it was judged by still stands, now that it is about to be sent.
 async fn stands(origin: &Origin, judged: &Arc<RunPolicy>) -> Result<(), Refusal> {
-    block(&origin.shared, &origin.run, |policy| origin.provider(policy)).await?;
+    stopped(origin).await?;
     match same_routes(origin, judged, &origin.run.policy()) {
         true => Ok(()),
         false => Err(moved(origin)),
     }
+}
+
+async fn stopped(origin: &Origin) -> Result<(), Refusal> {
+    block(&origin.shared, &origin.run, |policy| origin.provider(policy)).await
 }
 
 fn moved(origin: &Origin) -> Refusal {

@@ -1,6 +1,7 @@
 //! What people decide about requests on their way: rules that ask, findings that are supervised, hosts on no route. The
 //! decisions are made by this process, through the ledger, as any other process makes them.
 
+mod budgets;
 mod ends;
 mod hold;
 mod hosts;

@@ -15,7 +15,7 @@ const BODY: &str = r#"{"amount": 60000, "to": "acct_1"}"#;
 fn a_request_that_was_approved_passes_exactly_once() {
     let scene = Scene::new(RULE);
     let refused = scene.post(BODY).refused(403, "approval_required").says("Ask the treasurer.");
-    let told = refused.json()["error"]["approval"].clone();
+    let told = refused.json()["error"].clone();
     let id = id_of(&refused);
     assert_eq!(told["approval_id"], id.as_str(), "{refused}");
     assert_eq!((&told["action"], &told["tier"]), (&"transfer_funds".into(), &3.into()), "{refused}");

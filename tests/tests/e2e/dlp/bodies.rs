@@ -40,11 +40,11 @@ fn each_route_does_what_it_says() {
     assert!(scene.stage.events("dlp_finding").is_empty());
 }
 
-/// Nobody can approve yet, so that what waits for a person is refused.
+/// Nobody answers, so that what waits for a person is refused. What people decide is in `approvals::supervise`.
 #[test]
-fn a_route_that_says_nothing_holds_it_for_a_person_and_there_is_none() {
-    let scene = Scene::new("");
-    scene.post(&secret()).refused(403, "dlp_blocked").says("no approval service");
+fn a_route_that_says_nothing_holds_it_for_a_person() {
+    let scene = Scene::with("", "approvals: {hold_timeout: 300ms}\n", |setting| setting);
+    scene.post(&secret()).refused(403, "dlp_timed_out").says("timed out");
     assert!(!scene.leaked(TOKEN));
     let event = scene.stage.event("dlp_finding");
     assert_eq!((&event["action"], &event["rule"]), (&"supervise".into(), &"github-pat".into()), "{event}");

@@ -87,11 +87,11 @@ fn rules_change_with_their_file() {
 }
 
 #[test]
-fn what_asks_a_person_is_refused_while_nobody_can_be_asked() {
+fn what_asks_a_person_does_not_pass_by_itself() {
     let scene = Scene::new(&[
         "{name: large, action: require_approval, conditions: [{path: body.amount, op: gt, value: 5}]}",
     ]);
-    scene.post(r#"{"amount":6}"#).refused(403, "approval_unavailable").says("large");
+    scene.post(r#"{"amount":6}"#).refused(403, "approval_required").says("large");
     scene.post(r#"{"amount":5}"#).passed();
     assert_eq!(scene.arrived(), 1);
 }

@@ -105,6 +105,7 @@ fn a_websocket_is_judged_by_its_head_and_again_when_rules_change() {
         format!(
             "routes:\n  - host: {WS}\n    upstream: {{ca_file: \"{}\"}}\n    rules:\n      \
              - {{name: no chat, action: deny, conditions: [{{path: path, op: eq, value: {path}}}]}}\n      \
+             - {{name: no upgrade, action: deny, conditions: [{{path: header.upgrade, op: exists}}, {{path: path, op: eq, value: /none}}]}}\n      \
              - {{name: large, action: deny, conditions: [{{path: body.amount, op: gt, value: 5}}]}}\n",
             server.certificate().display()
         )
@@ -118,6 +119,7 @@ fn a_websocket_is_judged_by_its_head_and_again_when_rules_change() {
         )
     };
     raw::ask(&mut agent.tls(WS), &offer("/chat")).refused(403, "rule_denied");
+    raw::ask(&mut agent.tls(WS), &offer("/none")).refused(403, "rule_denied").says("no upgrade");
     let mut open = agent.tls(WS);
     let answer = raw::ask(&mut open, &offer("/feed"));
     assert_eq!(answer.status, 101, "{answer}");
