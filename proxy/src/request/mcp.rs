@@ -226,7 +226,7 @@ async fn pass(
     };
     told(reading, posted.as_ref());
     let asked = Asked {
-        lists: posted.as_ref().is_some_and(|posted| asks_for_list(posted)),
+        lists: posted.as_ref().is_some_and(asks_for_list),
         calls: posted.as_ref().is_some_and(|posted| calls(posted).next().is_some()),
     };
     answer::relayed(reading, asked, permits, forward::respond(origin, &credentials, response)?).await
