@@ -49,6 +49,16 @@ impl Mcp {
         self.tools.get(name).unwrap_or(&self.unnamed)
     }
 
+    /// The tools that have a name here, in order.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        self.tools.keys().map(String::as_str)
+    }
+
+    /// Whether no tool can be called that has no name here.
+    pub fn others_are_closed(&self) -> bool {
+        self.unnamed.closed || self.unnamed.hide
+    }
+
     /// The rules on a tool's calls. A call has to pass each of these lists: what one allows, another may deny.
     pub fn lists_of(&self, name: &str) -> [&Arc<[Rule]>; 2] {
         [&self.tool(name).rules, &self.every]
@@ -403,7 +413,8 @@ mod tests {
         ] {
             assert_eq!((mcp.hides(name), mcp.shows(name)), (hides, shows), "{name:?}");
         }
-        assert!(mcp.tool("else").closed && !mcp.tool("read").closed);
+        assert!(mcp.tool("else").closed && !mcp.tool("read").closed && mcp.others_are_closed());
+        assert_eq!(mcp.named().collect::<Vec<_>>(), ["admin_read", "gone", "read", "sometimes", "unseen"]);
         let open = parse("      tools: {x: {action: deny}}\n").unwrap();
         assert!(open.shows("else") && !open.tool("else").closed);
     }

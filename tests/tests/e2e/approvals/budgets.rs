@@ -53,7 +53,10 @@ fn a_denial_is_told_with_the_budgets_own_refusal() {
     let id = id_of(&spend(&agent));
     desk.deny(&id, "enough for today");
     let refused = call(&agent).says("enough for today");
-    assert!(matches!(refused.header("x-hudson-refusal"), Some("budget_exhausted" | "bottle_cut_off")), "{refused}");
+    assert!(
+        matches!(refused.header("x-hudson-refusal"), Some("budget_exhausted" | "bottle_cut_off")),
+        "{refused}"
+    );
 }
 
 #[test]
