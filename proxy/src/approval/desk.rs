@@ -24,13 +24,13 @@ pub struct Desk {
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// Go on, once: it has been used up for this.
-    Granted(Approval),
+    Granted(Box<Approval>),
     /// Nobody has decided yet.
-    Pending(Approval),
+    Pending(Box<Approval>),
     /// A person has said no.
-    Denied(Approval),
+    Denied(Box<Approval>),
     /// The time is over, or it was taken back. Nobody has said no.
-    Over(Approval),
+    Over(Box<Approval>),
     /// Nobody can be asked.
     Unavailable {
         /// Why.
@@ -69,9 +69,11 @@ impl Desk {
             Err(error) => return self.failed("asking for an approval", &error),
         };
         match outcome {
-            SubmitOutcome::Approved(approval) => Answer::Granted(approval),
-            SubmitOutcome::Created(approval) | SubmitOutcome::Reused(approval) => Answer::Pending(approval),
-            SubmitOutcome::Denied(approval) => Answer::Denied(approval),
+            SubmitOutcome::Approved(approval) => Answer::Granted(Box::new(approval)),
+            SubmitOutcome::Created(approval) | SubmitOutcome::Reused(approval) => {
+                Answer::Pending(Box::new(approval))
+            }
+            SubmitOutcome::Denied(approval) => Answer::Denied(Box::new(approval)),
             SubmitOutcome::RateLimited { retry_at, .. } => Answer::Unavailable {
                 why: format!("this bottle has asked for {} too often", question.rate_key),
                 retry_after: Some(seconds_until(retry_at)),
@@ -89,12 +91,12 @@ impl Desk {
         use hudson_schema::ledger::ApprovalStatus as Status;
         match self.waiting.settled(id, until).await {
             Ok(Some(approval)) => match approval.status {
-                Status::Pending => Settled::Answer(Answer::Pending(approval)),
-                Status::Denied => Settled::Answer(Answer::Denied(approval)),
-                Status::Expired | Status::Revoked => Settled::Answer(Answer::Over(approval)),
+                Status::Pending => Settled::Answer(Answer::Pending(Box::new(approval))),
+                Status::Denied => Settled::Answer(Answer::Denied(Box::new(approval))),
+                Status::Expired | Status::Revoked => Settled::Answer(Answer::Over(Box::new(approval))),
                 // Another took its place, which the same question finds.
                 Status::Cancelled if approval.coalesced_into.is_some() => Settled::AskAgain,
-                Status::Cancelled => Settled::Answer(Answer::Over(approval)),
+                Status::Cancelled => Settled::Answer(Answer::Over(Box::new(approval))),
                 // For one who asks again; of several who wait, one.
                 Status::Approved | Status::Consumed | Status::AutoApproved => Settled::AskAgain,
             },

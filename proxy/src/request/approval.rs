@@ -120,7 +120,7 @@ async fn ask(origin: &Arc<Origin>, question: &Arc<Question>, back_on_error: bool
         let asked = match of.shared.desk.ask(&asker(&of.run), &question).await {
             Answer::Granted(approval) => {
                 let permit = Permit::new(of.clone(), &approval, back_on_error);
-                Asked::Granted(permit, Box::new(approval))
+                Asked::Granted(permit, approval)
             }
             answer => Asked::Answer(answer),
         };
@@ -159,7 +159,7 @@ async fn hold(
         () = other_routes => Err(moved(origin)),
         () = token.cancelled() => Err(Refusal::new(RefusalCode::BottleCutOff, "This tunnel was ended.")),
         // It comes again when there is a proxy again: what is asked stays asked.
-        () = shared.shutdown.cancelled() => Ok(Settled::Answer(Answer::Pending(pending.clone()))),
+        () = shared.shutdown.cancelled() => Ok(Settled::Answer(Answer::Pending(Box::new(pending.clone())))),
     }
 }
 
@@ -200,7 +200,7 @@ impl NotPermitted {
         let at = |at| policy.clock.display(at);
         match answer {
             Answer::Granted(approval) | Answer::Pending(approval) => {
-                let Approval { action, id, .. } = approval;
+                let Approval { action, id, .. } = &**approval;
                 let until = at(approval.decision_expires_at);
                 let why = format!("{asks} ({action}); approval {id} waits for that until {until}.");
                 told(RefusalCode::ApprovalRequired, &why)

@@ -114,7 +114,8 @@ fn what_did_not_leave_is_given_back() {
     let dead = TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("an address");
     let upstream = Upstream::echo();
     let rules = ["{name: few, action: allow, rate_limit: 1/day}"];
-    let setting = raw::routes(&routes(&rules)).file(
+    let block = |routes: String| routes.replace("    rules:", "    outbound_on_match: block\n    rules:");
+    let setting = raw::routes(&block(routes(&rules))).file(
         "bottles/dead/routes.yaml",
         &routes(&rules)
             .replace("    rules:", &format!("    upstream: {{connect_to: \"{dead}\"}}\n    rules:")),
