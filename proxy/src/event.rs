@@ -142,6 +142,17 @@ pub enum Event {
         /// The upstream's status.
         response_status: u16,
     },
+    /// A tool of an MCP server was called, and let through (`log: 2`). Its arguments are left out.
+    ToolCalled {
+        /// The run.
+        run: RunId,
+        /// The host.
+        host: String,
+        /// The path without its query.
+        path: String,
+        /// The tool's name.
+        tool: String,
+    },
     /// A provider did not say in time what a request's input is (`estimate: {count_tokens: true}`): its estimate was held.
     CountFailed {
         /// The run.
@@ -329,6 +340,7 @@ impl Event {
                 texts
             }
             Self::EgressRequest { method, host, path, .. } => vec![method, host, path],
+            Self::ToolCalled { host, path, tool, .. } => vec![host, path, tool],
             Self::CanaryTripped { host, .. } | Self::StreamCut { host, .. } => vec![host],
             Self::InjectionFound { host, path, .. }
             | Self::WebsocketOpened { host, path, .. }

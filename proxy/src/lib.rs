@@ -15,6 +15,7 @@ pub mod event;
 pub mod identity;
 pub mod listener;
 mod local;
+pub mod mcp;
 mod opaque;
 mod places;
 pub mod policy;

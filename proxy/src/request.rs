@@ -14,6 +14,7 @@ mod forward;
 mod gate;
 mod head;
 mod inbound;
+mod mcp;
 mod metered;
 pub(crate) mod outbound;
 mod persist;
@@ -42,6 +43,7 @@ use gate::Gate;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hudson_meter::Endpoint;
 use hudson_schema::config::{Authority, LogLevel, MeterSetting, Route, Routes, Scheme};
+use hudson_schema::refusal::RpcCalls;
 use hudson_schema::{Format, Provider, Refusal, RefusalCode};
 use hyper::body::Incoming;
 pub(crate) use outbound::Outbound;
@@ -104,6 +106,10 @@ pub(crate) async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> R
         Ok(response) => response,
         Err(refusal) => {
             let refusal = cleaned(&origin.shared, refusal);
+            let refusal = match refusal.answers_calls() || !speaks_mcp(&origin) {
+                true => refusal,
+                false => refusal.with_calls(RpcCalls::default()),
+            };
             let format = format_of(&origin, &called, &uri);
             let response = respond(&refusal, format);
             report_at(&origin, &method, &uri, response.status(), &refusal);
@@ -158,6 +164,12 @@ async fn pass(
     origin.shared.dlp.note(&origin.run, &route.host, credentials.entries()).await;
     let gate = Gate::of(origin, &policy, route, &target, ruling);
     let outcome = match endpoint {
+        _ if let Some(mcp) = &route.mcp => {
+            let watched = outbound.as_ref().map(|outbound| outbound.detectors());
+            let asked = mcp::Judged { policy: &policy, route, mcp, target: &target, outbound };
+            let answer = Box::pin(mcp::exchange(origin, asked, gate, credentials, request)).await?;
+            Box::pin(inbound::inspected(origin, route, &target, watched, answer)).await
+        }
         endpoint if let Some(offer) = offer => {
             let metered = match endpoint {
                 Endpoint::Metered { provider, format } => Some(upgrade::Metered { provider, format }),
@@ -240,6 +252,7 @@ fn judged_on<'a>(
     let offer = judge::protocol(&asked)?;
     judge::credentials(route, &asked)?;
     let endpoint = judge::endpoint(&origin.shared.catalogue.load(), route, &asked)?;
+    judge::mcp(route, offer.as_ref(), &endpoint)?;
     Ok(Judged { route, offer, endpoint })
 }
 
@@ -257,6 +270,14 @@ fn format_of(origin: &Origin, method: &Method, uri: &Uri) -> Option<Format> {
         Endpoint::Metered { format, .. } => Some(format),
         _ => None,
     }
+}
+
+/// Whether whoever asks this host is an MCP client, on every route to it.
+fn speaks_mcp(origin: &Origin) -> bool {
+    let Authority { host, port } = &origin.authority;
+    let policy = origin.run.policy();
+    let routes = policy::routes_to(&policy.routes, origin.scheme, host, *port);
+    !routes.is_empty() && routes.iter().all(|route| route.mcp.is_some())
 }
 
 /// A run's upstream client.

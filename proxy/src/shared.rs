@@ -7,6 +7,7 @@ use crate::dial::Dialer;
 use crate::dlp::sealed::Sealed;
 use crate::dlp::{Cleaned, Dlp};
 use crate::event::EventSink;
+use crate::mcp::Streams;
 use crate::places::{PlaceLimits, Places};
 use crate::request::Counts;
 use crate::run::RunSource;
@@ -106,6 +107,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// What providers have sealed, as it came in their answers.
     pub(crate) sealed: Sealed,
+    /// Streams on which the answers to other requests come (MCP's older transport).
+    pub(crate) mcp: Arc<Streams>,
     /// Responses being read on without a client.
     pub(crate) detached: Arc<Semaphore>,
     /// KiB of bodies that are being read whole, over all bottles.
@@ -145,6 +148,7 @@ impl Shared {
             tunnels: Tunnels::new(limits.tunnels),
             counts: Counts::new(),
             sealed: Sealed::new(),
+            mcp: Arc::default(),
             detached: Arc::new(Semaphore::new(limits.detached)),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             late: Arc::new(Semaphore::new(LATE)),

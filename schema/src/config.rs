@@ -12,6 +12,7 @@ mod files;
 mod host;
 mod manifest;
 mod matches;
+mod mcp;
 mod network;
 mod pattern;
 mod resolve;
@@ -35,6 +36,7 @@ pub use files::{
 pub use host::{Authority, Host, HostFault};
 pub use manifest::{Manifest, load_manifest, parse_manifest};
 pub use matches::{HeaderMatch, HeaderTest, Match, PathMatch};
+pub use mcp::{Mcp, Tool};
 pub use network::IpNetwork;
 pub use pattern::{HostPattern, Pattern};
 pub use resolve::{Ancestor, BottleConfig, load_bottle};
@@ -44,8 +46,8 @@ pub use route::{
     Upstream, UpstreamProxy,
 };
 pub use rules::{
-    ApprovalMode, Bind, Compiled, Condition, CounterScope, CounterWindow, Literal, Mcp, Number, Operator,
-    RollbackOn, Rule, RuleAction, StateRule, Subject, Test, ToolRule,
+    ApprovalMode, Bind, Compiled, Condition, CounterScope, CounterWindow, Literal, Number, Operator,
+    RollbackOn, Rule, RuleAction, StateRule, Subject, Test,
 };
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{

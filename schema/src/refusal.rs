@@ -6,10 +6,12 @@
 
 mod code;
 mod eventstream;
+mod rpc;
 mod shape;
 
 use crate::Format;
 pub use code::{RefusalCode, reference};
+pub use rpc::{RpcCall, RpcCalls};
 use serde::Serialize;
 
 /// One refusal: the code, what happened in this case, and the facts a client may show.
@@ -28,6 +30,9 @@ pub struct Refusal {
     /// Seconds after which a retry helps; `None` where none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// The calls of MCP that it answers.
+    #[serde(skip)]
+    calls: Option<Box<RpcCalls>>,
     /// A status in place of the registry's, where the protocol has one of its own.
     #[serde(skip)]
     status: Option<u16>,
@@ -84,7 +89,15 @@ pub struct RefusalResponse {
 impl Refusal {
     /// A refusal that says what happened.
     pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), budget: None, approval: None, retry_after: None, status: None }
+        Self {
+            code,
+            message: message.into(),
+            budget: None,
+            approval: None,
+            retry_after: None,
+            calls: None,
+            status: None,
+        }
     }
 
     /// With the budget that was spent.
@@ -111,6 +124,17 @@ impl Refusal {
         self
     }
 
+    /// As the answer to these calls of MCP.
+    pub fn with_calls(mut self, calls: RpcCalls) -> Self {
+        self.calls = Some(Box::new(calls));
+        self
+    }
+
+    /// Whether it is the answer to calls of MCP.
+    pub fn answers_calls(&self) -> bool {
+        self.calls.is_some()
+    }
+
     /// The whole text: what happened, then what the agent and the operator may do.
     pub fn text(&self) -> String {
         format!("{} {} Operator: {}", self.message, self.code.agent(), self.code.operator())
@@ -130,6 +154,10 @@ impl Refusal {
         }
         if let Some(approval) = &self.approval {
             headers.push(("x-hudson-approval-id", approval.approval_id.clone()));
+        }
+        if let Some(calls) = &self.calls {
+            let status = calls.status().or(self.status).unwrap_or_else(|| self.code.status(None));
+            return RefusalResponse { status, headers, body: calls.body(self) };
         }
         headers.extend(shape::headers(format));
         let status = self.status.unwrap_or_else(|| self.code.status(format));

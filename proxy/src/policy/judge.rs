@@ -100,6 +100,28 @@ pub fn protocol(asked: &Asked<'_>) -> Result<Option<Offer>, Refusal> {
     }
 }
 
+/// Whether a route's MCP can be read in what is asked. What it could not be read in is not let through beside it.
+pub fn mcp(route: &Route, offer: Option<&Offer>, endpoint: &Endpoint) -> Result<(), Refusal> {
+    if route.mcp.is_none() {
+        return Ok(());
+    }
+    if offer.is_some() {
+        return Err(no_upgrade(
+            "The route is for MCP over HTTP; on a WebSocket its rules could not be followed.",
+        ));
+    }
+    match endpoint {
+        Endpoint::Metered { .. } | Endpoint::Retrieval { .. } => Err(Refusal::new(
+            RefusalCode::RequestNotMatched,
+            format!(
+                "The route to {} (line {}) is for MCP, and this is a call of a model; that takes a route of its own.",
+                route.host, route.line
+            ),
+        )),
+        Endpoint::Unknown { .. } | Endpoint::Free { .. } | Endpoint::Foreign => Ok(()),
+    }
+}
+
 fn upgrades(asked: &Asked<'_>) -> bool {
     asked.headers.contains_key(header::UPGRADE)
 }

@@ -18,7 +18,7 @@ use hudson_schema::ledger::{Approval, ApprovalStatus};
 use hudson_schema::refusal::ApprovalFacts;
 use hudson_schema::{Refusal, RefusalCode, prompt};
 pub(super) use permit::{Permit, Permits};
-pub(super) use question::{ByRule, digest, of_host, of_rule, revision};
+pub(super) use question::{ByRule, OfCall, digest, of_call, of_host, of_rule, revision};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;

@@ -92,7 +92,8 @@ impl<'a> Gate<'a> {
     }
 }
 
-async fn ask(
+/// Has people decide about one question; the refusal where they do not let it pass.
+pub(super) async fn ask(
     origin: &Arc<Origin>,
     policy: &Arc<RunPolicy>,
     question: Question,

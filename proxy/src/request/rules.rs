@@ -43,6 +43,8 @@ pub(super) struct Ruling {
     target: Target,
     headers: HeaderMap,
     body: Body,
+    /// The arguments of the tool that is called.
+    args: Option<Content>,
     /// Whether the body has to be there before it is judged.
     needs_body: bool,
     /// The rule by which a person has to decide.
@@ -84,6 +86,7 @@ pub(super) async fn stage(
         target: target.clone(),
         headers: headers.clone(),
         body: Body::Unread,
+        args: None,
         needs_body: false,
         approval: None,
         seen: Vec::new(),
@@ -100,6 +103,45 @@ pub(super) async fn stage(
     Ok(Some(ruling))
 }
 
+/// A call of a tool, as one list of rules looks at it.
+pub(super) struct Called<'a> {
+    pub(super) rules: &'a Arc<[Rule]>,
+    pub(super) target: &'a Target,
+    pub(super) headers: &'a HeaderMap,
+    /// What was posted, as a whole.
+    pub(super) body: &'a Content,
+    pub(super) arguments: &'a Content,
+}
+
+/// Judges a call of a tool; `None` where there are no rules.
+pub(super) async fn of_call(
+    origin: &Arc<Origin>,
+    route: &Route,
+    Called { rules, target, headers, body, arguments }: Called<'_>,
+) -> Result<Option<Ruling>, Refusal> {
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    let mut ruling = Ruling {
+        origin: origin.clone(),
+        rules: rules.clone(),
+        route: format!("mcp {}://{}:{}", route.scheme.name(), route.host, route.port),
+        target: target.clone(),
+        headers: headers.clone(),
+        body: match policy::reads_body(rules) {
+            true => Body::Content(body.clone()),
+            false => Body::Unread,
+        },
+        args: Some(arguments.clone()),
+        needs_body: false,
+        approval: None,
+        seen: Vec::new(),
+    };
+    ruling.look_at_counters().await?;
+    ruling.approval = ruling.judge().map_err(Judged::refusal)?;
+    Ok(Some(ruling))
+}
+
 /// Whether the rules deny by the head alone what was let through before: for what goes on without requests.
 pub(super) fn denied(
     origin: &Origin,
@@ -107,7 +149,7 @@ pub(super) fn denied(
     target: &Target,
     headers: &HeaderMap,
 ) -> Option<Refusal> {
-    with_facts(origin, target, headers, BodyFacts::Empty, &|_| None, |facts| {
+    with_facts(origin, (target, headers), BodyFacts::Empty, None, &|_| None, |facts| {
         let ruled = policy::judge(&route.rules, facts);
         ruled.refusal().filter(|_| matches!(ruled, Ruled::Denied { .. }))
     })
@@ -115,9 +157,9 @@ pub(super) fn denied(
 
 fn with_facts<T>(
     origin: &Origin,
-    target: &Target,
-    headers: &HeaderMap,
+    (target, headers): (&Target, &HeaderMap),
     body: BodyFacts<'_>,
+    args: Option<&Content>,
     counters: &dyn Fn(&str) -> Option<i64>,
     ask: impl FnOnce(&Facts<'_>) -> T,
 ) -> T {
@@ -129,7 +171,7 @@ fn with_facts<T>(
         query: target.query.as_deref(),
         headers,
         body,
-        args: None,
+        args,
         bottle: origin.run.bottle.as_str(),
         agent: origin.run.agent.as_ref().map(|agent| agent.as_str()),
         counters,
@@ -240,7 +282,7 @@ impl Ruling {
             Body::Content(content) => BodyFacts::Json(content),
             Body::Unreadable(why) => BodyFacts::NotJson(why),
         };
-        with_facts(&self.origin, &self.target, &self.headers, body, &value, ask)
+        with_facts(&self.origin, (&self.target, &self.headers), body, self.args.as_ref(), &value, ask)
     }
 
     /// What the counters are that conditions ask for.

@@ -17,6 +17,11 @@ pub(super) async fn room(origin: &Origin, incoming: &Incoming) -> Result<OwnedSe
     let limit = origin.shared.limits.body_bytes;
     let size =
         incoming.size_hint().upper().and_then(|size| usize::try_from(size).ok()).unwrap_or(limit).min(limit);
+    room_for(origin, size).await
+}
+
+/// Room in memory for so many bytes.
+pub(super) async fn room_for(origin: &Origin, size: usize) -> Result<OwnedSemaphorePermit, Refusal> {
     // As sent, in clear and rewritten.
     let kib = u32::try_from(size.saturating_mul(3).div_ceil(1024)).unwrap_or(u32::MAX);
     let waiting = origin.shared.bodies.clone().acquire_many_owned(kib.min(BODIES_KIB as u32));

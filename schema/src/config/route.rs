@@ -1,7 +1,6 @@
 //! One allowed host and everything about it, as the data plane uses it. These values are complete: defaults are
 //! filled in, both spellings of a key are one field, and nothing has to be checked again.
 
-use super::unsupported::Unsupported;
 use super::{Authority, HostPattern, IpNetwork, Match, Mcp, Rule};
 use crate::{Format, Provider};
 use schemars::JsonSchema;
@@ -28,7 +27,6 @@ pub struct Routes {
     pub log: LogLevel,
     /// The routes in the order of the file.
     pub routes: Vec<Route>,
-    pub(super) unsupported: Vec<Unsupported>,
 }
 
 /// One route.
@@ -60,7 +58,7 @@ pub struct Route {
     pub git_fetch: bool,
     /// Rules on the content of requests.
     pub rules: Arc<[Rule]>,
-    /// Rules on MCP tools.
+    /// Rules on the tools of an MCP server; every request of such a route is read as MCP.
     pub mcp: Option<Mcp>,
     /// Whether TLS is terminated; `false` is an opaque tunnel.
     pub intercept: bool,
@@ -75,7 +73,7 @@ pub struct Route {
 impl Routes {
     /// Routes that come from no file.
     pub fn new(log: LogLevel, routes: Vec<Route>) -> Self {
-        Self { log, routes, unsupported: Vec::new() }
+        Self { log, routes }
     }
 }
 

@@ -5,9 +5,11 @@ mod credentials;
 mod matches;
 mod rules;
 
+pub(super) use rules::of_rule;
+
+use super::mcp;
 use super::route_file::{DlpFile, MeterFile, OffOr, RouteFile, RoutesFile, UpstreamFile};
 use super::tree::Trail;
-use super::unsupported::{Unsupported, not_enforced};
 use super::yaml::Document;
 use super::{
     Allowance, Authority, ClientCertificate, Credential, Detectors, Dlp, MeterSetting, ProxyCredentials,
@@ -18,16 +20,15 @@ use std::path::{Path, PathBuf};
 /// Checks a whole file whose `routes` stand below `trail`.
 pub(super) fn routes(document: &mut Document<'_>, trail: &Trail, file: RoutesFile) -> Routes {
     let trail = trail.key("routes");
-    let mut unsupported = Vec::new();
     let mut routes: Vec<Route> = file
         .routes
         .into_iter()
         .enumerate()
-        .map(|(index, file)| route(document, &trail.index(index), file, &mut unsupported))
+        .map(|(index, file)| route(document, &trail.index(index), file))
         .collect();
     check_one_way(document, &trail, &routes);
     rules::resolve(document, &trail, &mut routes);
-    Routes { log: file.log, routes, unsupported }
+    Routes { log: file.log, routes }
 }
 
 /// A tunnel is opened before its first request is seen: it cannot be opaque for some requests only.
@@ -47,18 +48,13 @@ fn check_one_way(document: &mut Document<'_>, trail: &Trail, routes: &[Route]) {
     }
 }
 
-fn route(
-    document: &mut Document<'_>,
-    trail: &Trail,
-    file: RouteFile,
-    unsupported: &mut Vec<Unsupported>,
-) -> Route {
-    note_unsupported(document, trail, &file, unsupported);
+fn route(document: &mut Document<'_>, trail: &Trail, file: RouteFile) -> Route {
     let scheme = file.scheme.unwrap_or_default();
     let credentials = credentials::of_route(document, trail, &file);
+    check_mcp(document, trail, &file);
     check_intercept(document, trail, &file, &credentials);
     let rules = rules::of_route(document, &trail.key("rules"), file.rules);
-    rules::of_tools(document, &trail.key("mcp"), file.mcp.as_ref());
+    let mcp = file.mcp.map(|file| mcp::checked(document, &trail.key("mcp"), file));
     if file.port == Some(0) {
         document.value(&trail.key("port"), "0 is not a port; expected 1 to 65535");
     }
@@ -79,7 +75,7 @@ fn route(
         dlp: file.dlp.map(dlp).unwrap_or_default(),
         git_fetch: git_fetch(document, trail, file.git_fetch, file.git.map(|git| git.fetch)),
         rules: rules.into(),
-        mcp: file.mcp,
+        mcp,
         intercept: file.intercept,
         upstream: file.upstream.map(|upstream_file| {
             let open = file.host.is_wildcard() && !file.wildcard_credentials;
@@ -90,19 +86,13 @@ fn route(
     }
 }
 
-/// Names the keys in use that this version does not enforce.
-fn note_unsupported(
-    document: &Document<'_>,
-    trail: &Trail,
-    file: &RouteFile,
-    unsupported: &mut Vec<Unsupported>,
-) {
-    let mut note = |used: bool, trail: Trail, key: &str| {
-        if used {
-            unsupported.push(not_enforced(document, &trail, key));
-        }
-    };
-    note(file.mcp.is_some(), trail.key("mcp"), "mcp");
+/// A model call is not MCP, and what is read as MCP is not counted.
+fn check_mcp(document: &mut Document<'_>, trail: &Trail, file: &RouteFile) {
+    if file.mcp.is_some() && matches!(file.meter, Some(MeterFile::As(_))) {
+        let message =
+            "every request of a route with mcp is read as MCP, none as a model call; write two routes";
+        document.key(&trail.key("mcp"), message);
+    }
 }
 
 /// Nothing inside an opaque tunnel can be seen, so nothing that needs to see it may be asked for.

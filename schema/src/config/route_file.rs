@@ -1,7 +1,8 @@
 //! A routes file as it is written: both of bot-bottle's spellings (its wire file and its manifests) and ours, key by
 //! key, before anything is checked across keys. The JSON Schema is generated from these types.
 
-use super::rules::{Mcp, Rule};
+use super::mcp::McpFile;
+use super::rules::Rule;
 use super::values::EnvName;
 use super::{
     Authority, HostPattern, InboundDetector, InboundOnMatch, IpNetwork, LogLevel, OnMatch, OutboundDetector,
@@ -73,8 +74,8 @@ pub(super) struct RouteFile {
     /// Rules on the content of requests.
     #[serde(default)]
     pub(super) rules: Vec<Rule>,
-    /// Rules on MCP tools.
-    pub(super) mcp: Option<Mcp>,
+    /// Rules on the tools of an MCP server.
+    pub(super) mcp: Option<McpFile>,
     /// `false` makes an opaque tunnel; the TLS name must still be the host.
     #[serde(default = "yes")]
     pub(super) intercept: bool,

@@ -13,7 +13,6 @@ pub use counting::{CounterScope, CounterWindow, StateRule};
 pub use number::Number;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
-use std::collections::BTreeMap;
 pub use subject::Subject;
 
 /// The longest that an operator may have people take.
@@ -121,31 +120,6 @@ pub enum Bind {
     Endpoint,
     /// The endpoint and the DLP finding.
     Finding,
-}
-
-/// Rules on MCP.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Mcp {
-    /// By tool name; `*` is every tool that is not named.
-    #[serde(default)]
-    pub tools: BTreeMap<String, ToolRule>,
-}
-
-/// A rule on one MCP tool.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ToolRule {
-    /// What happens when the tool is called.
-    pub action: RuleAction,
-    /// On which arguments: all of these.
-    #[serde(default)]
-    pub conditions: Vec<Condition>,
-    /// How long a request for approval stays open.
-    pub approval_timeout: Option<Period>,
-    /// Whether the tool is taken out of the list of tools.
-    #[serde(default)]
-    pub hide: bool,
 }
 
 fn rate<S: Serializer>(rate: &Option<RateLimit>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -97,13 +97,13 @@ fn now() -> i64 {
 }
 
 /// Somebody who decides, in a process of their own.
-struct Desk {
+pub(crate) struct Desk {
     runtime: Runtime,
     ledger: SqliteLedger,
 }
 
 impl Desk {
-    fn of(stage: &Stage) -> Self {
+    pub(crate) fn of(stage: &Stage) -> Self {
         let home = Home::new(stage.world.home());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
@@ -123,13 +123,13 @@ impl Desk {
     }
 
     #[track_caller]
-    fn approve(&self, id: &ApprovalId) {
+    pub(crate) fn approve(&self, id: &ApprovalId) {
         let decided = self.runtime.block_on(self.ledger.approval_approve(Self::decision(id, "it is fine")));
         assert!(matches!(decided, Ok(Decided::Made(_))), "{decided:?}");
     }
 
     #[track_caller]
-    fn deny(&self, id: &ApprovalId, reason: &str) {
+    pub(crate) fn deny(&self, id: &ApprovalId, reason: &str) {
         let decided = self.runtime.block_on(self.ledger.approval_deny(Self::decision(id, reason)));
         assert!(matches!(decided, Ok(Decided::Made(_))), "{decided:?}");
     }
@@ -161,12 +161,12 @@ impl Desk {
         self.runtime.block_on(self.ledger.grant_insert(grant)).expect("the ledger takes it");
     }
 
-    fn all(&self) -> Vec<Approval> {
+    pub(crate) fn all(&self) -> Vec<Approval> {
         let query = ApprovalQuery { most: 1000, now: now(), ..ApprovalQuery::default() };
         self.runtime.block_on(self.ledger.approval_list(query)).expect("the ledger is read")
     }
 
-    fn fetch(&self, id: &ApprovalId) -> Approval {
+    pub(crate) fn fetch(&self, id: &ApprovalId) -> Approval {
         let found = self.runtime.block_on(self.ledger.approval_fetch(id, now())).expect("the ledger is read");
         found.expect("there is one")
     }
@@ -189,13 +189,13 @@ impl Desk {
 
     /// The one that is pending.
     #[track_caller]
-    fn only(&self) -> Approval {
+    pub(crate) fn only(&self) -> Approval {
         self.pending(1).remove(0)
     }
 
     /// Waits until an approval is this.
     #[track_caller]
-    fn becomes(&self, id: &ApprovalId, is: impl Fn(&Approval) -> bool) -> Approval {
+    pub(crate) fn becomes(&self, id: &ApprovalId, is: impl Fn(&Approval) -> bool) -> Approval {
         raw::wait_until(SOON, || Some(self.fetch(id)).filter(&is))
             .unwrap_or_else(|| panic!("it did not become so: {:#?}", self.fetch(id)))
     }

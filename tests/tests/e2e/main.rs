@@ -45,6 +45,7 @@ mod isolation;
 mod limits;
 mod listeners;
 mod live_budgets;
+mod mcp;
 mod notify;
 mod opaque;
 mod protocol;

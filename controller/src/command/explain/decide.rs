@@ -102,9 +102,10 @@ fn stages<'a>(
     explained.entry = entry(asked, route, &path);
     explained.git = policy::git_operation(asked.method.as_str(), &path, asked.query.as_deref());
     judge::git(route, &request)?;
-    judge::protocol(&request)?;
+    let offer = judge::protocol(&request)?;
     judge::credentials(route, &request)?;
     let endpoint = judge::endpoint(&crate::settings::catalogue(&prepared.settings), route, &request)?;
+    judge::mcp(route, offer.as_ref(), &endpoint)?;
     if let Endpoint::Metered { provider, .. } = &endpoint {
         explained.limits = policy.limits(provider, now());
     }

@@ -10,7 +10,7 @@ use crate::launch::Prepared;
 use hudson_meter::Endpoint;
 use hudson_proxy::policy::GitOperation;
 use hudson_schema::Format;
-use hudson_schema::config::{Authority, Credential, Route, Source};
+use hudson_schema::config::{Authority, Credential, Mcp, Route, Source};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -53,6 +53,7 @@ pub(super) fn object(asked: &Asked, prepared: &Prepared, explained: &Explained<'
         "match": explained.entry,
         "git": explained.git.map(git),
         "rules": explained.said.as_ref().map(Said::object),
+        "mcp": explained.route.map(|route| route.mcp.is_some()),
         "credentials": credentials,
         "metering": explained.endpoint.as_ref().map(metering),
         "dlp": dlp::object(prepared, explained),
@@ -107,6 +108,9 @@ pub(super) fn words(asked: &Asked, prepared: &Prepared, explained: &Explained<'_
     if let Some(said) = &explained.said {
         line("rules", said.words());
     }
+    if let Some(mcp) = &route.mcp {
+        line("mcp", &mcp_words(mcp));
+    }
     for entry in &route.credentials {
         let there = match present(prepared, entry) {
             Some(true) => " (there)",
@@ -130,6 +134,25 @@ pub(super) fn words(asked: &Asked, prepared: &Prepared, explained: &Explained<'_
         line("budget", &format!("{}: {} {tokens} ({})", limit.scope, limit.provider, limit.window.name()));
     }
     out
+}
+
+/// What is posted decides, which is not here.
+fn mcp_words(mcp: &Mcp) -> String {
+    let told = |name: &str| {
+        let verdict = match mcp.hides(name) || mcp.tool(name).closed {
+            true => "cannot be called",
+            false if mcp.shows(name) => "as its rules say",
+            false => "is denied",
+        };
+        format!("{name} {verdict}")
+    };
+    let named: Vec<String> = mcp.named().map(told).collect();
+    let others = match mcp.others_are_closed() {
+        true => "no other tool can be called",
+        false => "other tools as the rules say",
+    };
+    let named = if named.is_empty() { String::new() } else { format!("{}; ", named.join(", ")) };
+    format!("every body is read as MCP: {named}{others}")
 }
 
 fn route_credentials(route: Option<&Route>) -> impl Iterator<Item = &Credential> {

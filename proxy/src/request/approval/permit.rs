@@ -31,7 +31,7 @@ pub(in super::super) struct Permit {
 pub(in super::super) struct Permits {
     permits: Vec<Permit>,
     /// What was counted for it.
-    reserved: Option<Reservation>,
+    reserved: Vec<Reservation>,
     /// What was opened for it, until it is answered.
     opening: Option<Opening>,
 }
@@ -96,7 +96,7 @@ impl Permits {
 
     /// What was counted for it ends with it.
     pub(in super::super) fn count(&mut self, reserved: Reservation) {
-        self.reserved = Some(reserved);
+        self.reserved.push(reserved);
     }
 
     /// A host that is on no route may be dialled meanwhile.
@@ -136,7 +136,7 @@ impl Permits {
                 false => permit.finish(execution, detail.to_owned()),
             }
         }
-        if let Some(reserved) = self.reserved {
+        for reserved in self.reserved {
             reserved.settle(end).await;
         }
     }

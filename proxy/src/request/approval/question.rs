@@ -3,10 +3,11 @@
 use super::super::credential::{remaining_query, replaced_headers};
 use super::super::{Origin, Target, head};
 use crate::approval::{Bound, NotBound, Question};
-use http::{HeaderMap, Method};
-use hudson_schema::config::{Authority, Bind, Route, Rule};
+use crate::mcp::Call;
+use http::{HeaderMap, HeaderName, Method};
+use hudson_schema::config::{Authority, Bind, Mcp, Route, Rule};
 use hudson_schema::ledger::ApprovalKind;
-use hudson_schema::{Refusal, RefusalCode};
+use hudson_schema::{Refusal, RefusalCode, prompt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -15,6 +16,10 @@ use std::collections::BTreeSet;
 const OPEN_ROUTE: &str = "open_route";
 /// Characters of a URL or a query that are kept.
 const LONGEST: usize = 512;
+/// How the headers begin that repeat arguments of a call (MCP 2026-07-28, "Transports").
+const OF_ARGUMENTS: &str = "mcp-param-";
+/// How much of a tool's name is shown, in characters.
+const SHOWN_NAME: usize = 128;
 /// Bytes of a body that are shown to people.
 const SHOWN: usize = 4 << 10;
 
@@ -51,6 +56,63 @@ pub(in super::super) fn of_rule(origin: &Origin, asked: &ByRule<'_>) -> Result<Q
         bypassable: rule.bypassable,
         decision_ttl: rule.approval_timeout.map(|period| period.0),
     })
+}
+
+/// A call of an MCP tool, and the rule that asks about it.
+pub(in super::super) struct OfCall<'a> {
+    pub(in super::super) route: &'a Route,
+    pub(in super::super) rule: &'a Rule,
+    pub(in super::super) target: &'a Target,
+    pub(in super::super) headers: &'a HeaderMap,
+    pub(in super::super) call: &'a Call,
+    /// Whether the query is one that the server has given to this client for its session.
+    pub(in super::super) of_session: bool,
+}
+
+/// The question about a call of a tool: bound to the tool, its arguments and all else that the call says, and not to the
+/// message that it comes in.
+pub(in super::super) fn of_call(origin: &Origin, asked: &OfCall<'_>) -> Question {
+    let OfCall { route, rule, target, headers, call, of_session } = asked;
+    let Authority { host, port } = &origin.authority;
+    let mut bound = vec![
+        ("scheme", origin.scheme.name().as_bytes().to_vec()),
+        ("host", host.to_string().into_bytes()),
+        ("port", port.to_string().into_bytes()),
+        ("path", target.path.as_bytes().to_vec()),
+        ("tool", call.tool.as_bytes().to_vec()),
+    ];
+    if rule.bind != Bind::Endpoint {
+        let query = remaining_query(route.credentials.iter(), target.query.as_deref());
+        let query = query.filter(|_| !of_session).map(|query| format!("?{query}")).unwrap_or_default();
+        bound.push(("query", query.into_bytes()));
+        bound.push(("call", call.bound.as_bytes().to_vec()));
+        // They repeat arguments for whoever reads no bodies.
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        for name in names.into_iter().filter(|name| name.starts_with(OF_ARGUMENTS)) {
+            bound.push(("header", name.as_bytes().to_vec()));
+            let values = headers.get_all(name).iter();
+            bound.extend(values.map(|value| ("value", value.as_bytes().to_vec())));
+        }
+    }
+    let clean = |text: &str| origin.shared.dlp.clean(text);
+    let tool = prompt::cleaned(&clean(&call.tool), SHOWN_NAME);
+    let url = target_of(origin, target);
+    Question {
+        kind: ApprovalKind::Mcp,
+        rate_key: rule.classify.clone().unwrap_or_else(|| rule.name.clone()),
+        action: rule.classify.clone().unwrap_or_else(|| tool.clone()),
+        target: format!("{url}#{tool}"),
+        finding: None,
+        tier: rule.tier,
+        description: format!("call of the MCP tool {tool} at {url}"),
+        details: json!({"tool": tool, "url": url, "call": shown(call.bound.as_bytes(), clean)}),
+        bound,
+        rule: Some((rule.name.clone(), digest(&format!("{:?}", Rule { line: 0, ..(*rule).clone() })))),
+        policy_revision: revision(route),
+        bypassable: rule.bypassable,
+        decision_ttl: rule.approval_timeout.map(|period| period.0),
+    }
 }
 
 /// The question about a host that is on no route. What is let through is this one request: whoever wants the host
@@ -125,6 +187,7 @@ pub(in super::super) fn revision(route: &Route) -> String {
     let mut route = route.clone();
     route.line = 0;
     route.rules = route.rules.iter().map(|rule| Rule { line: 0, ..rule.clone() }).collect();
+    route.mcp = route.mcp.map(Mcp::without_lines);
     digest(&format!("{route:?}"))
 }
 

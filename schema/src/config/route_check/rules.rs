@@ -4,10 +4,9 @@
 use super::matches::path_fault;
 use crate::config::tree::Trail;
 use crate::config::yaml::Document;
-use crate::config::{
-    Condition, CounterScope, CounterWindow, Literal, Mcp, Route, Rule, StateRule, Subject, Test,
-};
+use crate::config::{Condition, CounterScope, CounterWindow, Literal, Route, Rule, StateRule, Subject, Test};
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 /// Checks a route's rules, one by one and beside each other.
 pub(super) fn of_route(document: &mut Document<'_>, trail: &Trail, mut rules: Vec<Rule>) -> Vec<Rule> {
@@ -33,20 +32,12 @@ pub(super) fn of_route(document: &mut Document<'_>, trail: &Trail, mut rules: Ve
 }
 
 /// Checks one rule, wherever it stands.
-fn of_rule(document: &mut Document<'_>, trail: &Trail, rule: &Rule) {
+pub(in crate::config) fn of_rule(document: &mut Document<'_>, trail: &Trail, rule: &Rule) {
     for (keys, message) in rule.faults() {
         let place = keys.iter().fold(trail.clone(), |trail, key| trail.key(key));
         document.value(&place, message);
     }
     of_conditions(document, &trail.key("conditions"), &rule.conditions);
-}
-
-/// Checks the conditions of MCP tools.
-pub(super) fn of_tools(document: &mut Document<'_>, trail: &Trail, mcp: Option<&Mcp>) {
-    let tools = trail.key("tools");
-    for (name, tool) in mcp.iter().flat_map(|mcp| &mcp.tools) {
-        of_conditions(document, &tools.key(name).key("conditions"), &tool.conditions);
-    }
 }
 
 fn of_conditions(document: &mut Document<'_>, trail: &Trail, conditions: &[Condition]) {
@@ -82,37 +73,37 @@ type Counted = (CounterScope, String);
 /// counters.
 pub(super) fn resolve(document: &mut Document<'_>, trail: &Trail, routes: &mut [Route]) {
     let mut windows: BTreeMap<Counted, CounterWindow> = BTreeMap::new();
-    for (index, route) in routes.iter().enumerate() {
-        for (rule_index, rule) in route.rules.iter().enumerate() {
-            let Some(StateRule { counter, window, scope, .. }) = &rule.state else { continue };
-            let known = *windows.entry((*scope, counter.clone())).or_insert(*window);
-            if known != *window {
-                let trail = trail.index(index).key("rules").index(rule_index).key("state").key("window");
-                let message = format!(
-                    "another rule counts {counter} of the {} by the {}; a counter has one window",
-                    scope.name(),
-                    known.name()
-                );
-                document.value(&trail, message);
-            }
+    for (trail, rule) in of_all(trail, routes) {
+        let Some(StateRule { counter, window, scope, .. }) = &rule.state else { continue };
+        let known = *windows.entry((*scope, counter.clone())).or_insert(*window);
+        if known != *window {
+            let message = format!(
+                "another rule counts {counter} of the {} by the {}; a counter has one window",
+                scope.name(),
+                known.name()
+            );
+            document.value(&trail.key("state").key("window"), message);
         }
     }
+    for (trail, rule) in of_all(trail, routes).into_iter().filter(|(_, rule)| asks_counter(rule)) {
+        give_windows(document, &trail.key("conditions"), &mut rule.conditions, &windows);
+    }
+}
+
+/// Every rule of a file, on requests or on tools, with its place.
+fn of_all<'a>(trail: &Trail, routes: &'a mut [Route]) -> Vec<(Trail, &'a mut Rule)> {
+    let mut all = Vec::new();
     for (index, route) in routes.iter_mut().enumerate() {
         let trail = trail.index(index);
-        let asks = |rule: &Rule| rule.conditions.iter().any(is_of_counter);
-        if route.rules.iter().any(asks) {
-            for (index, rule) in std::sync::Arc::make_mut(&mut route.rules).iter_mut().enumerate() {
-                let trail = trail.key("rules").index(index).key("conditions");
-                give_windows(document, &trail, &mut rule.conditions, &windows);
-            }
-        }
-        let mut none = BTreeMap::new();
-        let tools = route.mcp.as_mut().map_or(&mut none, |mcp| &mut mcp.tools);
-        for (name, tool) in tools {
-            let trail = trail.key("mcp").key("tools").key(name).key("conditions");
-            give_windows(document, &trail, &mut tool.conditions, &windows);
-        }
+        let rules = Arc::make_mut(&mut route.rules).iter_mut().enumerate();
+        all.extend(rules.map(|(index, rule)| (trail.key("rules").index(index), rule)));
+        all.extend(route.mcp.iter_mut().flat_map(|mcp| mcp.rules_mut(&trail.key("mcp"))));
     }
+    all
+}
+
+fn asks_counter(rule: &Rule) -> bool {
+    rule.conditions.iter().any(is_of_counter)
 }
 
 fn is_of_counter(condition: &Condition) -> bool {

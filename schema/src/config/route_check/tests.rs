@@ -286,7 +286,10 @@ fn what_takes_more_than_one_key_is_checked() {
             "    rules: [{name: x, action: require_approval, approval_timeout: 25h}]\n",
             "3:67: nobody is asked for longer",
         ),
-        ("    mcp: {tools: {x: {action: alow}}}\n", "3:31: unknown value \"alow\""),
+        (
+            "    mcp: {}\n    meter: {provider: mylab, format: openai-chat}\n",
+            "3:5: every request of a route with mcp is read as MCP",
+        ),
         ("    dlp: {outbound_detectors: [entropi]}\n", "3:32: unknown value \"entropi\""),
     ] {
         let problems = problems(route);
@@ -371,24 +374,6 @@ fn all_faults_of_rules_are_reported_each_at_its_place() {
     let error = parse_routes(Path::new("r"), text).unwrap_err();
     let places: Vec<_> = error.problems().iter().map(|problem| (problem.line, problem.column)).collect();
     assert_eq!(places, [(4, 15), (6, 21), (8, 43), (9, 20)]);
-}
-
-#[test]
-fn keys_without_enforcement_are_named_with_their_place() {
-    let text = concat!(
-        "routes:\n  - host: a.example.com\n",
-        "    rules: [{name: x, action: deny, conditions: [{path: body.amount, op: gt, value: 5}]}]\n",
-        "    mcp: {tools: {'*': {action: allow}}}\n",
-    );
-    let routes = parse(text).unwrap();
-    let mut named: Vec<_> = routes
-        .unsupported()
-        .iter()
-        .map(|problem| (problem.line, problem.message.split(" is valid").next().unwrap().to_owned()))
-        .collect();
-    named.sort();
-    let expected = [(4, "mcp")];
-    assert_eq!(named, expected.map(|(line, key)| (line, key.to_owned())));
 }
 
 #[test]
