@@ -96,6 +96,11 @@ impl Runs {
         Arc::new(Self { home, ledger, manner, state: Mutex::new(state) })
     }
 
+    /// The home.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
     /// The settings in force.
     pub fn settings(&self) -> Arc<Settings> {
         self.lock().settings.clone()
