@@ -192,8 +192,7 @@ mod tests {
         assert_eq!(found, allowed(&[("send_email", "a@example.com"), ("send_email", "b@example.com")]));
         assert!(warnings[0].contains("send_message: self_only grants nothing"), "{warnings:?}");
         assert!(warnings[1].contains("transfer_funds"), "{warnings:?}");
-        for bad in ["", "[]", "{\"a\": 5}", "{\"a\": {\"target\": \"b\"}}", "{\"a\": {\"targets\": \"b\"}}"]
-        {
+        for bad in ["", "[]", "{\"a\": 5}", "{\"a\": {\"target\": \"b\"}}", "{\"a\": {\"targets\": \"b\"}}"] {
             std::fs::write(&path, bad).unwrap();
             assert!(read(&path).unwrap_err().contains("approval_whitelist.json"), "{bad}");
         }

@@ -9,7 +9,7 @@ use crate::approvals::asked::{Asked, Wait};
 use crate::approvals::desk::{Asker, Desk, Unasked};
 use crate::instance::now;
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use hudson_schema::ledger::{Approval, ApprovalId, ApprovalQuery, ApprovalStatus, SubmitOutcome};
+use hudson_schema::ledger::{Approval, ApprovalId, ApprovalQuery, ApprovalStatus, DecidedVia, SubmitOutcome};
 use hudson_schema::{BottleName, config::ApprovalSettings};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -246,6 +246,9 @@ fn message(approval: &Approval) -> String {
         ApprovalStatus::AutoApproved => "Approved without asking a person.".to_owned(),
         ApprovalStatus::Approved | ApprovalStatus::Consumed => {
             "Approved, for this action and for once.".to_owned()
+        }
+        ApprovalStatus::Denied if approval.decided_via == Some(DecidedVia::System) => {
+            "This was denied without asking a person. Do not try it in another way.".to_owned()
         }
         ApprovalStatus::Denied => "A person has denied this. Do not try it in another way.".to_owned(),
         ApprovalStatus::Expired => {

@@ -2,7 +2,7 @@
 
 use crate::control::{self, Body};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 /// An answer in JSON.
@@ -54,7 +54,7 @@ impl Reply {
     /// For a listener of the controller's own.
     pub(super) fn response(self) -> Response<Body> {
         let mut response = control::json(self.status, &self.body);
-        response.headers_mut().extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
+        append(response.headers_mut(), self.headers);
         response
     }
 
@@ -65,7 +65,14 @@ impl Reply {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
+        append(headers, self.headers);
         response
+    }
+}
+
+/// Some are there twice.
+fn append(to: &mut HeaderMap, headers: Vec<(HeaderName, HeaderValue)>) {
+    for (name, value) in headers {
+        to.append(name, value);
     }
 }

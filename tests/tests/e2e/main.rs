@@ -22,6 +22,7 @@ mod cases;
 mod clamp;
 mod clients;
 mod concurrency;
+mod confirm;
 mod conformance;
 mod containers;
 mod controller;
