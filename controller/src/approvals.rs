@@ -14,6 +14,12 @@ mod waiting;
 
 use crate::exit::Exit;
 use anyhow::Result;
+use hudson_schema::config::Settings;
+
+/// What is wrong with the tokens that decide.
+pub(crate) fn token_faults(settings: &Settings) -> Vec<String> {
+    tokens::Tokens::read(settings).1
+}
 
 /// Settings that cannot be used, as one error.
 fn refuse(faults: Vec<String>) -> Result<()> {

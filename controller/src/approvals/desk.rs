@@ -106,12 +106,12 @@ pub enum Unasked {
 }
 
 impl Desk {
-    /// A desk. Settings that cannot be used are an error here, and told of later.
+    /// A desk. What of the settings cannot be used is told of: nobody decides by it, and people are asked instead.
     pub fn new(parts: Parts) -> Result<Arc<Self>> {
         let Parts { process, runs, dlp, dialer, rate } = parts;
         let key = crate::key::fingerprint_key(&process.home)?;
         let (current, faults) = Current::of(runs.settings(), &dialer);
-        super::refuse(faults)?;
+        tell(&process.events, faults);
         Ok(Arc::new(Self {
             waiting: Waiting::new(process.ledger.clone()),
             ledger: process.ledger,
@@ -154,12 +154,14 @@ impl Desk {
         if !Arc::ptr_eq(&current.settings, &settings) {
             let (new, faults) = Current::of(settings, &self.dialer);
             *current = Arc::new(new);
-            for fault in faults {
-                // Whoever it would have let decide does not.
-                self.events.write("approvals_fault", json!({"error": fault}));
-            }
+            tell(&self.events, faults);
         }
         current.clone()
+    }
+
+    /// Refuses settings that cannot be used, where people decide by them from the start.
+    pub fn refuse_faults(&self) -> Result<()> {
+        super::refuse(Current::of(self.runs.settings(), &self.dialer).1)
     }
 
     /// Asks on behalf of a run.
@@ -418,6 +420,12 @@ impl Current {
             }
             (Some(timeout), _) => timeout,
         }
+    }
+}
+
+fn tell(events: &EventLog, faults: Vec<String>) {
+    for fault in faults {
+        events.write("approvals_fault", json!({"error": fault}));
     }
 }
 

@@ -146,6 +146,7 @@ async fn serve_approvals(
     known: Arc<Runs>,
     wanted: &Doors,
 ) -> Result<Listening> {
+    desk.refuse_faults()?;
     let listening = wanted.listen(desk, process, false).await?;
     tokio::spawn(keep::run(process.ledger.clone(), known, process.events.clone()));
     Ok(listening)
