@@ -7,9 +7,7 @@
 
 mod clean;
 
-pub use clean::cleaned;
-#[cfg(feature = "config")]
-pub(crate) use clean::is_seen;
+pub use clean::{cleaned, is_seen};
 
 use crate::Tier;
 use crate::ledger::{Approval, Fingerprint};

@@ -5,23 +5,43 @@
 //! set. So text that is put around a command, apart from it by a space or a line, never hides what it matches.
 
 use super::fold;
-use super::pattern::Pattern;
+use super::pattern::{Look, Pattern};
 use std::iter::Peekable;
+use std::ops::{Deref, Range};
 use std::str::Chars;
 
-/// Letters of a command that a person may be expected to read.
-const LONGEST: usize = 32_768;
+/// Letters of a command that is looked at. A longer one is as bad as any, for nobody can read it.
+const LONGEST: usize = 16_384;
 /// Letters of a `${…}`.
 const EXPANSION: usize = 64;
 
 /// A command, read.
+#[derive(Default)]
 pub(super) struct Command {
-    /// The runs of words that may be one simple command, of every way to read it.
-    runs: Vec<Vec<String>>,
+    readings: Vec<Reading>,
     /// The text without any white space.
     dense: String,
+    /// Whether it is longer than anybody reads. Nothing else is known of it then.
     pub(super) is_long: bool,
+    /// Whether it has what only hides it from its reader.
     pub(super) is_hiding: bool,
+    /// Whether the shell puts in what is run: `$x …`, `$(…) …`.
+    pub(super) is_expanded: bool,
+}
+
+/// The words of one way to read a command.
+#[derive(Default)]
+struct Reading {
+    words: Vec<Word>,
+    /// Where the runs of words end that may be one simple command.
+    ends: Vec<usize>,
+}
+
+/// A word.
+pub(super) struct Word {
+    text: String,
+    /// Where in it a program's name is.
+    name: Range<usize>,
 }
 
 /// A way to read.
@@ -38,33 +58,76 @@ enum Way {
 impl Command {
     /// Reads a command.
     pub(super) fn read(text: &str) -> Self {
-        let folded = folded(text);
-        let mut runs = Vec::new();
-        for way in [Way::Joined, Way::Continued, Way::Parted] {
-            runs.extend(words(&folded, way));
+        if text.chars().nth(LONGEST).is_some() {
+            return Self { is_long: true, ..Self::default() };
         }
+        let folded = folded(text);
+        let mut readings: Vec<_> =
+            [Way::Joined, Way::Continued, Way::Parted].map(|way| words(&folded, way)).into();
         let decoded = without_escapes(&folded);
         if decoded != folded {
-            runs.extend(words(&decoded, Way::Joined));
-            runs.extend(words(&decoded, Way::Parted));
+            readings.extend([Way::Joined, Way::Parted].map(|way| words(&decoded, way)));
         }
         let seen = |letter: &char| !letter.is_whitespace() && *letter != fold::HIDDEN;
         Self {
-            runs,
+            readings,
             dense: folded.chars().filter(seen).collect(),
-            is_long: text.chars().nth(LONGEST).is_some(),
+            is_long: false,
             is_hiding: fold::is_hiding(text),
+            is_expanded: is_expanded(&folded),
         }
     }
 
     /// Whether a pattern is in it.
     pub(super) fn matches(&self, pattern: &Pattern) -> bool {
-        (pattern.whole)(self) || self.runs.iter().any(|run| (pattern.words)(run))
+        match pattern.look {
+            Look::Run(is) => self.readings.iter().any(|reading| reading.runs().any(is)),
+            Look::Words(is) => self.readings.iter().any(|reading| is(&reading.words)),
+            Look::Text(is) => is(self),
+        }
     }
 
     /// Whether the text has this in it, white space aside.
     pub(super) fn has_dense(&self, text: &str) -> bool {
         self.dense.contains(text)
+    }
+}
+
+impl Word {
+    pub(super) fn of(text: String) -> Self {
+        // What a Makefile or a shell may put in front, and the folder.
+        let word = text.trim_end_matches('/');
+        let start = word.rfind('/').map_or(0, |slash| slash + 1);
+        let front = word.len() - word.trim_start_matches(['@', '!', '+', '~']).len();
+        let start = start.max(front);
+        let end = word.strip_suffix(".exe").unwrap_or(word).len();
+        Self { name: start..end.max(start), text }
+    }
+
+    /// The name of the program that it is, if it is one.
+    pub(super) fn name(&self) -> &str {
+        self.text.get(self.name.clone()).unwrap_or_default()
+    }
+}
+
+impl Deref for Word {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq<str> for Word {
+    fn eq(&self, text: &str) -> bool {
+        self.text == text
+    }
+}
+
+impl Reading {
+    fn runs(&self) -> impl Iterator<Item = &[Word]> {
+        let mut start = 0;
+        self.ends.iter().filter_map(move |end| self.words.get(std::mem::replace(&mut start, *end)..*end))
     }
 }
 
@@ -74,9 +137,9 @@ fn folded(text: &str) -> String {
 
 /// The words, in runs that end where a command does. Where anything is quoted or put in by the shell, no such end can
 /// be trusted, and all is one run.
-fn words(text: &str, way: Way) -> Vec<Vec<String>> {
+fn words(text: &str, way: Way) -> Reading {
     let is_plain = !text.contains(['\'', '"', '\\', '`', '$']);
-    let mut reader = Reader { runs: vec![Vec::new()], word: String::new(), is_plain };
+    let mut reader = Reader { reading: Reading::default(), word: String::new(), is_plain };
     let mut letters = text.chars().peekable();
     let mut last = ' ';
     while let Some(letter) = letters.next() {
@@ -103,28 +166,40 @@ fn words(text: &str, way: Way) -> Vec<Vec<String>> {
         last = letter;
     }
     reader.end_word();
-    reader.runs
+    reader.reading.ends.push(reader.reading.words.len());
+    reader.reading
+}
+
+/// Whether a command begins with what the shell puts in.
+fn is_expanded(text: &str) -> bool {
+    let mut begins = true;
+    text.chars().any(|letter| match letter {
+        '$' | '`' => begins,
+        ' ' | '"' => false,
+        letter => {
+            begins = matches!(letter, ';' | '&' | '|' | '\n' | '(');
+            false
+        }
+    })
 }
 
 struct Reader {
-    runs: Vec<Vec<String>>,
+    reading: Reading,
     word: String,
     is_plain: bool,
 }
 
 impl Reader {
     fn end_word(&mut self) {
-        if !self.word.is_empty()
-            && let Some(run) = self.runs.last_mut()
-        {
-            run.push(std::mem::take(&mut self.word));
+        if !self.word.is_empty() {
+            self.reading.words.push(Word::of(std::mem::take(&mut self.word)));
         }
     }
 
     fn end_run(&mut self) {
         self.end_word();
-        if self.is_plain && self.runs.last().is_some_and(|run| !run.is_empty()) {
-            self.runs.push(Vec::new());
+        if self.is_plain {
+            self.reading.ends.push(self.reading.words.len());
         }
     }
 
@@ -211,7 +286,12 @@ mod tests {
     use super::*;
 
     fn read(text: &str, way: Way) -> Vec<String> {
-        words(&folded(text), way).iter().map(|run| run.join(" ")).collect()
+        let reading = words(&folded(text), way);
+        reading
+            .runs()
+            .filter(|run| !run.is_empty())
+            .map(|run| run.iter().map(|word| &**word).collect::<Vec<_>>().join(" "))
+            .collect()
     }
 
     #[test]

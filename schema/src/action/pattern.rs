@@ -3,7 +3,7 @@
 //! Invariant: a pattern asks only for words that are there, in their order, never for words that are not: more text
 //! matches no less.
 
-use super::command::Command;
+use super::command::{Command, Word};
 use crate::Tier;
 
 /// One pattern.
@@ -12,64 +12,72 @@ pub(super) struct Pattern {
     pub(super) name: &'static str,
     /// What it makes of a command at least.
     pub(super) tier: Tier,
-    /// Whether the words of what may be one command match.
-    pub(super) words: fn(&[String]) -> bool,
-    /// Whether the text as a whole does.
-    pub(super) whole: fn(&Command) -> bool,
+    pub(super) look: Look,
+}
+
+/// What is looked at.
+pub(super) enum Look {
+    /// The words of what may be one simple command.
+    Run(fn(&[Word]) -> bool),
+    /// All words, for what is no command of a shell.
+    Words(fn(&[Word]) -> bool),
+    /// The text as it is.
+    Text(fn(&Command) -> bool),
 }
 
 /// Every pattern, from the most harm.
 pub(super) static PATTERNS: &[Pattern] = &[
-    words("rm_recursive_force", Tier::Critical, rm_recursive_force),
-    words("make_filesystem", Tier::Critical, make_filesystem),
-    words("write_device", Tier::Critical, |words| {
+    run("rm_recursive_force", Tier::Critical, rm_recursive_force),
+    run("make_filesystem", Tier::Critical, make_filesystem),
+    run("write_device", Tier::Critical, |words| {
         has(words, &["dd"])
             .is_some_and(|rest| any(rest, |word| word.starts_with("if=") || word.starts_with("of=")))
     }),
-    words("stop_machine", Tier::Critical, stop_machine),
+    run("stop_machine", Tier::Critical, stop_machine),
     words("drop_data", Tier::Critical, drop_data),
-    words("destroy_infrastructure", Tier::Critical, |words| {
+    run("destroy_infrastructure", Tier::Critical, |words| {
         let tools = ["terraform", "tofu", "terragrunt", "pulumi", "cdk", "vagrant", "serverless"];
         has(words, &tools).is_some_and(|rest| any(rest, |word| word.trim_start_matches('-') == "destroy"))
     }),
-    words("reverse_shell", Tier::Critical, |words| {
-        let remote = |word: &str| word.contains("/dev/tcp/") || word.contains("/dev/udp/");
+    run("reverse_shell", Tier::Critical, |words| {
+        let remote = |word: &Word| word.contains("/dev/tcp/") || word.contains("/dev/udp/");
         any(words, remote)
             || has(words, &["nc", "ncat", "netcat", "socat"]).is_some_and(|rest| {
                 any(rest, |word| is_flag(word, 'e') || word.starts_with("exec") || word == "--exec")
             })
     }),
-    whole("fork_bomb", Tier::Critical, |command| command.has_dense(":|:&")),
-    words("rm_recursive", Tier::High, |words| {
-        deletion(words).is_some_and(|rest| any(rest, is_recursive))
+    text("too_long", Tier::Critical, |command| command.is_long),
+    text("fork_bomb", Tier::Critical, |command| command.has_dense(":|:&")),
+    run("rm_recursive", Tier::High, |words| {
+        deletion(words).is_some_and(|rest| any(rest, |word| is_recursive(word)))
             || any(words, |word| word.ends_with("rmtree"))
     }),
-    words("find_delete", Tier::High, |words| {
+    run("find_delete", Tier::High, |words| {
         has(words, &["find", "fd", "fdfind"])
             .is_some_and(|rest| any(rest, |word| word == "-delete") || deletion(rest).is_some())
     }),
-    words("erase", Tier::High, |words| {
+    run("erase", Tier::High, |words| {
         has(words, &["shred", "srm", "wipefs", "blkdiscard", "diskpart", "fdisk", "parted"]).is_some()
             || has(words, &["crontab"]).is_some_and(|rest| any(rest, |word| is_flag(word, 'r')))
             || has(words, &["git"])
                 .and_then(|rest| has(rest, &["clean"]))
-                .is_some_and(|rest| any(rest, is_forced))
+                .is_some_and(|rest| any(rest, |word| is_forced(word)))
     }),
-    words("block_device", Tier::High, |words| any(words, is_block_device)),
+    run("block_device", Tier::High, |words| any(words, |word| is_block_device(word))),
     words("delete_rows", Tier::High, |words| {
-        has(words, &["delete"]).and_then(|rest| has(rest, &["from"])).is_some()
+        is_near(words, "delete", &["from"])
             || has(words, &["truncate"]).is_some()
             || any(words, |word| word.ends_with("flushall") || word.ends_with("flushdb"))
     }),
-    words("open_permissions", Tier::High, open_permissions),
-    words("pipe_to_interpreter", Tier::High, pipe_to_interpreter),
-    words("evaluate", Tier::High, |words| has(words, &["eval", "invoke-expression", "iex"]).is_some()),
-    words("force_push", Tier::High, force_push),
-    words("kubectl_delete", Tier::High, |words| {
+    run("open_permissions", Tier::High, open_permissions),
+    run("pipe_to_interpreter", Tier::High, pipe_to_interpreter),
+    run("evaluate", Tier::High, |words| has(words, &["eval", "invoke-expression", "iex"]).is_some()),
+    run("force_push", Tier::High, force_push),
+    run("kubectl_delete", Tier::High, |words| {
         let ends = ["delete", "drain", "uninstall", "--replicas=0"];
         has(words, &["kubectl", "oc", "helm", "k3s", "kubens"]).and_then(|rest| has(rest, &ends)).is_some()
     }),
-    words("docker_prune", Tier::High, |words| {
+    run("docker_prune", Tier::High, |words| {
         let rest = docker(words);
         rest.and_then(|rest| has(rest, &["prune"])).is_some()
             || rest
@@ -77,70 +85,79 @@ pub(super) static PATTERNS: &[Pattern] = &[
                 .and_then(|rest| has(rest, &["rm", "remove"]))
                 .is_some()
     }),
-    words("cloud_delete", Tier::High, |words| {
+    run("cloud_delete", Tier::High, |words| {
         let tools = ["aws", "gcloud", "az", "gsutil", "doctl", "heroku", "flyctl", "gh", "s3cmd", "rclone"];
-        let deletes = |word: &str| {
+        let deletes = |word: &Word| {
             let ends = ["rm", "rb", "purge", "destroy", "apps:destroy"];
-            ends.contains(&word)
+            ends.contains(&&**word)
                 || ["delete", "terminate", "remove"].iter().any(|verb| word.starts_with(verb))
         };
         has(words, &tools).is_some_and(|rest| any(rest, deletes))
     }),
-    words("stop_service", Tier::High, |words| {
+    run("stop_service", Tier::High, |words| {
         let tools = ["systemctl", "service", "launchctl", "rc-service", "supervisorctl", "pm2", "sc"];
         let stops = ["stop", "disable", "mask", "kill", "delete", "unload", "bootout"];
         has(words, &tools).and_then(|rest| has(rest, &stops)).is_some()
             || has(words, &["killall", "pkill"]).is_some()
     }),
-    words("publish_package", Tier::High, |words| {
+    run("publish_package", Tier::High, |words| {
         let tools = ["npm", "pnpm", "yarn", "cargo", "gem", "twine", "poetry", "uv", "flit", "mvn"];
         has(words, &tools).and_then(|rest| has(rest, &["publish", "upload", "yank", "unpublish"])).is_some()
             || has(words, &["gem"]).and_then(|rest| has(rest, &["push"])).is_some()
     }),
-    words("secret_files", Tier::High, |words| {
+    run("secret_files", Tier::High, |words| {
         let files = ["/etc/passwd", "/etc/shadow", "/etc/sudoers", "authorized_keys", ".ssh/id_"];
         any(words, |word| files.iter().any(|file| word.contains(file)))
     }),
-    whole("too_long", Tier::High, |command| command.is_long),
-    whole("hidden_characters", Tier::High, |command| command.is_hiding),
-    words("superuser", Tier::Medium, |words| {
+    text("hidden_characters", Tier::High, |command| command.is_hiding),
+    run("field_separator", Tier::High, |words| {
+        // `IFS=,` makes one word of `r,m` two; `IFS= read` is a common thing to write.
+        any(words, |word| word.strip_prefix("ifs=").is_some_and(|separator| !separator.is_empty()))
+    }),
+    text("expanded_program", Tier::Medium, |command| command.is_expanded),
+    run("superuser", Tier::Medium, |words| {
         has(words, &["sudo", "doas", "su", "pkexec", "runas", "gosu"]).is_some()
     }),
-    words("docker_remove", Tier::Medium, |words| {
+    run("docker_remove", Tier::Medium, |words| {
         docker(words).and_then(|rest| has(rest, &["rm", "rmi", "remove", "kill", "stop", "down"])).is_some()
     }),
-    words("git_push", Tier::Medium, |words| {
+    run("git_push", Tier::Medium, |words| {
         has(words, &["git"]).and_then(|rest| has(rest, &["push"])).is_some()
     }),
-    words("remove", Tier::Medium, |words| {
+    run("remove", Tier::Medium, |words| {
         deletion(words).is_some() || has(words, &["rmdir", "unlink"]).is_some()
     }),
-    words("kill", Tier::Medium, |words| has(words, &["kill"]).is_some()),
+    run("kill", Tier::Medium, |words| has(words, &["kill"]).is_some()),
 ];
 
-const fn words(name: &'static str, tier: Tier, words: fn(&[String]) -> bool) -> Pattern {
-    Pattern { name, tier, words, whole: |_| false }
+const fn run(name: &'static str, tier: Tier, is: fn(&[Word]) -> bool) -> Pattern {
+    Pattern { name, tier, look: Look::Run(is) }
 }
 
-const fn whole(name: &'static str, tier: Tier, whole: fn(&Command) -> bool) -> Pattern {
-    Pattern { name, tier, words: |_| false, whole }
+const fn words(name: &'static str, tier: Tier, is: fn(&[Word]) -> bool) -> Pattern {
+    Pattern { name, tier, look: Look::Words(is) }
 }
 
-fn rm_recursive_force(words: &[String]) -> bool {
-    let windows = |rest: &[String]| any(rest, |word| word == "/s" || word == "-recurse");
-    deletion(words).is_some_and(|rest| any(rest, is_recursive) && any(rest, is_forced))
+const fn text(name: &'static str, tier: Tier, is: fn(&Command) -> bool) -> Pattern {
+    Pattern { name, tier, look: Look::Text(is) }
+}
+
+fn rm_recursive_force(words: &[Word]) -> bool {
+    let windows = |rest: &[Word]| any(rest, |word| word == "/s" || word == "-recurse");
+    deletion(words)
+        .is_some_and(|rest| any(rest, |word| is_recursive(word)) && any(rest, |word| is_forced(word)))
         || has(words, &["rd", "rmdir", "del", "remove-item", "ri"]).is_some_and(windows)
 }
 
-fn make_filesystem(words: &[String]) -> bool {
-    any(words, |word| program(word).starts_with("mkfs"))
+fn make_filesystem(words: &[Word]) -> bool {
+    any(words, |word| word.name().starts_with("mkfs"))
         || has(words, &["mke2fs", "newfs", "mkswap", "mkntfs"]).is_some()
-        || has(words, &["format", "format.com"]).is_some_and(|rest| any(rest, is_drive))
+        || has(words, &["format", "format.com"]).is_some_and(|rest| any(rest, |word| is_drive(word)))
 }
 
-fn stop_machine(words: &[String]) -> bool {
-    let levels = |pair: &[String]| match pair {
-        [tool, level] => is_program(tool, &["init", "telinit"]) && matches!(level.as_str(), "0" | "6"),
+fn stop_machine(words: &[Word]) -> bool {
+    let levels = |pair: &[Word]| match pair {
+        [tool, level] => is_program(tool, &["init", "telinit"]) && matches!(&**level, "0" | "6"),
         _ => false,
     };
     has(words, &["shutdown", "halt", "reboot", "poweroff", "kexec", "stop-computer", "restart-computer"])
@@ -148,15 +165,15 @@ fn stop_machine(words: &[String]) -> bool {
         || words.windows(2).any(levels)
 }
 
-fn drop_data(words: &[String]) -> bool {
+fn drop_data(words: &[Word]) -> bool {
     let things = ["table", "database", "schema", "collection", "keyspace", "tablespace", "owned"];
-    has(words, &["drop"]).and_then(|rest| has(rest, &things)).is_some()
-        || any(words, |word| program(word) == "dropdb" || word.ends_with("dropdatabase"))
+    is_near(words, "drop", &things)
+        || any(words, |word| word.name() == "dropdb" || word.ends_with("dropdatabase"))
         || has(words, &["mysqladmin"]).and_then(|rest| has(rest, &["drop"])).is_some()
 }
 
-fn open_permissions(words: &[String]) -> bool {
-    let opens = |word: &str| {
+fn open_permissions(words: &[Word]) -> bool {
+    let opens = |word: &Word| {
         let octal = word.len() >= 3 && word.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
         let everyone = word.split(',').any(|one| {
             one.split_once(['+', '='])
@@ -169,17 +186,17 @@ fn open_permissions(words: &[String]) -> bool {
 }
 
 /// Text that something made or fetched is run: `… | sh`, `sh <(curl …)`, `sh -c "$(curl …)"`, `. <(curl …)`.
-fn pipe_to_interpreter(words: &[String]) -> bool {
+fn pipe_to_interpreter(words: &[Word]) -> bool {
     let makers = ["curl", "wget", "aria2c", "iwr", "irm", "base64", "xxd"];
     let from = |place: Option<usize>| place.and_then(|place| words.get(place..)).unwrap_or_default();
     let piped = from(words.iter().position(|word| word == "|"));
     let run = from(words.iter().position(|word| is_interpreter(word) || is_program(word, &["source"])));
-    let sourced = |pair: &[String]| matches!(pair, [dot, maker] if dot == "." && is_program(maker, &makers));
+    let sourced = |pair: &[Word]| matches!(pair, [dot, maker] if &**dot == "." && is_program(maker, &makers));
     any(piped, is_interpreter) || has(run, &makers).is_some() || words.windows(2).any(sourced)
 }
 
-fn force_push(words: &[String]) -> bool {
-    let forces = |word: &str| {
+fn force_push(words: &[Word]) -> bool {
+    let forces = |word: &Word| {
         let long = ["--force", "--mirror", "--delete", "--prune"].iter().any(|flag| word.starts_with(flag));
         let refspec = word.len() > 1 && word.starts_with(['+', ':']);
         long || is_flag(word, 'f') || is_flag(word, 'd') || refspec
@@ -190,11 +207,11 @@ fn force_push(words: &[String]) -> bool {
 }
 
 /// What follows a program that deletes.
-fn deletion(words: &[String]) -> Option<&[String]> {
+fn deletion(words: &[Word]) -> Option<&[Word]> {
     has(words, &["rm", "remove-item", "unlink", "srm"])
 }
 
-fn docker(words: &[String]) -> Option<&[String]> {
+fn docker(words: &[Word]) -> Option<&[Word]> {
     has(words, &["docker", "podman", "nerdctl", "docker-compose", "podman-compose"])
 }
 
@@ -223,8 +240,8 @@ fn is_flag(word: &str, flag: char) -> bool {
     })
 }
 
-fn is_interpreter(word: &str) -> bool {
-    let name = program(word);
+fn is_interpreter(word: &Word) -> bool {
+    let name = word.name();
     let versions = ["python", "perl", "ruby", "lua", "php", "node"];
     let version = |rest: &str| rest.bytes().all(|letter| matches!(letter, b'0'..=b'9' | b'.'));
     let shells =
@@ -244,29 +261,31 @@ fn is_drive(word: &str) -> bool {
 }
 
 /// What follows the first of these programs.
-fn has<'a>(words: &'a [String], programs: &[&str]) -> Option<&'a [String]> {
+fn has<'a>(words: &'a [Word], programs: &[&str]) -> Option<&'a [Word]> {
     let at = words.iter().position(|word| is_program(word, programs))?;
     words.get(at + 1..)
 }
 
-fn any(words: &[String], is: impl Fn(&str) -> bool) -> bool {
-    words.iter().any(|word| is(word))
+/// Whether one of these follows soon: what a line or a comment parts is one statement all the same.
+fn is_near(words: &[Word], verb: &str, things: &[&str]) -> bool {
+    const SOON: usize = 8;
+    let places = words.iter().enumerate().filter(|(_, word)| is_program(word, &[verb]));
+    places
+        .into_iter()
+        .any(|(at, _)| words.iter().skip(at + 1).take(SOON).any(|word| is_program(word, things)))
+}
+
+fn any(words: &[Word], is: impl Fn(&Word) -> bool) -> bool {
+    words.iter().any(is)
 }
 
 /// Whether a word is one of these programs, wherever it is, or a pattern of files that it may come out of.
-fn is_program(word: &str, programs: &[&str]) -> bool {
-    let name = program(word);
+fn is_program(word: &Word, programs: &[&str]) -> bool {
+    let name = word.name();
     programs.contains(&name)
         || (name.contains(['?', '*'])
             && is_in_bin(word)
             && programs.iter().any(|program| is_like(name, program)))
-}
-
-/// The name of a program: without its folder, without what a Makefile or a shell may put in front.
-fn program(word: &str) -> &str {
-    let word = word.trim_start_matches(['@', '!', '+', '~']).trim_end_matches('/');
-    let name = word.rsplit(['/', '\\']).next().unwrap_or(word);
-    name.strip_suffix(".exe").unwrap_or(name)
 }
 
 /// Whether the folder is, or may be, one of programs. Elsewhere `s*` is any file.
@@ -311,10 +330,10 @@ mod tests {
     #[test]
     fn a_pattern_of_files_is_a_program_where_programs_are() {
         for word in ["/bin/r?", "/usr/bin/*m", "/b?n/r*", "/sbin/rm"] {
-            assert!(is_program(word, &["rm"]), "{word}");
+            assert!(is_program(&Word::of(word.to_owned()), &["rm"]), "{word}");
         }
         for word in ["src/r*", "*", "r*", "/bin/*", "/tmp/??", "rms", "/bin/a*"] {
-            assert!(!is_program(word, &["rm"]), "{word}");
+            assert!(!is_program(&Word::of(word.to_owned()), &["rm"]), "{word}");
         }
         assert!(is_match(b"a*b*c", b"axxbxxbc") && !is_match(b"a*b*c", b"axxc") && is_match(b"**", b""));
     }

@@ -58,7 +58,7 @@ fn shown(text: &str) -> impl Iterator<Item = char> + '_ {
 }
 
 /// Whether a letter takes room of its own, and no space.
-pub(crate) fn is_seen(letter: char) -> bool {
+pub fn is_seen(letter: char) -> bool {
     let hidden = matches!(letter,
         // Format characters: soft hyphens, marks and isolates of direction, joiners, tags, annotations.
         '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'

@@ -10,10 +10,9 @@ fn what_a_stopped_bottle_asked_is_taken_back_and_it_asks_nothing_more() {
     for (order, scene) in ["cutoff", "freeze"].map(|order| (order, scene(OFTEN))) {
         let (pending, approved) = (scene.ask("deploy", "one"), scene.ask("deploy", "two"));
         scene.approve(&approved);
+        let path = format!("/confirm/{pending}?wait=30");
         std::thread::scope(|scope| {
-            let path = format!("/confirm/{pending}?wait=30");
-            let (scene, path) = (&scene, path.as_str());
-            let waiting = scope.spawn(move || scene.by_agent("GET", path, ""));
+            let waiting = scope.spawn(|| scene.by_agent("GET", &path, ""));
             std::thread::sleep(std::time::Duration::from_millis(200));
             scene.stage.hudson(&["bottle", order, "ci", "--reason", "it digs"]);
             let told = waiting.join().expect("it does not panic");
