@@ -5,6 +5,8 @@ pub mod bind;
 pub mod desk;
 mod grants_file;
 pub mod keep;
+pub(crate) mod operator;
+pub(crate) mod place;
 mod redact;
 pub mod review;
 mod reviews;

@@ -2,6 +2,7 @@
 //!
 //! This file names the subcommands; what each of them takes is said in the room of its own below.
 
+mod approvals;
 mod audit;
 mod bottle;
 mod budget;
@@ -13,6 +14,7 @@ mod run;
 mod serve;
 mod usage;
 
+pub use approvals::{ApprovalRef, ApprovalsCommand, ApproveArgs, GrantArgs, RevokeRef};
 pub use audit::AuditCommand;
 pub use bottle::{BottleAddArgs, BottleCommand, StopArgs};
 pub use budget::{BudgetCommand, ScopeArgs};
@@ -63,6 +65,12 @@ pub enum Command {
     /// Budgets: what is left, and setting limits while Hudson runs
     #[command(subcommand)]
     Budget(BudgetCommand),
+    /// Approvals: what waits for a person, deciding it, and permissions that stand for longer
+    ///
+    /// Who decides is the user that runs this: `approvals.approvers.unix_uid`, or the home's owner. From inside of a bottle
+    /// nothing is decided.
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
     /// What was decided and charged: read it, verify that nobody has touched it, export it
     #[command(subcommand)]
     Audit(AuditCommand),

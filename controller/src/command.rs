@@ -1,5 +1,6 @@
 //! From a parsed command line to the command: one room a command, each returning its exit code.
 
+mod approvals;
 mod audit;
 mod bottle;
 mod budget;
@@ -57,6 +58,7 @@ pub async fn execute(cli: Cli) -> Result<u8> {
         Command::Bottle(arguments) => bottle::execute(&context, arguments).await,
         Command::Usage(arguments) => usage::execute(&context, arguments).await,
         Command::Budget(arguments) => budget::execute(&context, arguments).await,
+        Command::Approvals(arguments) => approvals::execute(&context, arguments).await,
         Command::Audit(arguments) => audit::execute(&context, arguments).await,
         Command::Check(arguments) => check::execute(&context, arguments),
         Command::Explain(arguments) => explain::execute(&context, arguments),

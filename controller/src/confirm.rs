@@ -10,6 +10,7 @@ mod decisions;
 mod inside;
 mod listen;
 mod lists;
+mod peer;
 mod record;
 mod reply;
 mod service;

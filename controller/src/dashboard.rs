@@ -18,7 +18,7 @@ pub(crate) use audit::sentence;
 pub(crate) use event::{Effect, Event, Order};
 pub(crate) use format::{clean, exact_tokens, tokens};
 pub(crate) use snapshot::{
-    Away, Bottle, BottleState, EventRow, Limit, Origin, Refusal, Run, Snapshot, Spent,
+    Away, Bottle, BottleState, EventRow, Limit, Origin, Refusal, Run, Snapshot, Spent, Waiting,
 };
 pub(crate) use state::State;
 pub(crate) use update::update;

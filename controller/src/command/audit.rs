@@ -59,7 +59,7 @@ async fn tail(context: &Context, ledger: &SharedLedger, lines: u32, follow: bool
     }
 }
 
-fn print(context: &Context, clock: &WindowClock, rows: &[AuditRecord]) -> Result<()> {
+pub(super) fn print(context: &Context, clock: &WindowClock, rows: &[AuditRecord]) -> Result<()> {
     if context.json {
         return rows.iter().try_for_each(output::json);
     }

@@ -12,7 +12,7 @@ mod refusals;
 mod source;
 mod terminal;
 
-use super::{Context, bottle, budget, check, ledger};
+use super::{Context, approvals, bottle, budget, check, ledger};
 use crate::cli::DashboardArgs;
 use crate::dashboard::{Effect, Event, State, update, view};
 use crate::exit::{self, Exit};

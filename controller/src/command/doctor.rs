@@ -2,6 +2,7 @@
 //!
 //! Invariants: nothing of the home, the kernel or the engine is changed; whatever is not `ok` comes with its fix.
 
+mod approvals;
 mod authority;
 mod clock;
 mod confirm;
@@ -37,6 +38,7 @@ pub(super) async fn execute(context: &Context) -> Result<u8> {
     report.add(confirm::look(home))?;
     report.add(authority::look(home))?;
     report.add(ledger::look(home).await)?;
+    report.add(approvals::look(home).await)?;
     report.add(clock::look(home).await)?;
     report.add(listeners::look(home).await)?;
     report.add(engine::look().await)?;

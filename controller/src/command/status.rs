@@ -3,7 +3,7 @@
 //! Invariant: bad configuration is shown here and hides nothing else.
 
 use super::output::{self, Cell};
-use super::{Context, budget, check, ledger, watch};
+use super::{Context, approvals, budget, check, ledger, watch};
 use crate::cli::WatchArgs;
 use crate::control::{self, Identity};
 use crate::dlp::{self, InForce, Summary};
@@ -11,7 +11,9 @@ use crate::instance::now;
 use crate::isolate::Isolation;
 use crate::launch::Launch;
 use anyhow::Result;
-use hudson_schema::ledger::{Block, Enforcement, NotifyState, RunRecord, UsageQuery};
+use hudson_schema::ledger::{
+    ApprovalQuery, ApprovalStatus, Block, Enforcement, Ledger, NotifyState, RunRecord, UsageQuery,
+};
 use hudson_schema::{Provider, Scope};
 use serde_json::{Value, json};
 
@@ -57,6 +59,7 @@ struct State {
     inexact: u64,
     /// What of DLP is to be kept an eye on.
     dlp: Summary,
+    approvals: Waiting,
 }
 
 impl State {
@@ -67,6 +70,7 @@ impl State {
             None => from_files(context),
         };
         let Some(ledger) = ledger::open(context)? else { return Ok(state) };
+        state.approvals = Waiting::read(&*ledger).await?;
         state.runs = ledger.run_list(true).await?;
         state.blocks = ledger.block_list().await?;
         state.enforcements = ledger.enforcement_list(None).await?;
@@ -121,6 +125,7 @@ impl State {
             "requests": self.requests,
             "inexact": self.inexact,
             "dlp": self.dlp,
+            "approvals": {"pending": self.approvals.pending, "oldest_at": self.approvals.oldest},
         })
     }
 
@@ -146,8 +151,9 @@ impl State {
             ("held", format!("{} tokens by requests in flight", output::grouped(self.held))),
             ("responses", responses),
         ];
+        let waiting = self.approvals.words(now()).map(|words| ("approvals", words));
         let field = |(label, text): &(&str, String)| output::field(&format!("{label:<14}"), text);
-        let mut head: String = fields.iter().map(field).collect();
+        let mut head: String = fields.iter().chain(&waiting).map(field).collect();
         for fault in faults {
             head += &format!("\n{fault}\n");
         }
@@ -292,6 +298,41 @@ impl State {
             "\n{}",
             output::table_text(&["ENFORCED", "RUN", "BOTTLE", "POLICY", "STATE", "DETAIL"], rows.collect())
         )
+    }
+}
+
+/// What waits for a person.
+#[derive(Default)]
+struct Waiting {
+    pending: u64,
+    /// When the oldest was asked for.
+    oldest: Option<i64>,
+}
+
+impl Waiting {
+    async fn read(ledger: &dyn Ledger) -> Result<Self> {
+        let now = now();
+        let counts = ledger.approval_count(now).await?;
+        let pending = counts.iter().filter(|count| count.status == ApprovalStatus::Pending);
+        let pending = pending.map(|count| count.count).sum();
+        let query = ApprovalQuery {
+            status: Some(ApprovalStatus::Pending),
+            most: usize::MAX,
+            now,
+            ..ApprovalQuery::default()
+        };
+        let oldest = match pending {
+            0 => None,
+            _ => ledger.approval_list(query).await?.last().map(|approval| approval.created_at),
+        };
+        Ok(Self { pending, oldest })
+    }
+
+    fn words(&self, now: i64) -> Option<String> {
+        let oldest = approvals::span(now.saturating_sub(self.oldest?));
+        let wait = if self.pending == 1 { "waits" } else { "wait" };
+        let pending = output::grouped(self.pending);
+        Some(format!("{pending} {wait} for a decision, the oldest for {oldest}: `hudson approvals list`"))
     }
 }
 

@@ -172,7 +172,7 @@ fn fitted(head: &str, page: &str, rows: usize) -> Vec<String> {
 }
 
 /// Whether somebody reads what is printed: a pipe whose reader is gone says so without being written to.
-fn is_read() -> bool {
+pub(super) fn is_read() -> bool {
     let out = stdout();
     let mut watched = [PollFd::new(&out, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -184,11 +184,11 @@ fn is_read() -> bool {
 
 /// Changes of the ledger, from when there is one.
 #[derive(Default)]
-struct Changes(Option<(SharedLedger, watch::Receiver<u64>)>);
+pub(super) struct Changes(Option<(SharedLedger, watch::Receiver<u64>)>);
 
 impl Changes {
     /// Returns at a change; never while there is no ledger that can be opened.
-    async fn next(&mut self, context: &Context) {
+    pub(super) async fn next(&mut self, context: &Context) {
         if self.0.is_none() {
             self.0 = ledger::open(context).ok().flatten().map(|ledger| {
                 let changes = ledger.changes();
@@ -203,7 +203,7 @@ impl Changes {
 }
 
 /// What ends it, and what changes the terminal.
-struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -211,7 +211,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         let of = |kind| signal(kind).context("waiting for signals");
         Ok(Self {
             interrupt: of(SignalKind::interrupt())?,
@@ -222,7 +222,7 @@ impl Signals {
     }
 
     /// Whether it has to end; otherwise the terminal has another size.
-    async fn next(&mut self) -> bool {
+    pub(super) async fn next(&mut self) -> bool {
         tokio::select! {
             _ = self.interrupt.recv() => true,
             _ = self.terminate.recv() => true,

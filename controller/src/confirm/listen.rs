@@ -118,8 +118,9 @@ impl Doors {
                         Door::Confirm => listening.addresses.confirm = Some(bound),
                         Door::Admin => listening.addresses.admin = Some(bound),
                     }
-                    let service = Arc::new(Service { desk: desk.clone(), door, bound });
-                    tokio::spawn(serve(listener, service, end.clone()));
+                    let service =
+                        move |desk: &Arc<Desk>, peer| Service { desk: desk.clone(), door, bound, peer };
+                    tokio::spawn(serve(listener, desk.clone(), service, end.clone()));
                 }
                 Err(error) if is_strict => {
                     return Err(error).with_context(|| {
@@ -159,7 +160,12 @@ impl Drop for Listening {
     }
 }
 
-async fn serve(listener: TcpListener, service: Arc<Service>, end: CancellationToken) {
+async fn serve(
+    listener: TcpListener,
+    desk: Arc<Desk>,
+    service: impl Fn(&Arc<Desk>, SocketAddr) -> Service,
+    end: CancellationToken,
+) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
@@ -170,8 +176,8 @@ async fn serve(listener: TcpListener, service: Arc<Service>, end: CancellationTo
         match accepted {
             // From elsewhere nothing can come to loopback, but for a host that routes it there.
             Ok((_, peer)) if !peer.ip().to_canonical().is_loopback() => {}
-            Ok((stream, _)) => {
-                let (answerer, end): (Arc<dyn Answerer>, _) = (service.clone(), end.clone());
+            Ok((stream, peer)) => {
+                let (answerer, end): (Arc<dyn Answerer>, _) = (Arc::new(service(&desk, peer)), end.clone());
                 tokio::spawn(async move {
                     control::serve_connection(TokioIo::new(stream), answerer, end).await;
                     drop(permit);

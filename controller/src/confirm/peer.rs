@@ -57,12 +57,16 @@ fn find(peer: SocketAddr, bound: SocketAddr) -> Result<Option<Socket>> {
 fn holders(inode: u64) -> Result<Vec<i32>> {
     let mut found = Vec::new();
     for process in fs::read_dir("/proc")?.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
         // Of another user's process the files cannot be read; of one that ends meanwhile neither.
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
-        let holds = files.flatten().any(|file| fs::metadata(file.path()).is_ok_and(|about| about.ino() == inode) && {
-            let target = fs::read_link(file.path()).unwrap_or_default();
-            target.to_string_lossy() == format!("socket:[{inode}]")
+        let holds = files.flatten().any(|file| {
+            fs::metadata(file.path()).is_ok_and(|about| about.ino() == inode) && {
+                let target = fs::read_link(file.path()).unwrap_or_default();
+                target.to_string_lossy() == format!("socket:[{inode}]")
+            }
         });
         if holds {
             found.push(pid);

@@ -4,12 +4,14 @@ use super::access::{self, Caller};
 use super::answers::{self, Manner};
 use super::decisions::{self, Repeated, Sent};
 use super::lists;
+use super::peer;
 use super::reply::Reply;
 use crate::approvals::desk::Desk;
 use crate::control::{self, Answerer, Body};
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,8 @@ pub(super) struct Service {
     pub(super) desk: Arc<Desk>,
     pub(super) door: Door,
     pub(super) bound: SocketAddr,
+    /// Who is connected.
+    pub(super) peer: SocketAddr,
 }
 
 /// What is asked for.
@@ -75,6 +79,20 @@ impl Answerer for Service {
 }
 
 impl Service {
+    /// A token that a bottle has come by decides nothing from inside of it.
+    async fn refuse_bottle(&self, name: &str, path: &str) -> Result<(), Reply> {
+        let (peer, bound) = (self.peer, self.bound);
+        let looked = tokio::task::spawn_blocking(move || peer::refuse_bottle(peer, bound)).await;
+        let refused = match looked {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(refused)) => format!("{refused:#}"),
+            Err(_) => "who is connected cannot be looked at".to_owned(),
+        };
+        let told = json!({"token": name, "path": path, "reason": refused});
+        self.desk.events().write("decision_refused", told);
+        Err(Reply::error(StatusCode::FORBIDDEN, "forbidden", refused))
+    }
+
     async fn serve(
         &self,
         endpoint: Endpoint<'_>,
@@ -89,6 +107,9 @@ impl Service {
             headers: &parts.headers,
             base: Some(&base),
         };
+        if let Caller::Operator(name) = caller {
+            self.refuse_bottle(name, parts.uri.path()).await?;
+        }
         let operator = || caller.decides(desk, parts.uri.path());
         let unread = |error: crate::approvals::asked::Unreadable| {
             Reply::error(StatusCode::BAD_REQUEST, "invalid", error.to_string())

@@ -2,8 +2,10 @@
 //!
 //! Invariant: a process in another user, pid or network namespace, or with another root, is in a bottle or a container,
 //! or cannot be told from one, and is refused, also where the socket was mounted into it. The mount namespace alone says
-//! nothing: a service manager gives a hardened controller one of its own.
+//! nothing: a service manager gives a hardened controller one of its own. What has no namespaces of its own is looked for
+//! by what started it.
 
+use crate::approvals::place;
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::{getsockopt, sockopt};
 use rustix::event::Timespec;
@@ -25,6 +27,7 @@ pub(super) fn check(stream: &UnixStream) -> Result<()> {
     // Held before anything is looked up: a number alone may be another process's by then. Older kernels have none.
     let held = getsockopt(stream, sockopt::PeerPidfd).ok();
     check_place(pid)?;
+    place::refuse_bottle(pid)?;
     match held {
         Some(held) if has_ended(&held)? => bail!("process {pid} has ended"),
         _ => Ok(()),

@@ -41,6 +41,12 @@ pub(crate) fn sentence(row: &AuditRecord) -> String {
         "block_lift" => format!("{} of {scope} is lifted{by}", text("policy")),
         "budget_set" => format!("{scope}: {provider} may use {} tokens{by}", tokens("tokens")),
         "budget_clear" => format!("{scope}: the limit set for {provider} is taken back{by}"),
+        kind if kind.starts_with("approval_") => approval(kind, &data, &by),
+        "grant_insert" => {
+            let target = data.get("target").and_then(Value::as_str).unwrap_or("anything");
+            format!("{} on {target} is let through by a grant{by}", text("action"))
+        }
+        "grant_revoke" => format!("{} is taken back{by}", text("grant")),
         "enforcement_plan" if text("policy") == "resume" => {
             format!("run {run} is to be brought back: {}", text("cause"))
         }
@@ -52,6 +58,33 @@ pub(crate) fn sentence(row: &AuditRecord) -> String {
         kind => format!("{kind} {}", row.data),
     };
     clean(&words)
+}
+
+/// What became of an approval.
+fn approval(kind: &str, data: &Value, by: &str) -> String {
+    let text = |key: &str| data.get(key).and_then(Value::as_str).unwrap_or_default();
+    let done = match kind {
+        "approval_request" => "is asked for",
+        "approval_reuse" => "is asked for again",
+        "approval_vote" => "is approved, and others have to approve it",
+        "approval_approve" => "is approved",
+        "approval_modify" => "is approved as something else",
+        "approval_auto_approve" => "is let through",
+        "approval_deny" => "is denied",
+        "approval_expire" => "has expired",
+        "approval_cancel" => "is cancelled",
+        "approval_revoke" => "is revoked",
+        "approval_consume" => "is used",
+        "approval_rollback" => "was not sent, and can be used again",
+        "approval_finish" => "has ended",
+        "approval_withdraw" => "is taken back while it is used",
+        other => other,
+    };
+    let reason = match text("reason") {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    format!("{} {} on {} {done}{by}{reason}", text("approval"), text("action"), text("target"))
 }
 
 fn charge(data: &Value, done: &str) -> String {

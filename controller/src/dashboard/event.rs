@@ -3,6 +3,7 @@
 use super::Snapshot;
 use crossterm::event::KeyEvent;
 use hudson_schema::budget::Amount;
+use hudson_schema::ledger::ApprovalId;
 use hudson_schema::{BottleName, Provider, Scope};
 
 /// Something that happened.
@@ -51,6 +52,17 @@ pub(crate) enum Order {
     Resume(BottleName),
     /// As `hudson bottle kill`.
     Kill(BottleName),
+    /// As `hudson approvals approve` and `deny`.
+    Decide {
+        /// The approval.
+        id: ApprovalId,
+        /// What was shown of it.
+        fingerprint: String,
+        /// Whether it is approved.
+        approve: bool,
+        /// Why.
+        reason: Option<String>,
+    },
     /// As `hudson budget set`.
     SetBudget {
         /// Where the limit stands.

@@ -1,7 +1,7 @@
 //! What keys do.
 
-use super::state::{Draft, Mode, Notice, Pane, State};
-use super::view::{detail_height, detail_lines, events_height, table_height};
+use super::state::{Decision, Draft, Mode, Notice, Pane, State};
+use super::view::{asked_height, asked_lines, detail_height, detail_lines, events_height, table_height};
 use super::{Bottle, Effect, Order};
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use hudson_schema::budget::Amount;
@@ -9,6 +9,8 @@ use hudson_schema::{Provider, Scope, ScopeKind};
 
 /// The longest text that a field takes, in characters.
 const LONGEST: usize = 60;
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 200;
 
 /// Takes a key in.
 pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
@@ -35,6 +37,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         }
         Mode::Confirm(order) => confirm(state, key.code, order),
         Mode::Budget(draft) => budget(state, key.code, draft),
+        Mode::Decide(decision) => decide(state, key.code, decision),
     }
 }
 
@@ -42,11 +45,23 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
 pub(super) fn clamp(state: &mut State) {
     let below = detail_lines(state).saturating_sub(detail_height(state));
     state.detail_top = state.detail_top.min(below);
+    let below = asked_lines(state).saturating_sub(asked_height(state));
+    state.asked_top = state.asked_top.min(below);
     let events = state.snapshot.as_ref().map_or(0, |snapshot| snapshot.events.len());
     state.events_below = state.events_below.min(events.saturating_sub(events_height(state)));
 }
 
 fn browse(state: &mut State, key: KeyCode) -> Vec<Effect> {
+    match (state.pane, key) {
+        (Pane::Approvals, key) if approvals(state, key) => return Vec::new(),
+        (_, KeyCode::Char('a')) => {
+            state.pane = Pane::Approvals;
+            state.notice = None;
+            state.ask(state.asked_position());
+            return Vec::new();
+        }
+        _ => {}
+    }
     match key {
         KeyCode::Char('q') => return vec![Effect::Quit],
         KeyCode::Char('?') => state.mode = Mode::Help,
@@ -74,8 +89,68 @@ fn next(pane: Pane) -> Pane {
     match pane {
         Pane::Bottles => Pane::Details,
         Pane::Details => Pane::Events,
-        Pane::Events => Pane::Bottles,
+        Pane::Events | Pane::Approvals => Pane::Bottles,
     }
+}
+
+/// Keys of what waits for a decision; whether this was one. Orders about a bottle that is not seen are none.
+fn approvals(state: &mut State, key: KeyCode) -> bool {
+    match key {
+        KeyCode::Char('y') | KeyCode::Enter => decision(state, true),
+        KeyCode::Char('d') => decision(state, false),
+        KeyCode::Esc if state.notice.is_some() => state.notice = None,
+        KeyCode::Esc | KeyCode::Char('a') => state.pane = Pane::Bottles,
+        KeyCode::Char('c' | 'f' | 'r' | 'K' | 'b' | 's' | '/') => {}
+        _ => return false,
+    }
+    true
+}
+
+/// Opens the dialog of a decision about the selected approval.
+fn decision(state: &mut State, approve: bool) {
+    if state.ordering {
+        return busy(state);
+    }
+    state.notice = None;
+    let Some(waiting) = state.asked() else { return };
+    state.mode = Mode::Decide(Decision {
+        id: waiting.id.clone(),
+        fingerprint: waiting.fingerprint.clone(),
+        what: waiting.what.clone(),
+        target: waiting.target.clone(),
+        bottle: waiting.bottle.clone(),
+        approve,
+        tier: waiting.tier,
+        reason: String::new(),
+    });
+    state.asked = state.asked().map(|waiting| waiting.id.clone());
+}
+
+fn decide(state: &mut State, key: KeyCode, mut decision: Decision) -> Vec<Effect> {
+    match key {
+        KeyCode::Esc => {
+            state.mode = Mode::Browse;
+            return Vec::new();
+        }
+        // What is missing stands in the dialog.
+        KeyCode::Enter if decision.wants_reason() => {}
+        KeyCode::Enter => {
+            let reason = decision.reason.trim();
+            let reason = (!reason.is_empty()).then(|| reason.to_owned());
+            let Decision { id, fingerprint, approve, .. } = decision;
+            return give(state, Order::Decide { id, fingerprint, approve, reason });
+        }
+        KeyCode::Char(symbol) if decision.reason.chars().count() < LONGEST_REASON => {
+            decision.reason.push(symbol)
+        }
+        key => {
+            if key == KeyCode::Backspace {
+                decision.reason.pop();
+            }
+        }
+    }
+    state.mode = Mode::Decide(decision);
+    Vec::new()
 }
 
 fn scroll(state: &mut State, key: KeyCode) {
@@ -83,6 +158,7 @@ fn scroll(state: &mut State, key: KeyCode) {
         Pane::Bottles => table_height(state),
         Pane::Details => detail_height(state),
         Pane::Events => events_height(state),
+        Pane::Approvals => asked_height(state),
     };
     let page = page.saturating_sub(1).max(1);
     let (back, steps) = match key {
@@ -103,6 +179,11 @@ fn scroll(state: &mut State, key: KeyCode) {
         Pane::Details => state.detail_top = moved(state.detail_top, back),
         // Counted from the end, so that what follows it goes on following.
         Pane::Events => state.events_below = moved(state.events_below, !back),
+        // Its text is scrolled by pages, so that arrows go on selecting.
+        Pane::Approvals if matches!(key, KeyCode::PageUp | KeyCode::PageDown) => {
+            state.asked_top = moved(state.asked_top, back);
+        }
+        Pane::Approvals => state.ask(moved(state.asked_position(), back)),
     }
     clamp(state);
 }
@@ -143,14 +224,18 @@ fn ask(state: &mut State, order: impl Fn(&Bottle) -> Result<Order, String>) {
 /// The bottle that an order would be about; none while another order is carried out.
 fn free(state: &mut State) -> Option<Bottle> {
     if state.ordering {
-        let text = "the last order is still being carried out".to_owned();
-        state.notice = Some(Notice { text, failed: true });
+        busy(state);
         return None;
     }
     state.notice = None;
     let bottle = state.current()?.clone();
     state.selected = Some(bottle.name.clone());
     Some(bottle)
+}
+
+fn busy(state: &mut State) {
+    let text = "the last order is still being carried out".to_owned();
+    state.notice = Some(Notice { text, failed: true });
 }
 
 fn freeze(bottle: &Bottle) -> Result<Order, String> {

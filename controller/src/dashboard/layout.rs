@@ -25,6 +25,10 @@ pub(super) struct Areas {
     pub(super) details: Rect,
     /// What has happened.
     pub(super) events: Rect,
+    /// What waits for a decision.
+    pub(super) approvals: Rect,
+    /// One of that.
+    pub(super) asked: Rect,
     /// The keys, or what is told of an order.
     pub(super) foot: Rect,
 }
@@ -43,6 +47,11 @@ pub(super) fn areas(state: &State) -> Areas {
     let body = height - HEAD - 1;
     let row = |top: u16, rows: u16| Rect::new(0, top, width, rows);
     let areas = Areas { head: row(0, HEAD), foot: row(height - 1, 1), ..Areas::default() };
+    if state.pane == Pane::Approvals {
+        let listed = u16::try_from(state.waiting().len()).unwrap_or(u16::MAX).saturating_add(2).max(3);
+        let list = listed.min(body * 2 / 5).max(3);
+        return Areas { approvals: row(HEAD, list), asked: row(HEAD + list, body - list), ..areas };
+    }
     // As many rows as there are bottles, as long as that leaves the others half.
     let listed = u16::try_from(state.shown().len()).unwrap_or(u16::MAX).saturating_add(2).max(5);
     if width >= BESIDE {
@@ -70,7 +79,7 @@ pub(super) fn areas(state: &State) -> Areas {
     }
     match state.pane {
         Pane::Events => Areas { bottles: row(HEAD, bottles), events: row(below, rest), ..areas },
-        Pane::Bottles | Pane::Details => {
+        Pane::Bottles | Pane::Details | Pane::Approvals => {
             Areas { bottles: row(HEAD, bottles), details: row(below, rest), ..areas }
         }
     }

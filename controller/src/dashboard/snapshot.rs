@@ -1,8 +1,8 @@
 //! What was read of a home at one moment. Times are unix milliseconds, amounts are tokens. As JSON it goes from a
 //! controller to a dashboard of the same version, and nowhere else.
 
-use hudson_schema::ledger::{Block, Enforcement};
-use hudson_schema::{AgentName, BottleName, RunId, Scope};
+use hudson_schema::ledger::{ApprovalId, Block, Enforcement};
+use hudson_schema::{AgentName, BottleName, RunId, Scope, Tier};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -27,8 +27,33 @@ pub(crate) struct Snapshot {
     pub(crate) rate: u64,
     /// Tokens reserved by requests in flight.
     pub(crate) held: u64,
+    /// What waits for a decision, the first that was asked for first.
+    pub(crate) approvals: Vec<Waiting>,
+    /// How many there are, where not all are listed.
+    pub(crate) waiting: u64,
     /// The last rows of the audit, oldest first.
     pub(crate) events: Vec<EventRow>,
+}
+
+/// An approval that waits for a decision.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Waiting {
+    /// Its id.
+    pub(crate) id: ApprovalId,
+    /// What it is bound to: what is decided must be what was shown.
+    pub(crate) fingerprint: String,
+    /// The bottle that asks.
+    pub(crate) bottle: BottleName,
+    /// How much harm it can do.
+    pub(crate) tier: Tier,
+    /// The kind and the action.
+    pub(crate) what: String,
+    /// What it acts on.
+    pub(crate) target: String,
+    /// Until when it can be decided.
+    pub(crate) expires_at: i64,
+    /// The lines of the fixed template.
+    pub(crate) lines: Vec<(Cow<'static, str>, String)>,
 }
 
 /// Who has read a snapshot.

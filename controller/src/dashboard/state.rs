@@ -1,7 +1,8 @@
 //! What the dashboard knows.
 
-use super::{Bottle, Order, Snapshot};
-use hudson_schema::{BottleName, Scope};
+use super::{Bottle, Order, Snapshot, Waiting};
+use hudson_schema::ledger::ApprovalId;
+use hudson_schema::{BottleName, Scope, Tier};
 
 /// Everything that drawing depends on.
 #[derive(Debug)]
@@ -26,6 +27,10 @@ pub(crate) struct State {
     pub(crate) filter: String,
     /// Where the keys go.
     pub(crate) pane: Pane,
+    /// The approval that the details are of, as long as it waits.
+    pub(crate) asked: Option<ApprovalId>,
+    /// Lines of its details that are above the pane.
+    pub(crate) asked_top: usize,
     /// Lines of the details that are above the pane.
     pub(crate) detail_top: usize,
     /// Events that are below the pane; 0 follows the last.
@@ -66,6 +71,41 @@ pub(crate) enum Mode {
     Confirm(Order),
     /// Writing a limit.
     Budget(Draft),
+    /// Deciding about an approval.
+    Decide(Decision),
+}
+
+/// A decision that is being made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Decision {
+    /// The approval.
+    pub(crate) id: ApprovalId,
+    /// What was shown of it.
+    pub(crate) fingerprint: String,
+    /// The kind and the action.
+    pub(crate) what: String,
+    /// What it acts on.
+    pub(crate) target: String,
+    /// The bottle that asks.
+    pub(crate) bottle: BottleName,
+    /// Whether it is to be approved.
+    pub(crate) approve: bool,
+    /// How much harm it can do.
+    pub(crate) tier: Tier,
+    /// Why, as far as it is written.
+    pub(crate) reason: String,
+}
+
+impl Decision {
+    /// Whether it cannot be made without a reason, and has none.
+    pub(crate) fn wants_reason(&self) -> bool {
+        self.approve && self.tier == Tier::Critical && self.reason.trim().is_empty()
+    }
+
+    /// The first digits of what it is bound to, as every place shows them.
+    pub(crate) fn digest(&self) -> String {
+        self.fingerprint.chars().take(8).collect()
+    }
 }
 
 /// A limit that is being written.
@@ -95,6 +135,8 @@ pub(crate) enum Pane {
     Details,
     /// What has happened.
     Events,
+    /// What waits for a decision, in the place of the others.
+    Approvals,
 }
 
 /// The order of the bottles.
@@ -155,6 +197,8 @@ impl State {
             sort: Sort::Name,
             filter: String::new(),
             pane: Pane::Bottles,
+            asked: None,
+            asked_top: 0,
             detail_top: 0,
             events_below: 0,
             mode: Mode::Browse,
@@ -170,5 +214,31 @@ impl State {
         let shown = self.shown();
         let selected = shown.iter().find(|bottle| Some(&bottle.name) == self.selected.as_ref());
         selected.or(shown.first()).copied()
+    }
+
+    /// What waits for a decision.
+    pub(crate) fn waiting(&self) -> &[Waiting] {
+        self.snapshot.as_ref().map(|snapshot| snapshot.approvals.as_slice()).unwrap_or_default()
+    }
+
+    /// Where the selected approval stands among those that wait.
+    pub(crate) fn asked_position(&self) -> usize {
+        let position = self.waiting().iter().position(|waiting| Some(&waiting.id) == self.asked.as_ref());
+        position.unwrap_or_default()
+    }
+
+    /// The approval that the details are of.
+    pub(crate) fn asked(&self) -> Option<&Waiting> {
+        self.waiting().get(self.asked_position())
+    }
+
+    /// Selects the approval at this place, or the last one.
+    pub(super) fn ask(&mut self, place: usize) {
+        let waiting = self.waiting();
+        let id = waiting.get(place).or(waiting.last()).map(|waiting| waiting.id.clone());
+        if id != self.asked {
+            self.asked_top = 0;
+        }
+        self.asked = id;
     }
 }

@@ -79,11 +79,14 @@ fn take_over(state: &mut State, snapshot: Snapshot) {
         let came = snapshot.events.iter().filter(|row| row.seq > old).count();
         state.events_below += came;
     }
-    let place = state.position();
+    let (place, asked) = (state.position(), state.asked_position());
     state.snapshot = Some(snapshot);
     let gone = |name| !state.shown().iter().any(|bottle| bottle.name == name);
     if state.selected.clone().is_none_or(gone) {
         state.select(place);
+    }
+    if !state.waiting().iter().any(|waiting| Some(&waiting.id) == state.asked.as_ref()) {
+        state.ask(asked);
     }
     keys::clamp(state);
 }

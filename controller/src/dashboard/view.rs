@@ -2,6 +2,7 @@
 //!
 //! Invariant: what a colour says, a word or a symbol says too.
 
+mod approvals;
 mod details;
 mod dialog;
 mod events;
@@ -35,7 +36,9 @@ pub(crate) fn view(state: &State, frame: &mut Frame<'_>) {
     let areas = areas(state);
     let paint = Paint { colour: state.colour };
     frame.render_widget(Paragraph::new(head::lines(state, paint, areas.head.width)), areas.head);
-    match state.snapshot.as_ref().map(|snapshot| snapshot.bottles.is_empty()) {
+    let empty = state.snapshot.as_ref().map(|snapshot| snapshot.bottles.is_empty());
+    match empty {
+        _ if state.pane == Pane::Approvals => panes(state, paint, &areas, frame),
         Some(false) => panes(state, paint, &areas, frame),
         empty => {
             let body = Rect { height: areas.foot.y - areas.head.height, y: areas.head.height, ..areas.head };
@@ -68,6 +71,18 @@ pub(super) fn detail_lines(state: &State) -> usize {
         .map_or(0, |bottle| details::lines(bottle, state.now, Paint { colour: state.colour }, width).len())
 }
 
+/// Lines that the text of an approval has room for.
+pub(super) fn asked_height(state: &State) -> usize {
+    usize::from(areas(state).asked.height.saturating_sub(TITLE))
+}
+
+/// Lines that it has.
+pub(super) fn asked_lines(state: &State) -> usize {
+    let width = usize::from(areas(state).asked.width);
+    let paint = Paint { colour: state.colour };
+    state.asked().map_or(0, |waiting| approvals::text(waiting, paint, width).len())
+}
+
 /// Events that their pane has room for.
 pub(super) fn events_height(state: &State) -> usize {
     usize::from(areas(state).events.height.saturating_sub(TITLE))
@@ -84,6 +99,25 @@ fn panes(state: &State, paint: Paint, areas: &layout::Areas, frame: &mut Frame<'
         frame.render_widget(Paragraph::new(heading(&title, chosen, paint, above.width)), above);
         frame.render_widget(Paragraph::new(lines), below);
     };
+    if state.pane == Pane::Approvals {
+        let list = usize::from(areas.approvals.height.saturating_sub(TITLE));
+        let rows = approvals::list(state, paint, usize::from(areas.approvals.width), list);
+        pane(Pane::Approvals, areas.approvals, approvals::title(state), rows);
+        if let Some(waiting) = state.asked() {
+            let lines = approvals::text(waiting, paint, usize::from(areas.asked.width));
+            let (all, height) = (lines.len(), asked_height(state));
+            let top = state.asked_top.min(all.saturating_sub(height));
+            let title = match all > height {
+                true => {
+                    format!("{} · lines {}–{} of {all}, PgDn", waiting.id, top + 1, all.min(top + height))
+                }
+                false => waiting.id.to_string(),
+            };
+            let lines = lines.into_iter().skip(top).take(height).collect();
+            pane(Pane::Details, areas.asked, title, lines);
+        }
+        return;
+    }
     let rows = table::lines(state, paint, areas.bottles.width, table_height(state));
     pane(Pane::Bottles, areas.bottles, table::title(state), rows);
     if let Some(bottle) = state.current() {

@@ -11,6 +11,7 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hudson_tests::World;
 use hudson_tests::clients::{self, Invocation};
 use hudson_tests::hudson::binary;
 use hudson_tests::process::Background;
@@ -40,6 +41,11 @@ impl Terminal {
 
     /// The same on so many columns.
     pub(crate) fn run_on(stage: &Stage, columns: u16, line: &str) -> Self {
+        Self::run_in(&stage.world, columns, line)
+    }
+
+    /// The same in a world without an `up`.
+    pub(crate) fn run_in(world: &World, columns: u16, line: &str) -> Self {
         let mut command = Command::new("script");
         command.args(["--quiet", "--flush", "--return", "--command"]);
         command.arg(format!("stty rows 24 cols {columns}; {line}")).arg("/dev/null");
@@ -48,7 +54,7 @@ impl Terminal {
             .env("PATH", "/usr/bin:/bin")
             .env("TERM", "xterm-256color")
             .env("SHELL", "/bin/sh");
-        command.env("HOME", stage.world.operator_home()).env("LANG", "C.UTF-8");
+        command.env("HOME", world.operator_home()).env("LANG", "C.UTF-8");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().expect("script(1) of util-linux can be started");
         let keys = child.stdin.take().expect("standard input is piped");

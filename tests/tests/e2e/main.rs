@@ -15,6 +15,7 @@ macro_rules! report {
     }};
 }
 
+mod approvals_commands;
 mod audit;
 mod budgets;
 mod bypass;

@@ -4,12 +4,14 @@
 //! Invariant: what became of an order is told in the same words, whoever carried it out.
 
 use super::link::Link;
-use super::{Context, bottle, budget};
+use super::{Context, approvals, bottle, budget};
 use crate::cli::{ScopeArgs, StopArgs};
+use crate::command::approvals::Verdict;
 use crate::control::{self, Refused};
 use crate::dashboard::Order;
 use anyhow::{Result, anyhow, bail};
 use hudson_schema::budget::{Amount, BudgetMap};
+use hudson_schema::ledger::DecidedVia;
 use hudson_schema::{BottleName, Provider, Scope, ScopeKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +32,12 @@ pub(super) async fn give(context: &Context, link: &Link, order: Order) -> Result
 #[derive(Deserialize)]
 struct Outcomes {
     runs: Vec<bottle::Outcome>,
+}
+
+/// A decision, as far as it is told.
+#[derive(Deserialize)]
+struct Decided {
+    words: String,
 }
 
 /// A limit, as far as it is told.
@@ -57,6 +65,12 @@ async fn by_controller(context: &Context, order: &Order) -> Result<Option<String
             let told = ask::<Outcomes>(context, &stop(name, "kill"), json!({})).await?;
             told.map(|told| done(&told.runs)).transpose()?
         }
+        Order::Decide { id, fingerprint, approve, reason } => {
+            let what = if *approve { "approve" } else { "deny" };
+            let body = json!({"fingerprint": fingerprint, "reason": reason, "via": "dashboard"});
+            let told = ask::<Decided>(context, &format!("/v1/approvals/{id}/{what}"), body).await?;
+            told.map(|told| told.words)
+        }
         Order::SetBudget { scope, provider, tokens } => {
             let rows = ask::<Vec<Limit>>(context, "/v1/budgets", change(scope, provider, *tokens)).await?;
             rows.map(|rows| limits(scope, &rows))
@@ -71,6 +85,13 @@ async fn by_ledger(context: &Context, order: Order) -> Result<String> {
         Order::Freeze(name) => done(&bottle::order_freeze(context, &stop(&name)).await?)?,
         Order::Resume(name) => bottle::order_resume(context, &name).await?.words(&name),
         Order::Kill(name) => done(&bottle::order_kill(context, &stop(&name)).await?)?,
+        Order::Decide { id, fingerprint, approve, reason } => {
+            let verdict = if approve { Verdict::Approve } else { Verdict::Deny };
+            let seen = Some(fingerprint);
+            let order = approvals::Order { id, seen, verdict, reason, via: DecidedVia::Dashboard };
+            let (operator, ledger) = approvals::deciding(context)?;
+            approvals::told_words(&approvals::give(&*ledger, &operator, order).await?)
+        }
         Order::SetBudget { scope, provider, tokens } => {
             let asked = BudgetMap::from([(provider, tokens)]);
             let changed = budget::order_set(context, arguments(&scope)?, vec![asked]).await?;

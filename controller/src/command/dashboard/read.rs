@@ -6,16 +6,19 @@
 use super::measure::{RECENT, Recent, most_first};
 use super::refusals::Refusals;
 use super::{Context, bottle, budget, check, ledger};
-use crate::dashboard::{Bottle, BottleState, EventRow, Limit, Origin, Run, Snapshot, Spent, sentence};
+use crate::dashboard::{
+    Bottle, BottleState, EventRow, Limit, Origin, Run, Snapshot, Spent, Waiting, sentence,
+};
 use crate::instance::now;
 use crate::launch::Launch;
 use anyhow::Result;
 use hudson_schema::budget::{BudgetOverride, WindowClock, asked, with_overrides};
 use hudson_schema::config::{Settings, load_bottle};
 use hudson_schema::ledger::{
-    Action, AskedLimit, Block, Enforcement, EnforcementState, RunRecord, SharedLedger, UsageColumn,
-    UsageQuery, is_frozen,
+    Action, Approval, ApprovalQuery, ApprovalStatus, AskedLimit, Block, Enforcement, EnforcementState,
+    RunRecord, SharedLedger, UsageColumn, UsageQuery, is_frozen,
 };
+use hudson_schema::prompt;
 use hudson_schema::{BottleName, Policy, Provider, Scope, ScopeKind};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -24,10 +27,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
+/// Characters of an agent's word in a line.
+const CUT: usize = 80;
 /// Rows of the audit that are shown.
 const EVENTS: i64 = 300;
 /// Rows of enforcement that are shown of a bottle.
 const ENFORCEMENTS: usize = 5;
+/// Approvals that wait and are shown, of more the newest.
+const WAITING: usize = 100;
 
 /// Reads, again and again.
 pub(in super::super) struct Reader {
@@ -52,6 +59,9 @@ struct Whole {
     /// Usage by provider, and the last day of it, of each bottle.
     used: BTreeMap<String, (BTreeMap<String, Spent>, String)>,
     recent: Recent,
+    /// What waits for a decision, the first that was asked for first, and how many there are.
+    waiting: Vec<Approval>,
+    waiting_in_all: u64,
 }
 
 impl Reader {
@@ -110,6 +120,7 @@ impl Reader {
         let whole = self.whole(settings, rows, snapshot.now).await?;
         let mut names = bottle::on_disk(&self.context.home)?;
         names.extend(whole.runs.iter().map(|run| run.bottle.clone()));
+        names.extend(whole.waiting.iter().map(|waiting| waiting.bottle.clone()));
         names.extend(whole.used.keys().filter_map(|name| name.parse::<BottleName>().ok()));
         for name in names {
             let bottle = self.bottle(name, &whole, snapshot.now).await?;
@@ -122,6 +133,8 @@ impl Reader {
         let warned = whole.rows.iter().filter(|row| row.percent().is_some_and(|spent| spent >= percent));
         snapshot.warnings = warned.filter_map(|row| limit(row, &whole.recent, true)).collect();
         snapshot.rate = whole.recent.rate(None);
+        snapshot.waiting = whole.waiting_in_all;
+        snapshot.approvals = whole.waiting.iter().map(|approval| waiting(approval, snapshot.now)).collect();
         snapshot.events = self.audit(whole.settings.as_ref().map(|(_, clock)| clock), snapshot.now).await?;
         Ok(snapshot)
     }
@@ -137,8 +150,19 @@ impl Reader {
         now: i64,
     ) -> Result<Whole> {
         let recent = Recent { rows: Vec::new(), now };
-        let (overrides, runs, blocks, enforcements, used) = <_>::default();
-        let mut whole = Whole { settings, overrides, rows, runs, blocks, enforcements, used, recent };
+        let (overrides, runs, blocks, enforcements, used, waiting) = <_>::default();
+        let mut whole = Whole {
+            settings,
+            overrides,
+            rows,
+            runs,
+            blocks,
+            enforcements,
+            used,
+            recent,
+            waiting,
+            waiting_in_all: 0,
+        };
         let Some(ledger) = &self.ledger else { return Ok(whole) };
         whole.overrides = ledger.budget_override_list().await?;
         whole.runs = ledger.run_list(false).await?;
@@ -146,6 +170,17 @@ impl Reader {
         whole.enforcements = ledger.enforcement_list(None).await?;
         whole.recent.rows =
             ledger.usage_list(UsageQuery { since: Some(now - RECENT), ..UsageQuery::default() }).await?;
+        let pending = ApprovalQuery {
+            status: Some(ApprovalStatus::Pending),
+            most: WAITING,
+            now,
+            ..ApprovalQuery::default()
+        };
+        whole.waiting = ledger.approval_list(pending).await?;
+        whole.waiting.reverse();
+        let counts = ledger.approval_count(now).await?;
+        let pending = counts.iter().filter(|count| count.status == ApprovalStatus::Pending);
+        whole.waiting_in_all = pending.map(|count| count.count).sum();
         let by = vec![UsageColumn::Bottle, UsageColumn::Provider, UsageColumn::Day];
         for sum in ledger.usage_sum(UsageQuery { by, ..UsageQuery::default() }).await? {
             let [bottle, provider, day] = sum.group.as_slice() else { continue };
@@ -347,6 +382,20 @@ fn state(blocks: &[Block], whole: &Whole, live: &[&RunRecord], ended: Option<&Ru
         (false, _) => BottleState::Partly,
         (true, false) => BottleState::Running,
         (true, true) => BottleState::Idle,
+    }
+}
+
+fn waiting(approval: &Approval, now: i64) -> Waiting {
+    let lines = prompt::lines(approval, now);
+    Waiting {
+        id: approval.id.clone(),
+        fingerprint: approval.fingerprint.to_string(),
+        bottle: approval.bottle.clone(),
+        tier: approval.tier,
+        what: format!("{} {}", approval.kind, prompt::cleaned(&approval.action, CUT)),
+        target: prompt::cleaned(&approval.target, CUT),
+        expires_at: approval.decision_expires_at,
+        lines: lines.into_iter().map(|(label, value)| (Cow::Borrowed(label), value)).collect(),
     }
 }
 

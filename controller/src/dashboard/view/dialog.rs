@@ -5,7 +5,7 @@
 use super::format::{clean, exact_tokens, fit, left, wrap};
 use super::paint::Paint;
 use crate::dashboard::keys::parse;
-use crate::dashboard::state::{Draft, Mode, State};
+use crate::dashboard::state::{Decision, Draft, Mode, State};
 use crate::dashboard::{Bottle, Order};
 use hudson_schema::{BottleName, Scope, ScopeKind};
 use ratatui::Frame;
@@ -20,8 +20,8 @@ const HELP: [(&str, &str); 14] = [
     ("↑ ↓  j k", "select a bottle, or scroll the marked pane"),
     ("Home End PgUp PgDn", "the same in greater steps; g and G, too"),
     ("Tab", "mark the next pane"),
-    ("s", "sort by name, usage, rate, time to empty"),
-    ("/", "filter by name, state, provider, agent, host"),
+    ("s  /", "sort; filter by name, state, agent, host"),
+    ("a", "what waits for approval: y approves, d denies"),
     ("c", "cut the bottle off: nothing gets out of it"),
     ("f", "freeze: save what runs in it and stop it"),
     ("r", "resume: lift what operators ordered, bring back"),
@@ -44,6 +44,7 @@ pub(super) fn draw(state: &State, paint: Paint, frame: &mut Frame<'_>) {
         }
         Mode::Confirm(order) => confirm(state, order, room),
         Mode::Budget(draft) => budget(state, draft, room),
+        Mode::Decide(decision) => decide(state, decision, room),
     };
     let width = u16::try_from(room).unwrap_or_default() + 4;
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2).min(state.size.1);
@@ -64,6 +65,8 @@ fn confirm(state: &State, order: &Order, room: usize) -> (&'static str, Vec<Stri
         Order::Freeze(name) => (" Freeze ", freeze(name, bottle(state, name))),
         Order::Resume(name) => (" Resume ", resume(name, bottle(state, name))),
         Order::Kill(name) => (" Kill ", kill(name, bottle(state, name))),
+        // Its dialog is one of its own.
+        Order::Decide { id, .. } => (" Approval ", format!("Decide {id}?")),
         Order::SetBudget { scope, provider, tokens } => {
             (" Budget ", format!("Set {provider} of {scope} to {} tokens?", exact_tokens(tokens.0)))
         }
@@ -139,6 +142,38 @@ fn kill(name: &BottleName, bottle: Option<&Bottle>) -> String {
             runs => format!("{runs} live runs are killed,"),
         }
     )
+}
+
+fn decide(state: &State, decision: &Decision, room: usize) -> (&'static str, Vec<String>) {
+    let Decision { what, target, bottle, tier, .. } = decision;
+    let (title, verb) = match decision.approve {
+        true => (" Approve ", "approve"),
+        false => (" Deny ", "deny"),
+    };
+    let mut lines = wrap(&clean(&format!("{what} on {target}")), room);
+    lines.extend([
+        String::new(),
+        fit(&format!("tier {tier}, bottle {bottle}, digest {}", decision.digest()), room),
+        fit(decision.id.as_str(), room),
+        String::new(),
+    ]);
+    // The end of a long reason is seen, for there is the cursor.
+    let reason = clean(&decision.reason);
+    let shown: Vec<char> = reason.chars().collect();
+    let from = shown.len().saturating_sub(room.saturating_sub("reason: ▏".chars().count()));
+    let shown: String = shown.into_iter().skip(from).collect();
+    lines.push(fit(&format!("reason: {shown}▏"), room));
+    let there = state.waiting().iter().any(|waiting| waiting.id == decision.id);
+    if !there {
+        lines.extend(wrap(
+            "! It does not wait any more: somebody else has decided, or its time is over.",
+            room,
+        ));
+    } else if decision.wants_reason() {
+        lines.extend(wrap("! What is critical is approved only with a reason: write one.", room));
+    }
+    lines.extend([String::new(), format!("[Enter] {verb}   [Esc] leave")]);
+    (title, lines)
 }
 
 fn budget(state: &State, draft: &Draft, room: usize) -> (&'static str, Vec<String>) {

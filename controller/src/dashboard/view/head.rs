@@ -69,6 +69,11 @@ fn totals(snapshot: &Snapshot, width: usize) -> String {
     if stopped > 0 {
         parts.insert(1, format!("{stopped} cut off"));
     }
+    match snapshot.waiting {
+        0 => {}
+        1 => parts.insert(1, "1 waits for approval".to_owned()),
+        waiting => parts.insert(1, format!("{waiting} wait for approval")),
+    }
     if let Some(exact) = spent.exact() {
         parts.push(format!("{exact} % of {} counted exactly", exact_tokens(spent.requests)));
     }
@@ -138,11 +143,25 @@ fn keys(state: &State, paint: Paint, width: usize) -> Line<'static> {
     let moves = match state.pane {
         Pane::Bottles => "↑↓ select",
         Pane::Details | Pane::Events => "↑↓ scroll",
+        Pane::Approvals => {
+            let keys = ["y approve", "d deny", "Esc back", "↑↓ select", "PgDn read on", "? help", "q quit"];
+            return Line::styled(joined(keys, "  ", width), paint.quiet());
+        }
     };
     // What matters most first: a narrow screen has no room for all.
     let keys = [
-        "c cutoff", "f freeze", "r resume", "K kill", "b budget", "? help", "q quit", "s sort", "/ filter",
-        "Tab pane", moves,
+        "c cutoff",
+        "f freeze",
+        "r resume",
+        "K kill",
+        "b budget",
+        "a approvals",
+        "? help",
+        "q quit",
+        "s sort",
+        "/ filter",
+        "Tab pane",
+        moves,
     ];
     Line::styled(joined(keys, "  ", width), paint.quiet())
 }

@@ -137,6 +137,25 @@ fn a_name_that_leads_to_loopback_leads_to_no_door() {
 }
 
 #[test]
+fn a_token_decides_nothing_from_inside_of_a_bottle() {
+    let scene = super::scene(OFTEN);
+    let id = scene.ask("deploy", "one");
+    // A bottle that nothing holds back, which has found the token.
+    let script = format!(
+        "curl -s --noproxy '*' -H 'Authorization: Bearer {TOKEN}' -H 'Content-Type: application/json' \\
+         -X POST http://{}/confirm/{id}/approve -d '{{}}'",
+        scene.confirm
+    );
+    let words =
+        ["run", "--bottle", "ci", "--provider", "none", "--isolation", "none", "--", "sh", "-c", &script];
+    let outcome = scene.stage.hudson(&words);
+    assert!(outcome.text().contains("\"forbidden\"") && outcome.text().contains("in a bottle"), "{outcome}");
+    assert_eq!(scene.record(&id)["status"], "pending");
+    let told = scene.stage.event("decision_refused");
+    assert_eq!(told["token"], "ops", "{told}");
+}
+
+#[test]
 fn an_embedded_run_asks_without_any_listener() {
     let world = hudson_tests::World::new();
     world.configure("bottles/ci/routes.yaml", "routes: []\n");

@@ -1,17 +1,21 @@
 //! The endpoints: one table, from which requests are answered and the OpenAPI description is made.
 
 use super::super::super::Context;
-use super::super::super::{bottle, budget, dashboard, ledger, status, usage};
+use super::super::super::approvals::Verdict;
+use super::super::super::{approvals, bottle, budget, dashboard, ledger, status, usage};
 use super::super::stream;
 use super::{Api, Asked, openapi};
+use crate::approvals::operator::Operator;
 use crate::cli::{PeriodArgs, ScopeArgs, StopArgs, UsageArgs, UsageBy, WatchArgs};
 use crate::control::{self, Body, RunServe, Served};
 use crate::exit::Exit;
+use crate::instance::now;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum as _;
 use futures_util::future::BoxFuture;
 use http::{Response, StatusCode};
 use hudson_schema::budget::BudgetMap;
+use hudson_schema::ledger::{Approval, ApprovalId, ApprovalStatus, DecidedVia};
 use hudson_schema::{AgentName, BottleName, Provider, RunId};
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
@@ -117,6 +121,26 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             Box::pin(async move { stream::answer(api, after(&asked)?).await })
         })
     },
+    Endpoint {
+        query: Some(|| schema_for!(ApprovalsQuery)),
+        ..get("/v1/approvals", "What waits for a decision: `hudson approvals list --json`", |api, asked| {
+            Box::pin(async move { approvals_listed(&api, asked.query()?).await })
+        })
+    },
+    get("/v1/approvals/{id}", "One approval: `hudson approvals show ID --json`", |api, asked| {
+        Box::pin(async move {
+            let ledger = &api.process.ledger;
+            ok(&approvals::whole(ledger, &approval(&api, asked.named()?).await?).await?)
+        })
+    }),
+    decision(
+        "/v1/approvals/{id}/approve",
+        "Approve what is pending: `hudson approvals approve`",
+        |api, asked| Box::pin(async move { decide(&api, &asked, Verdict::Approve).await }),
+    ),
+    decision("/v1/approvals/{id}/deny", "Deny what is pending: `hudson approvals deny`", |api, asked| {
+        Box::pin(async move { decide(&api, &asked, Verdict::Deny).await })
+    }),
     get(
         dashboard::SNAPSHOT,
         "What `hudson dashboard` shows. For a dashboard of the same version (/v1/version): the fields change with any other",
@@ -142,6 +166,56 @@ const fn post(path: &'static str, summary: &'static str, call: Call) -> Endpoint
 /// An operator's order about a bottle.
 const fn order(path: &'static str, summary: &'static str, call: Call) -> Endpoint {
     Endpoint { body: Some(|| schema_for!(Order)), ..post(path, summary, call) }
+}
+
+/// A person's decision about an approval.
+const fn decision(path: &'static str, summary: &'static str, call: Call) -> Endpoint {
+    Endpoint { body: Some(|| schema_for!(Decision)), ..post(path, summary, call) }
+}
+
+/// A decision's body. Who decides is who asks on this socket.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Decision {
+    /// Why: it is told to the agent, and stands in the audit. What is critical is not approved without.
+    #[serde(default)]
+    reason: Option<String>,
+    /// The `fingerprint` of what was looked at: where it is another by now, nothing is decided.
+    #[serde(default)]
+    fingerprint: Option<String>,
+    /// How it came.
+    #[serde(default)]
+    via: Via,
+}
+
+/// How a decision came to the socket.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Via {
+    /// From a program.
+    #[default]
+    Api,
+    /// From `hudson dashboard`.
+    Dashboard,
+}
+
+/// The query of `GET /v1/approvals`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ApprovalsQuery {
+    /// Only those that are this.
+    #[serde(default)]
+    status: Option<ApprovalStatus>,
+    /// Only what this bottle asks for.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    bottle: Option<BottleName>,
+    /// Also what has ended.
+    #[serde(default)]
+    all: bool,
+    /// The most that are listed, the newest first; 100 without it.
+    #[serde(default)]
+    lines: Option<u32>,
 }
 
 /// An order's body.
@@ -297,6 +371,36 @@ async fn resume(context: &Context, asked: &Asked) -> Result<Response<Body>> {
     }
     let resumed = bottle::order_resume(context, &name).await?;
     Ok(control::json(status(resumed.outcomes()), &resumed.object(&name)))
+}
+
+async fn approvals_listed(api: &Api, query: ApprovalsQuery) -> Result<Response<Body>> {
+    let ApprovalsQuery { status, bottle, all, lines } = query;
+    let asked = approvals::Query { status, bottle, all, most: lines.unwrap_or(100) };
+    let rows = approvals::rows(&api.process.ledger, &asked).await?;
+    ok(&rows.iter().map(approvals::object).collect::<Vec<_>>())
+}
+
+async fn approval(api: &Api, id: ApprovalId) -> Result<Approval> {
+    let found = api.process.ledger.approval_fetch(&id, now()).await?;
+    found.ok_or_else(|| Exit::not_found(format!("there is no approval {id}")).into())
+}
+
+/// Decides as the user of this process: nobody else is answered here, and nobody in a bottle.
+async fn decide(api: &Api, asked: &Asked, verdict: Verdict) -> Result<Response<Body>> {
+    let Decision { reason, fingerprint, via } = asked.body()?;
+    let home = &api.process.home;
+    let operator = Operator::of_this_user(home, &crate::settings::read(home)?.approvals.approvers)?;
+    let via = match via {
+        Via::Api => DecidedVia::Api,
+        Via::Dashboard => DecidedVia::Dashboard,
+    };
+    let order = approvals::Order { id: asked.named()?, seen: fingerprint, verdict, reason, via };
+    let told = approvals::give(&*api.process.ledger, &operator, order).await?;
+    let mut object = told.object();
+    if let Some(members) = object.as_object_mut() {
+        members.insert("words".to_owned(), Value::from(approvals::told_words(&told)));
+    }
+    ok(&object)
 }
 
 async fn budgets(api: &Api, BudgetsQuery { bottle: only }: BudgetsQuery) -> Result<Response<Body>> {
