@@ -226,7 +226,7 @@ impl Desk {
             description: redact::description(&asked.description, &clean),
             details: redact::details(&asked.details, &clean),
             fingerprint,
-            policy_revision: current.revision.clone(),
+            policy_revision: current.revision(judged.tier),
             rule: None,
             rule_hash: None,
             bypassable: judged.bypassable,
@@ -324,7 +324,7 @@ impl Desk {
             id: approval.id.clone(),
             bottle: approval.bottle.clone(),
             fingerprint: approval.fingerprint,
-            policy_revision: self.current().revision.clone(),
+            policy_revision: self.current().revision(approval.tier),
             now: now(),
         };
         match self.ledger.approval_consume(request).await? {
@@ -401,6 +401,11 @@ impl Current {
         });
         let (rules, revision) = (ActionRules::of(&settings.approvals), rules::revision(&settings.approvals));
         (Self { settings, tokens, rules, reviewer, revision }, faults)
+    }
+
+    /// What an approval of this tier is given under. A question that is taken for more than before is another.
+    fn revision(&self, tier: Tier) -> String {
+        format!("{}.{}", self.revision, tier.number())
     }
 
     fn judge(&self, asked: &Asked) -> Judged {

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// Who makes the grants of the file.
 const ACTOR: &str = "approvals.grants_file";
 /// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The longest file, in bytes.
 const LONGEST: u64 = 1 << 20;
 

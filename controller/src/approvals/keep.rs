@@ -51,7 +51,10 @@ pub async fn run(ledger: SharedLedger, runs: Arc<Runs>, events: Arc<EventLog>) {
                     .write("ledger_failed", json!({"what": "keeping approvals", "error": error.to_string()}));
             }
         }
-        let wait = until_due(&ledger).await;
+        let mut wait = until_due(&ledger).await;
+        if runs.settings().approvals.grants_file.is_some() {
+            wait = wait.min(grants_file::LOOK_EVERY);
+        }
         tokio::select! {
             changed = changes.changed() => {
                 if changed.is_err() {

@@ -113,13 +113,13 @@ fn what_is_allow_listed_is_approved_at_once() {
     );
     // A line that is gone is a grant that is gone, and a file that is broken changes nothing.
     scene.stage.world.configure("allowed.json", "{\"send_email\": ");
-    raw::wait_until(super::SOON, || {
+    raw::wait_until(super::SOON * 3, || {
         scene.stage.events("grants_file").iter().any(|event| event["error"].is_string()).then_some(())
     })
     .expect("a bad file is told of");
     assert_eq!(send(r#""to": "me@example.com", "n": 1"#).status, 200);
     scene.stage.world.configure("allowed.json", "{}");
-    raw::wait_until(super::SOON, || {
+    raw::wait_until(super::SOON * 3, || {
         scene.stage.events("grants_file").iter().any(|event| event["revoked"] == 1).then_some(())
     })
     .expect("the grant is revoked");

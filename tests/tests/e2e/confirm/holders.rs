@@ -180,7 +180,7 @@ fn at_the_moment_of_expiry_there_is_one_outcome() {
         let id = scene.ask("deploy", &format!("{number}"));
         let expires = scene.record(&id)["expires_at"].as_f64().expect("a time");
         // From a little before to a little after.
-        let aim = expires * 1000.0 + (number - 12) as f64;
+        let aim = expires * 1000.0 + ((number - 12) * 25) as f64;
         let left = (aim - milliseconds() as f64).max(0.0) as u64;
         let (told, waited) = std::thread::scope(|scope| {
             let (scene, id) = (&scene, &id);
