@@ -10,7 +10,7 @@ mod peer;
 mod place;
 
 pub use client::{Identity, Refused, RunServe, Served, Stream, get, hand_over, order, status};
-pub use http::{Answerer, Body, MAX_BODY, error, json, serve as serve_connection, text};
+pub use http::{Answerer, Body, error, json, read_body, serve as serve_connection, text};
 pub use place::Place;
 
 use crate::events::EventLog;

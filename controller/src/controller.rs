@@ -4,6 +4,7 @@
 //! Invariants: one process at a time has it, by the place it is started with; all that is to do stands in the ledger, so
 //! that whoever comes next takes up what the last one left.
 
+use crate::approvals::desk::{Desk, Parts};
 use crate::cli::NetworkArgs;
 use crate::control::Place;
 use crate::instance::now;
@@ -11,10 +12,11 @@ use crate::notify::{self, Deliverer};
 use crate::process::Process;
 use crate::reload::{self, Reload};
 use crate::runs::{Manner, Runs};
-use crate::{budgets, enforce, network};
+use crate::{budgets, dlp, enforce, network};
 use anyhow::{Context, Result};
+use hudson_proxy::dlp::Dlp;
 use hudson_schema::RunId;
-use hudson_schema::config::Settings;
+use hudson_schema::config::{RateLimit, Settings};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -56,6 +58,22 @@ impl Controller {
         // What was lowered, raised or crossed while there was no controller.
         budgets::review(&runs, &process.ledger, &process.events).await;
         Ok(Self { runs, process, deliverer })
+    }
+
+    /// Where bottles ask people, for a process without a proxy whose runs could.
+    pub fn desk(&self, network: &NetworkArgs, rate: Option<RateLimit>) -> Result<Arc<Desk>> {
+        let Process { home, own, .. } = &self.process;
+        let settings = self.runs.settings();
+        let loaded = dlp::load(home, &settings)?;
+        let rules = Dlp::new(loaded.setup).context("compiling the rules of DLP")?;
+        let dialer = network::dialer(network, &settings.proxy, own.clone())?;
+        Desk::new(Parts {
+            process: self.process.clone(),
+            runs: self.runs.clone(),
+            dlp: Arc::new(rules),
+            dialer,
+            rate,
+        })
     }
 
     /// Keeps files current without a proxy in this process.

@@ -1,5 +1,6 @@
 //! The proxy's part of a process: listeners, the proxy behind them, and the runs it serves, kept current.
 
+use crate::approvals::desk::{Desk, Parts};
 use crate::cli::NetworkArgs;
 use crate::events::EventLog;
 use crate::process::Process;
@@ -10,7 +11,7 @@ use anyhow::{Context, Result};
 use hudson_proxy::dlp::Dlp;
 use hudson_proxy::tls::{CertificateAuthority, LeafCache};
 use hudson_proxy::{Listener, OwnListeners, Proxy, ProxyParts, Run};
-use hudson_schema::config::{BottleAddress, ListenAddress, Settings};
+use hudson_schema::config::{BottleAddress, ListenAddress, RateLimit, Settings};
 use hudson_schema::home::Home;
 use hudson_schema::ledger::SharedLedger;
 use std::os::unix::fs::DirBuilderExt;
@@ -30,6 +31,8 @@ pub struct Instance {
     pub events: Arc<EventLog>,
     /// Where it listens.
     pub addresses: Vec<ListenAddress>,
+    /// Where its runs ask people.
+    pub desk: Arc<Desk>,
     own: OwnListeners,
     proxy: Proxy,
 }
@@ -42,6 +45,8 @@ pub struct Options<'a> {
     pub network: &'a NetworkArgs,
     /// Which runs it serves, and how.
     pub manner: Manner,
+    /// The rate of questions to people that the environment sets.
+    pub rate: Option<RateLimit>,
 }
 
 impl Instance {
@@ -58,21 +63,28 @@ impl Instance {
         let limits = network::limits(&settings);
         let catalogue = crate::settings::catalogue(&settings);
         let loaded = crate::dlp::load(&home, &settings)?;
-        let dlp = Dlp::new(loaded.setup.clone()).context("compiling the rules of DLP")?;
+        let dlp = Arc::new(Dlp::new(loaded.setup.clone()).context("compiling the rules of DLP")?);
         crate::dlp::tell(&events, &loaded.notices);
         let approvals = crate::approvals::setup::of(&home, &settings)?;
         let runs = Runs::new(home.clone(), ledger.clone(), settings, options.manner);
         runs.set_seen(loaded.seen());
         // Before any run is served, so that none is by the files alone.
         runs.set_overrides(ledger.budget_override_list().await?);
+        let desk = Desk::new(Parts {
+            process: process.clone(),
+            runs: runs.clone(),
+            dlp: dlp.clone(),
+            dialer: dialer.clone(),
+            rate: options.rate,
+        })?;
         let proxy = Proxy::new(ProxyParts {
             ledger: ledger.clone(),
             runs: runs.clone(),
             catalogue,
             events: events.clone(),
-            dlp: Arc::new(dlp),
+            dlp,
             approvals: Some(approvals),
-            confirm: None,
+            confirm: Some(desk.clone()),
             leaves: LeafCache::new(authority).context("making the leaf key")?,
             dialer,
             limits,
@@ -81,7 +93,7 @@ impl Instance {
             let proxy = proxy.clone();
             tokio::spawn(async move { proxy.serve(listener).await });
         }
-        let instance = Self { home, ledger, runs, events, addresses, own, proxy };
+        let instance = Self { home, ledger, runs, events, addresses, desk, own, proxy };
         instance.notice_ends();
         Ok(instance)
     }

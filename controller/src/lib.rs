@@ -8,6 +8,7 @@ mod budgets;
 mod cgroup;
 pub mod cli;
 mod command;
+mod confirm;
 pub mod container;
 mod control;
 mod controller;

@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// The name that is answered here.
 pub(crate) const HOST: &str = "_egress.local";
 
+/// What is answered without anybody else.
+const OWN: [&str; 3] = ["/allowlist", "/budget", "/health"];
+
 /// Answers a request to [`HOST`].
 pub(crate) async fn answer<B>(shared: &Shared, run: &Arc<Run>, request: Request<B>) -> Response<Body>
 where
@@ -35,7 +38,8 @@ where
 
 /// What needs nobody else.
 async fn own<B>(shared: &Shared, run: &Run, request: &Request<B>) -> Response<Body> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    let is_known = OWN.contains(&request.uri().path());
+    if is_known && !matches!(*request.method(), Method::GET | Method::HEAD) {
         return json_response(
             StatusCode::METHOD_NOT_ALLOWED,
             &json!({"error": "only GET and HEAD are answered here"}),

@@ -5,6 +5,7 @@
 mod approvals;
 mod authority;
 mod clock;
+mod confirm;
 mod dlp;
 mod engine;
 mod files;
@@ -34,6 +35,7 @@ pub(super) async fn execute(context: &Context) -> Result<u8> {
     report.add(home::look(home))?;
     report.add(files::look(home))?;
     report.add(dlp::look(home))?;
+    report.add(confirm::look(home))?;
     report.add(authority::look(home))?;
     report.add(ledger::look(home).await)?;
     report.add(approvals::look(home).await)?;

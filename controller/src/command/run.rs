@@ -5,9 +5,11 @@ mod container;
 
 use self::container::Contained;
 use super::Context;
+use crate::approvals::keep;
 use crate::budgets;
 use crate::cgroup::Cgroup;
 use crate::cli::{IsolationMode, RunArgs};
+use crate::confirm::{Doors, Listening};
 use crate::control::{self, Identity, Served};
 use crate::controller;
 use crate::enforce;
@@ -286,8 +288,17 @@ fn plan(
 
 /// The proxy that serves the run: a running `hudson up`, or one embedded here for this run alone.
 enum Proxy {
-    Embedded { process: Process, instance: Box<Instance>, deliverer: Arc<Deliverer> },
-    Shared { ledger: SharedLedger, runs: Arc<Runs> },
+    Embedded {
+        process: Process,
+        instance: Box<Instance>,
+        deliverer: Arc<Deliverer>,
+        /// Where approvals are asked for over HTTP, for as long as this is.
+        _listening: Listening,
+    },
+    Shared {
+        ledger: SharedLedger,
+        runs: Arc<Runs>,
+    },
 }
 
 impl Proxy {
@@ -315,12 +326,16 @@ impl Proxy {
         // What cannot be told outside is said before anything listens.
         notify::channels(&prepared.settings)?;
         let manner = Manner { closed: true, notifies: true, apart: false };
-        let options = Options { listen, network, manner };
+        let options = Options { listen, network, manner, rate: None };
         let process = Process::start(context.home.clone(), &prepared.settings, events).await?;
+        // Another hudson of this host may decide there, whatever this one's settings say of itself.
+        Doors::of_settings(&prepared.settings).keep_from(&process.own);
         let instance = Box::new(Instance::start(&process, prepared.settings.clone(), options).await?);
         instance.keep_current()?;
         let deliverer = controller::deliver(&process, &instance.runs, &prepared.settings, network)?;
-        Ok(Self::Embedded { process, instance, deliverer })
+        let listening = Doors::of_embedded(&prepared.settings).listen(&instance.desk, &process, true).await?;
+        tokio::spawn(keep::run(process.ledger.clone(), instance.runs.clone(), process.events.clone()));
+        Ok(Self::Embedded { process, instance, deliverer, _listening: listening })
     }
 
     fn ledger(&self) -> &SharedLedger {
@@ -388,7 +403,7 @@ impl Proxy {
     }
 
     async fn stop(&self) {
-        if let Self::Embedded { process, instance, deliverer } = self {
+        if let Self::Embedded { process, instance, deliverer, .. } = self {
             instance.stop(GRACE).await;
             // What that brought is told outside.
             deliverer.finish(GRACE).await;

@@ -6,19 +6,23 @@ mod stream;
 mod watch;
 
 use super::Context;
+use crate::approvals::desk::Desk;
+use crate::approvals::keep;
 use crate::cli::{ControllerArgs, PlaceArgs, ProxyArgs, ServeArgs, UpArgs};
+use crate::confirm::{Addresses, Doors, Listening};
 use crate::control::{self, Place};
 use crate::controller::Controller;
 use crate::events::EventLog;
 use crate::exit::{self, Exit};
 use crate::instance::{self, Instance, Options};
 use crate::process::Process;
-use crate::runs::Manner;
+use crate::runs::{Manner, Runs};
 use crate::{limits, network, notify, sidecar};
 use anyhow::{Context as _, Result};
 use api::Api;
-use hudson_schema::config::{ListenSetting, Settings};
+use hudson_schema::config::{ListenSetting, RateLimit, Settings};
 use serde_json::json;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,13 +36,18 @@ pub async fn up(context: &Context, arguments: UpArgs) -> Result<u8> {
     let Some(place) = take_place(context, &arguments.place, &mut signals).await? else { return Ok(exit::OK) };
     let settings = crate::settings::read(&context.home)?;
     notify::channels(&settings)?;
+    let wanted = Doors::read(&settings)?;
     let process = process(context, &settings).await?;
-    let instance = Arc::new(start(&process, &arguments.serve, &settings, true).await?);
+    wanted.keep_from(&process.own);
+    let instance = Arc::new(start(&process, &arguments.serve, &settings, true, wanted.rate).await?);
     let network = &arguments.serve.network;
     let controller = Arc::new(Controller::start(&process, settings.clone(), network, &place).await?);
     instance.keep_current_with(&controller.runs)?;
     let metrics = arguments.metrics.metrics.unwrap_or(settings.control.metrics);
-    let parts = Parts { process, instance: Some(instance), controller: Some(controller), metrics };
+    let desk = instance.desk.clone();
+    let listening = serve_approvals(&process, &desk, controller.runs.clone(), &wanted).await?;
+    let (instance, controller) = (Some(instance), Some(controller));
+    let parts = Parts { process, instance, controller, metrics, listening: Some(listening) };
     parts.serve("up", &settings, Some(&place), network.ready_file.as_deref(), &mut signals).await
 }
 
@@ -47,11 +56,15 @@ pub async fn controller(context: &Context, arguments: ControllerArgs) -> Result<
     let mut signals = Signals::new()?;
     let Some(place) = take_place(context, &arguments.place, &mut signals).await? else { return Ok(exit::OK) };
     let settings = crate::settings::read(&context.home)?;
+    let wanted = Doors::read(&settings)?;
     let process = process(context, &settings).await?;
     let controller = Controller::start(&process, settings.clone(), &arguments.network, &place).await?;
     controller.keep_current()?;
+    let desk = controller.desk(&arguments.network, wanted.rate)?;
+    let listening = serve_approvals(&process, &desk, controller.runs.clone(), &wanted).await?;
     let metrics = arguments.metrics.metrics.unwrap_or(settings.control.metrics);
-    let parts = Parts { process, instance: None, controller: Some(Arc::new(controller)), metrics };
+    let controller = Some(Arc::new(controller));
+    let parts = Parts { process, instance: None, controller, metrics, listening: Some(listening) };
     let ready_file = arguments.network.ready_file.as_deref();
     parts.serve("controller", &settings, Some(&place), ready_file, &mut signals).await
 }
@@ -62,13 +75,18 @@ pub async fn proxy(context: &Context, arguments: ProxyArgs) -> Result<u8> {
     let settings = crate::settings::read(&context.home)?;
     let sidecar = sidecar::from_environment()?;
     instance::make_home(&context.home)?;
+    let wanted = Doors::read(&settings)?;
     let process = process(context, &settings).await?;
-    let instance = Arc::new(start(&process, &arguments.serve, &settings, false).await?);
+    // It does not listen there; a controller beside it does.
+    wanted.keep_from(&process.own);
+    let instance = Arc::new(start(&process, &arguments.serve, &settings, false, wanted.rate).await?);
     instance.keep_current()?;
+    tokio::spawn(keep::run(process.ledger.clone(), instance.runs.clone(), process.events.clone()));
     if let Some(sidecar) = sidecar {
         sidecar.serve(&instance).await?;
     }
-    let parts = Parts { process, instance: Some(instance), controller: None, metrics: arguments.metrics };
+    let metrics = arguments.metrics;
+    let parts = Parts { process, instance: Some(instance), controller: None, metrics, listening: None };
     let ready_file = arguments.serve.network.ready_file.as_deref();
     parts.serve("proxy", &settings, None, ready_file, &mut signals).await
 }
@@ -110,14 +128,28 @@ async fn start(
     arguments: &ServeArgs,
     settings: &Settings,
     notifies: bool,
+    rate: Option<RateLimit>,
 ) -> Result<Instance> {
     let listen = match arguments.listen.is_empty() {
         true => settings.proxy.listen.clone(),
         false => arguments.listen.clone(),
     };
     let manner = Manner { notifies, ..Manner::default() };
-    let options = Options { listen, network: &arguments.network, manner };
+    let options = Options { listen, network: &arguments.network, manner, rate };
     Instance::start(process, settings.clone(), options).await
+}
+
+/// Has bottles ask people, and people decide, over HTTP; and keeps what they asked going.
+async fn serve_approvals(
+    process: &Process,
+    desk: &Arc<Desk>,
+    known: Arc<Runs>,
+    wanted: &Doors,
+) -> Result<Listening> {
+    desk.refuse_faults()?;
+    let listening = wanted.listen(desk, process, false).await?;
+    tokio::spawn(keep::run(process.ledger.clone(), known, process.events.clone()));
+    Ok(listening)
 }
 
 /// What a process serves.
@@ -126,6 +158,8 @@ struct Parts {
     instance: Option<Arc<Instance>>,
     controller: Option<Arc<Controller>>,
     metrics: ListenSetting,
+    /// Where approvals are, for as long as this is.
+    listening: Option<Listening>,
 }
 
 impl Parts {
@@ -138,7 +172,8 @@ impl Parts {
         ready_file: Option<&Path>,
         signals: &mut Signals,
     ) -> Result<u8> {
-        let Self { process, instance, controller, metrics } = self;
+        let Self { process, instance, controller, metrics, listening } = self;
+        let approvals = listening.as_ref().map(|listening| listening.addresses).unwrap_or_default();
         let watch = Watch::new(role, &process, instance.clone(), controller.clone());
         let metrics = match metrics {
             ListenSetting::Off => None,
@@ -147,7 +182,8 @@ impl Parts {
         let end = CancellationToken::new();
         if let Some(place) = place {
             let listener = control::listen(&process.home, place)?;
-            let api = Api::new(role, process.clone(), instance.clone(), watch, metrics, end.clone());
+            let listens = Listens { metrics, approvals };
+            let api = Api::new(role, process.clone(), instance.clone(), watch, listens, end.clone());
             tokio::spawn(control::serve(listener, Arc::new(api), process.events.clone(), end.clone()));
         }
         let addresses = instance.as_ref().map(|instance| instance.addresses.clone()).unwrap_or_default();
@@ -156,11 +192,21 @@ impl Parts {
                 "addresses": addresses,
                 "ca_file": process.home.ca_bundle(),
                 "metrics": metrics,
+                "confirm": approvals.confirm,
+                "admin": approvals.admin,
                 "pid": std::process::id(),
             });
             network::write_ready(path, &ready)?;
         }
-        process.events.write("listening", json!({"addresses": addresses, "metrics": metrics}));
+        process.events.write(
+            "listening",
+            json!({
+                "addresses": addresses,
+                "metrics": metrics,
+                "confirm": approvals.confirm,
+                "admin": approvals.admin,
+            }),
+        );
         signals.told().await;
         let settings = match (&controller, &instance) {
             (Some(controller), _) => controller.runs.settings(),
@@ -188,6 +234,15 @@ impl Parts {
         }
         Ok(exit::OK)
     }
+}
+
+/// Where a process is watched and asked, beside its proxy.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Listens {
+    /// Metrics.
+    pub(super) metrics: Option<SocketAddr>,
+    /// Approvals.
+    pub(super) approvals: Addresses,
 }
 
 /// The signals that tell a process to stop, taken from the beginning on.

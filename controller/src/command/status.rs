@@ -105,7 +105,13 @@ impl State {
     fn object(&self) -> Value {
         let runs: Vec<Value> = self.runs.iter().map(run).collect();
         json!({
-            "up": self.up.as_ref().map(|up| json!({"pid": up.pid, "role": up.role, "addresses": up.addresses})),
+            "up": self.up.as_ref().map(|up| json!({
+                "pid": up.pid,
+                "role": up.role,
+                "addresses": up.addresses,
+                "confirm": up.confirm,
+                "admin": up.admin,
+            })),
             "configuration_faults": self.all_faults(),
             "runs": runs,
             "blocks": self.blocks,

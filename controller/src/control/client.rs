@@ -46,6 +46,12 @@ pub struct Identity {
     /// Where its metrics are, if they are.
     #[serde(default)]
     pub metrics: Option<std::net::SocketAddr>,
+    /// Where approvals are asked for over HTTP, if they are.
+    #[serde(default)]
+    pub confirm: Option<std::net::SocketAddr>,
+    /// Where they are decided, if they are.
+    #[serde(default)]
+    pub admin: Option<std::net::SocketAddr>,
     /// What is wrong with the configuration files, if anything.
     #[serde(default)]
     pub configuration_fault: Option<String>,

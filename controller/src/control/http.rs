@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
@@ -59,6 +59,50 @@ where
             serving.as_mut().graceful_shutdown();
             let _ = serving.await;
         }
+    }
+}
+
+/// Why a body is not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BodyFault {
+    /// It is too long.
+    #[error("the body is longer than {MAX_BODY} bytes")]
+    Long,
+    /// It broke off.
+    #[error("the body cannot be read")]
+    Broken,
+    /// It did not come.
+    #[error("the body took longer than {0:?}")]
+    Late(Duration),
+}
+
+impl BodyFault {
+    /// What is answered.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Long => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Broken => StatusCode::BAD_REQUEST,
+            Self::Late(_) => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The same in a word.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Long => "body_too_large",
+            Self::Broken => "invalid",
+            Self::Late(_) => "timed_out",
+        }
+    }
+}
+
+/// A request's body, whole, of at most [`MAX_BODY`].
+pub async fn read_body(body: Incoming, within: Duration) -> Result<Bytes, BodyFault> {
+    match tokio::time::timeout(within, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyFault::Long),
+        Ok(Err(_)) => Err(BodyFault::Broken),
+        Err(_) => Err(BodyFault::Late(within)),
     }
 }
 

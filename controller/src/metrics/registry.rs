@@ -96,6 +96,8 @@ metrics! {
         "Enforcements on record by the state that they have reached";
     ENFORCED = Histogram "hudson_enforcement_seconds" ["action"] Controller:
         "From the crossing or the order to the enforcement's end, of those that are done";
+    APPROVALS = Gauge "hudson_approvals" ["kind", "status"] Controller:
+        "Approvals on record by what is asked for and how far they have got; those that are over are forgotten after 30 days";
     UNDELIVERED = Gauge "hudson_notifications_undelivered" [] Controller:
         "Notifications that wait for their delivery";
 }

@@ -24,6 +24,7 @@ mod cases;
 mod clamp;
 mod clients;
 mod concurrency;
+mod confirm;
 mod conformance;
 mod containers;
 mod controller;

@@ -9,8 +9,9 @@ mod openapi;
 
 use super::super::Context;
 use super::super::dashboard::{Reader, hear, origin};
+use super::Listens;
 use super::watch::Watch;
-use crate::control::{self, Answerer, Body, Identity, MAX_BODY};
+use crate::control::{self, Answerer, Body, Identity};
 use crate::dashboard::Snapshot;
 use crate::exit::{self, Exit};
 use crate::instance::{Instance, now};
@@ -20,11 +21,9 @@ use bytes::Bytes;
 use endpoints::{ENDPOINTS, Endpoint};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hudson_schema::config::ConfigError;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -39,7 +38,7 @@ pub(super) struct Api {
     pub(super) process: Process,
     pub(super) instance: Option<Arc<Instance>>,
     pub(super) watch: Arc<Watch>,
-    pub(super) metrics: Option<SocketAddr>,
+    pub(super) listens: Listens,
     /// Reads for every dashboard, one after the other.
     reader: Mutex<Reader>,
     /// Ends streams of events.
@@ -61,13 +60,13 @@ impl Api {
         process: Process,
         instance: Option<Arc<Instance>>,
         watch: Arc<Watch>,
-        metrics: Option<SocketAddr>,
+        listens: Listens,
         end: CancellationToken,
     ) -> Self {
         let context =
             Context { home: process.home.clone(), json: true, ledger: Some(process.ledger.clone()) };
         let reader = Mutex::new(Reader::new(Arc::new(context), hear(&process.events)));
-        Self { role, process, instance, watch, metrics, reader, end }
+        Self { role, process, instance, watch, listens, reader, end }
     }
 
     /// What a dashboard shows.
@@ -82,7 +81,9 @@ impl Api {
             pid: std::process::id(),
             role: self.role.to_owned(),
             addresses: self.instance.as_ref().map(|instance| instance.addresses.clone()).unwrap_or_default(),
-            metrics: self.metrics,
+            metrics: self.listens.metrics,
+            confirm: self.listens.approvals.confirm,
+            admin: self.listens.approvals.admin,
             configuration_fault: self.watch.fault(),
             dlp: self.instance.as_ref().and_then(|instance| Some(instance.runs.seen()?.at(now()))),
         }
@@ -150,21 +151,9 @@ fn parameter(template: &str, path: &str) -> Option<String> {
 async fn read(request: Request<Incoming>, parameter: String) -> Result<Asked, Response<Body>> {
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let reading = Limited::new(body, MAX_BODY).collect();
-    let body = match tokio::time::timeout(BODY_WITHIN, reading).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message = format!("the body is longer than {MAX_BODY} bytes");
-            return Err(control::error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message));
-        }
-        Ok(Err(_)) => {
-            return Err(control::error(StatusCode::BAD_REQUEST, "invalid", "the body cannot be read"));
-        }
-        Err(_) => {
-            let message = format!("the body took longer than {BODY_WITHIN:?}");
-            return Err(control::error(StatusCode::REQUEST_TIMEOUT, "timed_out", &message));
-        }
-    };
+    let body = control::read_body(body, BODY_WITHIN)
+        .await
+        .map_err(|fault| control::error(fault.status(), fault.code(), &fault.to_string()))?;
     Ok(Asked { parameter, query, headers: parts.headers, body })
 }
 

@@ -5,7 +5,7 @@
 use super::super::{Context, budget};
 use crate::control::{self, Body};
 use crate::controller::Controller;
-use crate::instance::Instance;
+use crate::instance::{Instance, now};
 use crate::metrics::{self as m, Access, Dlp, Page};
 use crate::process::Process;
 use anyhow::Result;
@@ -154,6 +154,9 @@ impl Watch {
         live.iter().for_each(|(bottle, count)| page.number(m::RUNS, &[bottle], *count));
         self.blocks(page).await?;
         self.enforcements(page).await?;
+        for counted in ledger.approval_count(now()).await? {
+            page.number(m::APPROVALS, &[counted.kind.name(), counted.status.name()], counted.count);
+        }
         let state = ledger.notify_state().await?;
         page.number(m::UNDELIVERED, &[], state.undelivered.saturating_add(state.undirected));
         // With files that cannot be read nobody knows the limits; the fault has a metric of its own.
