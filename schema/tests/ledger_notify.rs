@@ -28,7 +28,7 @@ story! { sqlite, crate::ledger_support::on_sqlite:
 }
 
 fn claim(channels: &[&str], now: i64) -> NotifyClaim {
-    NotifyClaim { channels: names(channels), most: 10, lease: LEASE, now }
+    NotifyClaim { channels: names(channels), most: 10, lease: LEASE, rules: NotifyRules::default(), now }
 }
 
 fn names(channels: &[&str]) -> Vec<String> {
@@ -213,7 +213,12 @@ async fn what_failed_is_due_again_when_it_was_said(open: Open<'_>) {
         next_at: Some(NOW + 60_000),
         failed_at: None,
     };
-    let state = NotifyState { undelivered: 1, undirected: 0, last_failure: Some(failure.clone()) };
+    let state = NotifyState {
+        undelivered: 1,
+        undirected: 0,
+        last_failure: Some(failure.clone()),
+        ..NotifyState::default()
+    };
     assert_eq!(open().notify_state().await.unwrap(), state);
 
     let second = ledger.notify_claim(claim(&[HOOK], NOW + 60_000)).await.unwrap();
@@ -229,7 +234,8 @@ async fn what_failed_is_due_again_when_it_was_said(open: Open<'_>) {
         failed_at: Some(NOW + 60_001),
         ..failure
     };
-    let state = NotifyState { undelivered: 0, undirected: 0, last_failure: Some(failure) };
+    let state =
+        NotifyState { undelivered: 0, undirected: 0, last_failure: Some(failure), ..NotifyState::default() };
     assert_eq!(ledger.notify_state().await.unwrap(), state);
 }
 

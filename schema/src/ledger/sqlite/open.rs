@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0005_notifications.sql"),
     include_str!("../../../migrations/0006_freezing.sql"),
     include_str!("../../../migrations/0007_approvals.sql"),
+    include_str!("../../../migrations/0009_channels.sql"),
 ];
 
 /// A connection that may write, to a file with the newest schema, in WAL mode.
