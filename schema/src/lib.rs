@@ -11,6 +11,8 @@ pub mod config;
 pub mod home;
 #[cfg(feature = "ledger")]
 pub mod ledger;
+#[cfg(feature = "ledger")]
+pub mod prompt;
 pub mod refusal;
 pub mod vocabulary;
 

@@ -225,8 +225,11 @@ async fn what_is_told_outside_shows_no_depth_and_stays_on_its_line(open: Open<'_
     let told = told(&*ledger).await.remove(0);
     let approval = &told["approval"];
     assert_eq!(approval["id"], json!(asked.id));
-    assert_eq!(approval["description"], "pay status: approved ");
-    assert_eq!(approval["preview"], json!({"to": "x".repeat(80), "card": "[redacted]", "n": 1}));
+    assert_eq!(approval["description"], "pay status: approved");
+    assert_eq!(
+        approval["preview"],
+        json!({"to": format!("{}…", "x".repeat(79)), "card": "[redacted]", "n": 1})
+    );
     assert_eq!((&approval["tier"], &approval["action_digest"]), (&json!(3), &json!(asked.fingerprint)));
 }
 

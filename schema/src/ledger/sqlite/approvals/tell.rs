@@ -4,15 +4,12 @@
 use super::super::fail::Fail;
 use super::super::{audit, outbox};
 use crate::ledger::approval::{Approval, ApprovalStatus, DecidedVia};
+use crate::prompt::{CUT, NESTED, SHOWN, cleaned};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// Keys of the details that are told outside.
-const PREVIEWED: usize = 5;
-/// Characters of a text that are.
-const CUT: usize = 80;
-/// Characters of a description that are.
+/// Characters of a description that are told outside.
 const DESCRIBED: usize = 300;
 
 /// Who does something, how it came, and when.
@@ -88,10 +85,10 @@ pub(super) fn outside(
         "status": approval.status,
         "action_digest": approval.fingerprint,
         "policy_rev": approval.policy_revision,
-        "action": text(&approval.action, CUT),
-        "target": text(&approval.target, CUT),
+        "action": cleaned(&approval.action, CUT),
+        "target": cleaned(&approval.target, CUT),
         "tier": approval.tier.number(),
-        "description": text(&approval.description, DESCRIBED),
+        "description": cleaned(&approval.description, DESCRIBED),
         "preview": preview(&approval.details),
         "created_at": outbox::instant(approval.created_at),
         "expires_at": outbox::instant(match approval.status {
@@ -107,23 +104,12 @@ pub(super) fn outside(
 /// The first keys of the details; what is in something that is in them is not told.
 fn preview(details: &Value) -> Value {
     let shown = |value: &Value| match value {
-        Value::String(value) => Value::String(text(value, CUT)),
-        Value::Array(_) | Value::Object(_) => json!("[redacted]"),
+        Value::String(value) => Value::String(cleaned(value, CUT)),
+        Value::Array(_) | Value::Object(_) => json!(NESTED),
         plain => plain.clone(),
     };
-    let keys = details.as_object().into_iter().flatten().take(PREVIEWED);
-    Value::Object(keys.map(|(key, value)| (text(key, CUT), shown(value))).collect::<Map<_, _>>())
-}
-
-/// A text that an agent wrote, on one line: what could pass for another field, or turn the reading round, is a space.
-fn text(text: &str, most: usize) -> String {
-    text.chars().map(|letter| if is_shown(letter) { letter } else { ' ' }).take(most).collect()
-}
-
-fn is_shown(letter: char) -> bool {
-    let turns = matches!(letter,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{61c}' | '\u{feff}');
-    !letter.is_control() && !turns
+    let keys = details.as_object().into_iter().flatten().take(SHOWN);
+    Value::Object(keys.map(|(key, value)| (cleaned(key, CUT), shown(value))).collect::<Map<_, _>>())
 }
 
 #[cfg(test)]
@@ -133,14 +119,8 @@ mod tests {
     #[test]
     fn a_preview_shows_five_keys_and_nothing_nested() {
         let details = json!({"a": 1, "b\n[Approve]": "x".repeat(99), "c": {"password": "p"}, "d": ["p"], "e": null, "f": 6});
-        let expected =
-            json!({"a": 1, "b [Approve]": "x".repeat(80), "c": "[redacted]", "d": "[redacted]", "e": null});
+        let expected = json!({"a": 1, "b [Approve]": format!("{}…", "x".repeat(79)), "c": "[redacted]", "d": "[redacted]", "e": null});
         assert_eq!(preview(&details), expected);
         assert_eq!(preview(&json!("text")), json!({}));
-    }
-
-    #[test]
-    fn an_agents_text_stays_on_its_line() {
-        assert_eq!(text("ok\r\nstatus: \u{202e}approved\u{0}", 300), "ok  status:  approved ");
     }
 }
