@@ -4,6 +4,7 @@
 //! written for input that is refused.
 
 mod budgets;
+mod callbacks;
 mod cgroup;
 pub mod cli;
 mod command;
@@ -16,6 +17,7 @@ mod enforce;
 mod environment;
 mod events;
 pub mod exit;
+mod hearing;
 mod instance;
 mod isolate;
 mod launch;

@@ -91,7 +91,7 @@ counted! {
     notify_state() -> NotifyState;
     notify_message_set(approval: &ApprovalId, channel: &str, message: &str, now: i64) -> ();
     notify_message_fetch(approval: &ApprovalId, channel: &str) -> Option<String>;
-    notify_cursor_fetch(source: &str) -> i64;
+    notify_cursor_fetch(source: &str) -> NotifyCursor;
     notify_cursor_set(source: &str, position: i64, now: i64) -> ();
     notify_fault_set(source: &str, fault: &str, now: i64) -> ();
     approval_answer(answer: ApprovalAnswer) -> Answered;

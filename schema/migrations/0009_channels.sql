@@ -15,6 +15,7 @@ CREATE INDEX IF NOT EXISTS notify_messages_sent ON notify_messages (sent_at);
 CREATE TABLE IF NOT EXISTS notify_cursors (
     source   TEXT NOT NULL PRIMARY KEY,
     position INTEGER NOT NULL DEFAULT 0,
+    moved_at INTEGER NOT NULL DEFAULT 0,
     fault    TEXT NOT NULL DEFAULT '',          -- '' while it is heard
     since    INTEGER NOT NULL                   -- of the fault
 ) STRICT, WITHOUT ROWID;

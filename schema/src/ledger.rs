@@ -22,7 +22,7 @@ pub use error::LedgerError;
 pub use finding::{NewFinding, NewFindings};
 pub use measures::{DurationCounts, Durations, Measures};
 pub use notification::{
-    ChannelFault, Notification, NotifyClaim, NotifyEnd, NotifyFailure, NotifyRules, NotifyState,
+    ChannelFault, Notification, NotifyClaim, NotifyCursor, NotifyEnd, NotifyFailure, NotifyRules, NotifyState,
 };
 pub use record::*;
 
@@ -236,10 +236,10 @@ pub trait Ledger: Send + Sync + 'static {
         channel: &str,
     ) -> Result<Option<String>, LedgerError>;
 
-    /// How far a service was heard that is asked for what there is; 0 at first.
-    async fn notify_cursor_fetch(&self, source: &str) -> Result<i64, LedgerError>;
+    /// How far a service was heard that is asked for what there is.
+    async fn notify_cursor_fetch(&self, source: &str) -> Result<NotifyCursor, LedgerError>;
 
-    /// Says how far it was heard. It never goes back.
+    /// Says how far it was heard.
     async fn notify_cursor_set(&self, source: &str, position: i64, now: i64) -> Result<(), LedgerError>;
 
     /// Says why a service is not heard, or that it is, by an empty text.

@@ -6,10 +6,11 @@ mod container;
 use self::container::Contained;
 use super::Context;
 use crate::budgets;
+use crate::callbacks;
 use crate::cgroup::Cgroup;
 use crate::cli::{IsolationMode, RunArgs};
 use crate::control::{self, Identity, Served};
-use crate::controller;
+use crate::controller::{self, Told};
 use crate::enforce;
 use crate::environment;
 use crate::events::EventLog;
@@ -18,7 +19,7 @@ use crate::instance::{self, Instance, Options, now};
 use crate::isolate::{self, Isolated, Isolation, Plan, Wish};
 use crate::launch::{Prepared, Request};
 use crate::network;
-use crate::notify::{self, Deliverer};
+use crate::notify;
 use crate::place::Place;
 use crate::process::Process;
 use crate::register::{self, Registered};
@@ -27,7 +28,7 @@ use crate::supervise::{self, Ended, Program};
 use anyhow::{Context as _, Result};
 use hudson_proxy::RunPolicy;
 use hudson_schema::RunId;
-use hudson_schema::config::ListenAddress;
+use hudson_schema::config::{ListenAddress, Settings};
 use hudson_schema::ledger::{Block, SharedLedger, UsageColumn, UsageQuery, UsageSum};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -286,7 +287,7 @@ fn plan(
 
 /// The proxy that serves the run: a running `hudson up`, or one embedded here for this run alone.
 enum Proxy {
-    Embedded { process: Process, instance: Box<Instance>, deliverer: Arc<Deliverer> },
+    Embedded { process: Process, instance: Box<Instance>, told: Told },
     Shared { ledger: SharedLedger, runs: Arc<Runs> },
 }
 
@@ -319,8 +320,9 @@ impl Proxy {
         let process = Process::start(context.home.clone(), &prepared.settings, events).await?;
         let instance = Box::new(Instance::start(&process, prepared.settings.clone(), options).await?);
         instance.keep_current()?;
-        let deliverer = controller::deliver(&process, &instance.runs, &prepared.settings, network)?;
-        Ok(Self::Embedded { process, instance, deliverer })
+        let told = controller::tell(&process, &instance.runs, &prepared.settings, network)?;
+        hear(&process, &told, &prepared.settings).await;
+        Ok(Self::Embedded { process, instance, told })
     }
 
     fn ledger(&self) -> &SharedLedger {
@@ -388,12 +390,21 @@ impl Proxy {
     }
 
     async fn stop(&self) {
-        if let Self::Embedded { process, instance, deliverer } = self {
+        if let Self::Embedded { process, instance, told } = self {
             instance.stop(GRACE).await;
             // What that brought is told outside.
-            deliverer.finish(GRACE).await;
+            told.deliverer.finish(GRACE).await;
             process.flush().await;
         }
+    }
+}
+
+/// Listens for what services send of people's answers, unless another process of this host does: whoever hears them writes
+/// into the same ledger.
+async fn hear(process: &Process, told: &Told, settings: &Settings) {
+    let listening = callbacks::listen(settings.control.callbacks, &process.own, told.hearing.clone()).await;
+    if let Err(error) = listening {
+        process.events.write("callbacks_not_heard_here", json!({"error": format!("{error:#}")}));
     }
 }
 

@@ -144,6 +144,10 @@ impl Parts {
             ListenSetting::Off => None,
             ListenSetting::On(address) => Some(watch.listen(address, settings).await?),
         };
+        let callbacks = match &controller {
+            Some(controller) => controller.listen(settings).await?,
+            None => None,
+        };
         let end = CancellationToken::new();
         if let Some(place) = place {
             let listener = control::listen(&process.home, place)?;
@@ -156,11 +160,14 @@ impl Parts {
                 "addresses": addresses,
                 "ca_file": process.home.ca_bundle(),
                 "metrics": metrics,
+                "callbacks": callbacks,
                 "pid": std::process::id(),
             });
             network::write_ready(path, &ready)?;
         }
-        process.events.write("listening", json!({"addresses": addresses, "metrics": metrics}));
+        process
+            .events
+            .write("listening", json!({"addresses": addresses, "metrics": metrics, "callbacks": callbacks}));
         signals.told().await;
         let settings = match (&controller, &instance) {
             (Some(controller), _) => controller.runs.settings(),

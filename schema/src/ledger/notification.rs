@@ -92,6 +92,15 @@ pub struct NotifyState {
     pub deaf: Vec<ChannelFault>,
 }
 
+/// How far a service was heard that is asked for what there is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct NotifyCursor {
+    /// Where the next thing begins; 0 at first.
+    pub position: i64,
+    /// When that was last moved.
+    pub moved_at: i64,
+}
+
 /// A service whose answers are not heard.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct ChannelFault {

@@ -384,7 +384,7 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| channels::message_fetch(connection, &approval, &channel)).await
     }
 
-    async fn notify_cursor_fetch(&self, source: &str) -> Result<i64, LedgerError> {
+    async fn notify_cursor_fetch(&self, source: &str) -> Result<NotifyCursor, LedgerError> {
         let source = source.to_owned();
         self.read(move |connection| channels::cursor_fetch(connection, &source)).await
     }

@@ -1,10 +1,10 @@
 //! What the ledger keeps of channels: which message shows which approval, how far a service was heard, and which answers
 //! were.
 
-use super::ChannelFault;
 use super::fail::Fail;
+use super::{ChannelFault, NotifyCursor};
 use crate::ledger::approval::ApprovalId;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// See [`super::Ledger::notify_message_set`].
 pub(super) fn message_set(
@@ -35,17 +35,19 @@ pub(super) fn message_fetch(
 }
 
 /// See [`super::Ledger::notify_cursor_fetch`].
-pub(super) fn cursor_fetch(connection: &Connection, source: &str) -> Result<i64, Fail> {
-    let mut statement = connection.prepare_cached("SELECT position FROM notify_cursors WHERE source = ?1")?;
-    Ok(statement.query_row([source], |row| row.get(0)).optional()?.unwrap_or(0))
+pub(super) fn cursor_fetch(connection: &Connection, source: &str) -> Result<NotifyCursor, Fail> {
+    let mut statement =
+        connection.prepare_cached("SELECT position, moved_at FROM notify_cursors WHERE source = ?1")?;
+    let cursor = |row: &Row<'_>| Ok(NotifyCursor { position: row.get(0)?, moved_at: row.get(1)? });
+    Ok(statement.query_row([source], cursor).optional()?.unwrap_or_default())
 }
 
 /// See [`super::Ledger::notify_cursor_set`].
 pub(super) fn cursor_set(connection: &Connection, source: &str, position: i64, now: i64) -> Result<(), Fail> {
     connection
         .prepare_cached(
-            "INSERT INTO notify_cursors (source, position, since) VALUES (?1, ?2, ?3)
-             ON CONFLICT (source) DO UPDATE SET position = max(position, excluded.position)",
+            "INSERT INTO notify_cursors (source, position, moved_at, since) VALUES (?1, ?2, ?3, ?3)
+             ON CONFLICT (source) DO UPDATE SET position = excluded.position, moved_at = excluded.moved_at",
         )?
         .execute(params![source, position, now])?;
     Ok(())
