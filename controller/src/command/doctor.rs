@@ -3,6 +3,7 @@
 //! Invariants: nothing of the home, the kernel or the engine is changed; whatever is not `ok` comes with its fix.
 
 mod authority;
+mod channels;
 mod clock;
 mod dlp;
 mod engine;
@@ -36,6 +37,7 @@ pub(super) async fn execute(context: &Context) -> Result<u8> {
     report.add(authority::look(home))?;
     report.add(ledger::look(home).await)?;
     report.add(clock::look(home).await)?;
+    report.add(channels::look(home).await)?;
     report.add(listeners::look(home).await)?;
     report.add(engine::look().await)?;
     let scratch = Scratch::new(home)?;

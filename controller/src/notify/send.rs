@@ -172,7 +172,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// So many seconds, at most as many as anybody is waited for.
 pub fn seconds(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds.max(0.0)).ok().map(|wait| wait.min(LONGEST_WAIT))
+    if seconds < 0.0 {
+        return Some(Duration::ZERO);
+    }
+    // What is no number, or more than there is time, is nothing that was said.
+    Duration::try_from_secs_f64(seconds).ok().map(|wait| wait.min(LONGEST_WAIT))
 }
 
 /// What a status says: nothing for an arrival, else what went wrong. `told` is what the service says of it, and

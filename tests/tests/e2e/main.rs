@@ -19,6 +19,7 @@ mod audit;
 mod budgets;
 mod bypass;
 mod cases;
+mod channels;
 mod clamp;
 mod clients;
 mod concurrency;
