@@ -58,25 +58,36 @@ impl Deliverer {
         match letter::errand(notification).map_err(Fault::Never)? {
             Errand::Nothing => Ok(()),
             Errand::Say(letter) => self.words(chat, &Words::Say(&letter)).await.map(drop),
-            Errand::Ask(id) => self.ask(channel, chat, &id, notification.attempt).await,
+            Errand::Ask(id) => self.ask(channel, chat, &id).await,
             Errand::Change(id) => self.change(channel, chat, &id).await,
         }
     }
 
-    /// Asks, unless that has become pointless.
-    async fn ask(&self, channel: &Channel, chat: &Chat, id: &ApprovalId, attempt: u32) -> Result<(), Fault> {
-        let Some(approval) = self.approval(id).await? else { return Ok(()) };
-        if approval.status == ApprovalStatus::Expired && attempt > 1 {
-            return Err(Fault::Never("its time ran out before anybody could be told".to_owned()));
+    /// Asks, unless that has become pointless, or was done by a process that died before it could say so.
+    async fn ask(&self, channel: &Channel, chat: &Chat, id: &ApprovalId) -> Result<(), Fault> {
+        let shown =
+            self.ledger.notify_message_fetch(id, &channel.name).await.map_err(|error| unknown(&error))?;
+        if shown.is_some() {
+            return self.settle(channel, chat, id).await;
         }
-        if approval.status != ApprovalStatus::Pending {
-            return Ok(());
+        let Some(approval) = self.approval(id).await? else { return Ok(()) };
+        match approval.status {
+            ApprovalStatus::Pending => {}
+            ApprovalStatus::Expired if approval.decided_by.is_none() => {
+                return Err(Fault::Never("its time ran out before anybody could be told".to_owned()));
+            }
+            _ => return Ok(()),
         }
         let buttons = buttons(channel, chat, &approval);
         let letter = letter::asks(&approval, !buttons.is_empty(), now());
         let Some(message) = self.words(chat, &Words::Ask(&letter, &buttons)).await? else { return Ok(()) };
         let known = self.ledger.notify_message_set(id, &channel.name, &message, now()).await;
         known.map_err(|error| unknown(&error))?;
+        self.settle(channel, chat, id).await
+    }
+
+    /// Changes a message that asks, if there is nothing to ask any more.
+    async fn settle(&self, channel: &Channel, chat: &Chat, id: &ApprovalId) -> Result<(), Fault> {
         match self.approval(id).await? {
             Some(approval) if approval.status != ApprovalStatus::Pending => {
                 self.change(channel, chat, id).await

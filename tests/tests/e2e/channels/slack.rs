@@ -79,8 +79,8 @@ fn form(user: &str, channel: &str, ts: &str, value: &str) -> String {
         "response_url": "http://127.0.0.1:1/never",
         "actions": [{"action_id": "hudson_approve", "type": "button", "value": value, "action_ts": "1548426417.840180"}],
     });
-    let escaped =
-        percent_encoding::utf8_percent_encode(&payload.to_string(), percent_encoding::NON_ALPHANUMERIC);
+    let payload = payload.to_string();
+    let escaped = percent_encoding::utf8_percent_encode(&payload, percent_encoding::NON_ALPHANUMERIC);
     format!("payload={escaped}")
 }
 
