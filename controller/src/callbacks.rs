@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -34,8 +34,9 @@ const CONNECTIONS: usize = 256;
 const MOST: usize = 256 << 10;
 /// How long a body may take.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
-/// How long one connection may stay, whatever is said on it.
+/// How long one connection is kept, whatever is said on it, and how long what is under way then may take.
 const STAYS: Duration = Duration::from_secs(60);
+const LAST: Duration = Duration::from_secs(15);
 /// How long accepting rests after it failed.
 const REST: Duration = Duration::from_millis(50);
 
@@ -69,14 +70,26 @@ async fn serve(listener: TcpListener, answerer: Arc<dyn Answerer>) {
             Ok((stream, _)) => {
                 let answerer = answerer.clone();
                 tokio::spawn(async move {
-                    let end = CancellationToken::new();
-                    let serving = control::serve_connection(TokioIo::new(stream), answerer, end);
-                    // Who is cut off has had its time.
-                    let _ = tokio::time::timeout(STAYS, serving).await;
+                    one(stream, answerer).await;
                     drop(permit);
                 });
             }
             Err(_) => tokio::time::sleep(REST).await,
+        }
+    }
+}
+
+/// Serves one connection for a while: those who come back come on another.
+async fn one(stream: TcpStream, answerer: Arc<dyn Answerer>) {
+    let end = CancellationToken::new();
+    let serving = control::serve_connection(TokioIo::new(stream), answerer, end.clone());
+    tokio::pin!(serving);
+    tokio::select! {
+        () = &mut serving => {}
+        () = tokio::time::sleep(STAYS) => {
+            end.cancel();
+            // Who is cut off has had its time.
+            let _ = tokio::time::timeout(LAST, serving).await;
         }
     }
 }

@@ -33,6 +33,7 @@ const KEPT: i64 = 24 * 3600 * 1000;
 /// Polls every bot of the settings for as long as the process lives.
 pub async fn listen(hearing: Arc<Hearing>, home: Home) {
     let mut pollers: HashMap<String, (Bot, AbortOnDropHandle<()>)> = HashMap::new();
+    forget(&hearing).await;
     loop {
         let channels = hearing.channels.get();
         let bots: HashMap<String, Bot> =
@@ -53,6 +54,16 @@ pub async fn listen(hearing: Arc<Hearing>, home: Home) {
             });
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Forgets what was wrong with bots that the settings do not have any more.
+async fn forget(hearing: &Hearing) {
+    let Ok(state) = hearing.ledger.notify_state().await else { return };
+    let channels = hearing.channels.get();
+    let is_known = |source: &str| heard(&channels).any(|(_, telegram)| telegram.bot().source() == source);
+    for deaf in state.deaf.iter().filter(|deaf| !is_known(&deaf.source)) {
+        fault(hearing, &deaf.source, "").await;
     }
 }
 

@@ -76,6 +76,12 @@ fn what_a_service_never_takes_is_given_up_at_once_and_aloud() {
     let shown = stage.hudson(&["status"]).exited(0).text();
     assert!(shown.contains("bot was kicked"), "{shown}");
     assert!(!shown.contains("tests-only") && !stage.log().contains("tests-only"), "the token is told");
+    for file in std::fs::read_dir(stage.world.home()).expect("the home is there").flatten() {
+        if file.file_type().is_ok_and(|kind| kind.is_file()) {
+            let text = std::fs::read(file.path()).expect("it is readable");
+            assert!(!String::from_utf8_lossy(&text).contains("tests-only"), "{:?} has it", file.path());
+        }
+    }
 }
 
 #[test]

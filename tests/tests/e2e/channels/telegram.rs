@@ -183,6 +183,10 @@ fn another_poller_is_told_of_and_waited_for() {
     let unheard = stage.event("channel_unheard");
     assert!(unheard["error"].as_str().is_some_and(|error| error.contains("409: Conflict")), "{unheard}");
     assert!(unheard["fix"].as_str().is_some_and(|fix| fix.contains("a bot of its own")), "{unheard}");
+    let shown = stage.hudson(&["status"]).exited(0).text();
+    assert!(shown.contains("not heard") && shown.contains("telegram-bot:123456"), "{shown}");
+    let doctor = stage.hudson(&["doctor", "--json"]).text();
+    assert!(doctor.contains("telegram-bot:123456 is not heard"), "{doctor}");
     raw::wait_until(SOON, || {
         (!stage.events("channel_heard").is_empty()).then_some(()).or_else(|| {
             telegram.update(json!({"update_id": 2_000 + telegram.calls("getUpdates"), "edited_message": {}}));
