@@ -7,18 +7,20 @@
 use crate::approvals::desk::{Desk, Parts};
 use crate::cli::NetworkArgs;
 use crate::control::Place;
+use crate::hearing::{self, Hearing};
 use crate::instance::now;
-use crate::notify::{self, Deliverer};
+use crate::notify::{self, Channels, Deliverer};
 use crate::process::Process;
 use crate::reload::{self, Reload};
 use crate::runs::{Manner, Runs};
-use crate::{budgets, dlp, enforce, network};
+use crate::{budgets, callbacks, dlp, enforce, network};
 use anyhow::{Context, Result};
 use hudson_proxy::dlp::Dlp;
 use hudson_schema::RunId;
 use hudson_schema::config::{RateLimit, Settings};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -31,7 +33,15 @@ pub struct Controller {
     /// What it knows of every live run. Nobody is served by it.
     pub runs: Arc<Runs>,
     process: Process,
-    deliverer: Arc<Deliverer>,
+    told: Told,
+}
+
+/// How people are told, and heard.
+pub struct Told {
+    /// Tells them.
+    pub deliverer: Arc<Deliverer>,
+    /// Hears them.
+    pub hearing: Arc<Hearing>,
 }
 
 impl Controller {
@@ -47,7 +57,7 @@ impl Controller {
         let manner = Manner { closed: true, notifies: true, apart: true };
         let runs = Runs::new(home, ledger.clone(), settings.clone(), manner);
         runs.set_overrides(ledger.budget_override_list().await?);
-        let deliverer = deliver(&process, &runs, &settings, network)?;
+        let told = tell(&process, &runs, &settings, network)?;
         let mut known = Known::default();
         // From before the first look on, so that no launch is passed by.
         let changes = ledger.changes();
@@ -57,7 +67,7 @@ impl Controller {
         tokio::spawn(enforce::control(ledger, runs.clone(), process.events.clone()));
         // What was lowered, raised or crossed while there was no controller.
         budgets::review(&runs, &process.ledger, &process.events).await;
-        Ok(Self { runs, process, deliverer })
+        Ok(Self { runs, process, told })
     }
 
     /// Where bottles ask people, for a process without a proxy whose runs could.
@@ -85,25 +95,28 @@ impl Controller {
         Ok(())
     }
 
+    /// Listens for what services send of people's answers, where the settings say so; where that is.
+    pub async fn listen(&self, settings: &Settings) -> Result<Option<SocketAddr>> {
+        callbacks::listen(settings.control.callbacks, &self.process.own, self.told.hearing.clone()).await
+    }
+
     /// Ends it: what there is to tell is told for this long at most.
     pub async fn stop(&self, grace: Duration) {
-        self.deliverer.finish(grace).await;
+        self.told.deliverer.finish(grace).await;
     }
 }
 
-/// Delivers notifications for as long as the process lives.
-pub fn deliver(
-    process: &Process,
-    runs: &Arc<Runs>,
-    settings: &Settings,
-    network: &NetworkArgs,
-) -> Result<Arc<Deliverer>> {
+/// Tells people, and asks the services that have to be asked for their answers, for as long as the process lives.
+pub fn tell(process: &Process, runs: &Arc<Runs>, settings: &Settings, network: &NetworkArgs) -> Result<Told> {
     let channels = notify::channels(settings)?;
     let dialer = network::dialer(network, &settings.proxy, process.own.clone())?;
-    let Process { ledger, events, .. } = process;
-    let deliverer = Deliverer::new(ledger.clone(), runs.clone(), events.clone(), dialer, channels);
+    let Process { home, ledger, events, .. } = process;
+    let channels = Channels::new(runs.clone(), channels);
+    let hearing = Hearing::new(channels.clone(), dialer.clone(), events.clone(), ledger.clone());
+    let deliverer = Deliverer::new(ledger.clone(), channels, events.clone(), dialer);
     tokio::spawn(deliverer.clone().run());
-    Ok(deliverer)
+    tokio::spawn(hearing::telegram::listen(hearing.clone(), home.clone()));
+    Ok(Told { deliverer, hearing })
 }
 
 async fn follow_runs(process: Process, runs: Arc<Runs>, mut known: Known, mut changes: watch::Receiver<u64>) {

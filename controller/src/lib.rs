@@ -5,6 +5,7 @@
 
 pub mod approvals;
 mod budgets;
+mod callbacks;
 mod cgroup;
 pub mod cli;
 mod command;
@@ -18,6 +19,7 @@ mod enforce;
 mod environment;
 mod events;
 pub mod exit;
+mod hearing;
 mod instance;
 mod isolate;
 mod key;

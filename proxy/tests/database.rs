@@ -92,6 +92,13 @@ counted! {
     notify_claim(claim: NotifyClaim) -> Vec<Notification>;
     notify_finish(claimed: &Notification, end: NotifyEnd, now: i64) -> bool;
     notify_state() -> NotifyState;
+    notify_message_set(approval: &ApprovalId, channel: &str, message: &str, now: i64) -> ();
+    notify_message_fetch(approval: &ApprovalId, channel: &str) -> Option<String>;
+    notify_cursor_fetch(source: &str) -> NotifyCursor;
+    notify_cursor_set(source: &str, position: i64, now: i64) -> ();
+    notify_fault_set(source: &str, fault: &str, now: i64) -> ();
+    approval_answer(answer: ApprovalAnswer) -> Answered;
+    approval_refuse(refused: RefusedAnswer) -> ();
     audit_list(after: i64, most: usize) -> Vec<AuditRecord>;
     audit_last() -> i64;
     approval_submit(request: ApprovalRequest) -> SubmitOutcome;

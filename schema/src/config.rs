@@ -52,11 +52,11 @@ pub use rules::{
 pub use schemas::{SchemaFile, schemas};
 pub use settings::{
     ApprovalProfile, ApprovalSettings, Approvers, BottleAddress, ControlListen, ControlSettings,
-    CrisisBypass, DlpProfile, DlpSettings, EnforcementCommands, EnforcementSettings, Estimate, Fatigue,
-    FatigueAction, LedgerSetting, ListenAddress, ListenSetting, ModelPattern, ModelSettings, NotifySetting,
-    NotifyStrategy, OnTimeout, OnUnscannable, ProviderSettings, ProxySettings, RefuseAt, ReviewApi,
-    ReviewSetting, ScopeSettings, Settings, Suppression, Synchronous, TelegramSetting, TokenSource,
-    UnknownHosts, WebhookSetting, WebhookUrl,
+    CrisisBypass, DiscordSetting, DlpProfile, DlpSettings, EnforcementCommands, EnforcementSettings,
+    Estimate, Fatigue, FatigueAction, LedgerSetting, ListenAddress, ListenSetting, ModelPattern,
+    ModelSettings, NotifySetting, NotifyStrategy, NtfySetting, OnTimeout, OnUnscannable, ProviderSettings,
+    ProxySettings, RefuseAt, ReviewApi, ReviewSetting, ScopeSettings, Settings, SlackSetting, Suppression,
+    Synchronous, TelegramSetting, TokenSource, UnknownHosts, WebhookSetting, WebhookUrl,
 };
 pub use tree::Trail;
 pub use values::{EnvName, Period, RateLimit};

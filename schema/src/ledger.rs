@@ -23,7 +23,9 @@ pub use counter::*;
 pub use error::LedgerError;
 pub use finding::{NewFinding, NewFindings};
 pub use measures::{DurationCounts, Durations, Measures};
-pub use notification::{Notification, NotifyClaim, NotifyEnd, NotifyFailure, NotifyState};
+pub use notification::{
+    ChannelFault, Notification, NotifyClaim, NotifyCursor, NotifyEnd, NotifyFailure, NotifyRules, NotifyState,
+};
 pub use record::*;
 
 use crate::budget::BudgetOverride;
@@ -234,6 +236,32 @@ pub trait Ledger: Send + Sync + 'static {
     /// What is not delivered.
     async fn notify_state(&self) -> Result<NotifyState, LedgerError>;
 
+    /// Remembers the message that shows an approval in a channel, in the service's own words for it; the one of before is
+    /// that no more.
+    async fn notify_message_set(
+        &self,
+        approval: &ApprovalId,
+        channel: &str,
+        message: &str,
+        now: i64,
+    ) -> Result<(), LedgerError>;
+
+    /// The message that shows an approval in a channel; `None` when there is none.
+    async fn notify_message_fetch(
+        &self,
+        approval: &ApprovalId,
+        channel: &str,
+    ) -> Result<Option<String>, LedgerError>;
+
+    /// How far a service was heard that is asked for what there is.
+    async fn notify_cursor_fetch(&self, source: &str) -> Result<NotifyCursor, LedgerError>;
+
+    /// Says how far it was heard.
+    async fn notify_cursor_set(&self, source: &str, position: i64, now: i64) -> Result<(), LedgerError>;
+
+    /// Says why a service is not heard, or that it is, by an empty text.
+    async fn notify_fault_set(&self, source: &str, fault: &str, now: i64) -> Result<(), LedgerError>;
+
     /// Asks for an approval, unless what the same request has got before answers it: an approval or a grant, which is
     /// used up in this transaction, a denial that is remembered, or what is pending already. The later word of a person
     /// stands.
@@ -260,6 +288,12 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Denies what is pending.
     async fn approval_deny(&self, decision: Decision) -> Result<Decided, LedgerError>;
+
+    /// Decides by an answer that came by a channel: once, and only what was shown to whoever gave it.
+    async fn approval_answer(&self, answer: ApprovalAnswer) -> Result<Answered, LedgerError>;
+
+    /// Writes down that an answer was refused. It decides nothing, and moves no counter of changes.
+    async fn approval_refuse(&self, refused: RefusedAnswer) -> Result<(), LedgerError>;
 
     /// Approves something else in the place of what is pending. Who has approved that before has not approved this.
     async fn approval_modify(&self, decision: Decision, edit: ApprovalEdit) -> Result<Decided, LedgerError>;

@@ -118,7 +118,13 @@ async fn a_resume_that_failed_is_planned_again_and_the_failure_is_told_outside(o
     assert_eq!(resume(&*ledger, &[]).await, Resumption::Planned);
     carry_out(&*ledger, Action::Resume, EnforcementState::Failed).await;
     assert!(frozen(&*ledger).await, "what failed has changed nothing");
-    let claim = NotifyClaim { channels: vec!["one".into()], now: NOW, lease: 1, most: 9 };
+    let claim = NotifyClaim {
+        channels: vec!["one".into()],
+        now: NOW,
+        lease: 1,
+        most: 9,
+        rules: NotifyRules::default(),
+    };
     let told = ledger.notify_claim(claim).await.unwrap();
     let failed: Vec<_> = told.iter().filter(|one| one.kind == "enforcement_failed").collect();
     let [failed] = failed.as_slice() else { panic!("{told:?}") };

@@ -25,10 +25,11 @@ story! { sqlite, crate::ledger_support::on_sqlite:
     what_failed_is_due_again_when_it_was_said
     who_is_told_is_for_the_settings_to_say
     what_is_for_a_channel_that_is_gone_is_given_up_after_a_day
+    what_channels_have_shown_and_how_far_they_were_heard_outlives_the_process
 }
 
 fn claim(channels: &[&str], now: i64) -> NotifyClaim {
-    NotifyClaim { channels: names(channels), most: 10, lease: LEASE, now }
+    NotifyClaim { channels: names(channels), most: 10, lease: LEASE, rules: NotifyRules::default(), now }
 }
 
 fn names(channels: &[&str]) -> Vec<String> {
@@ -213,7 +214,12 @@ async fn what_failed_is_due_again_when_it_was_said(open: Open<'_>) {
         next_at: Some(NOW + 60_000),
         failed_at: None,
     };
-    let state = NotifyState { undelivered: 1, undirected: 0, last_failure: Some(failure.clone()) };
+    let state = NotifyState {
+        undelivered: 1,
+        undirected: 0,
+        last_failure: Some(failure.clone()),
+        ..NotifyState::default()
+    };
     assert_eq!(open().notify_state().await.unwrap(), state);
 
     let second = ledger.notify_claim(claim(&[HOOK], NOW + 60_000)).await.unwrap();
@@ -229,7 +235,8 @@ async fn what_failed_is_due_again_when_it_was_said(open: Open<'_>) {
         failed_at: Some(NOW + 60_001),
         ..failure
     };
-    let state = NotifyState { undelivered: 0, undirected: 0, last_failure: Some(failure) };
+    let state =
+        NotifyState { undelivered: 0, undirected: 0, last_failure: Some(failure), ..NotifyState::default() };
     assert_eq!(ledger.notify_state().await.unwrap(), state);
 }
 
@@ -267,4 +274,30 @@ async fn what_is_for_a_channel_that_is_gone_is_given_up_after_a_day(open: Open<'
     // What is long over is forgotten.
     ledger.notify_claim(claim(&[HOOK], NOW + 40 * DAY)).await.unwrap();
     assert_eq!(ledger.notify_state().await.unwrap(), NotifyState::default());
+}
+
+async fn what_channels_have_shown_and_how_far_they_were_heard_outlives_the_process(open: Open<'_>) {
+    let (one, other) = (ApprovalId::of_random([1; 16]), ApprovalId::of_random([2; 16]));
+    let ledger = open();
+    assert_eq!(ledger.notify_message_fetch(&one, HOOK).await.unwrap(), None);
+    ledger.notify_message_set(&one, HOOK, "41", NOW).await.unwrap();
+    ledger.notify_message_set(&one, HOOK, "42", NOW).await.unwrap();
+    ledger.notify_message_set(&one, OTHER, "7", NOW).await.unwrap();
+    assert_eq!(ledger.notify_cursor_fetch("bot").await.unwrap(), NotifyCursor::default());
+    ledger.notify_fault_set("bot", "answered 409", NOW + 1).await.unwrap();
+    ledger.notify_cursor_set("bot", 1_001, NOW + 2).await.unwrap();
+    ledger.notify_fault_set("bot", "answered 409", NOW + 3).await.unwrap();
+    drop(ledger);
+    let ledger = open();
+    for (approval, channel, message) in
+        [(&one, HOOK, Some("42")), (&one, OTHER, Some("7")), (&other, HOOK, None)]
+    {
+        assert_eq!(ledger.notify_message_fetch(approval, channel).await.unwrap().as_deref(), message);
+    }
+    let cursor = NotifyCursor { position: 1_001, moved_at: NOW + 2 };
+    assert_eq!(ledger.notify_cursor_fetch("bot").await.unwrap(), cursor);
+    let fault = ChannelFault { source: "bot".into(), fault: "answered 409".into(), since: NOW + 1 };
+    assert_eq!(ledger.notify_state().await.unwrap().deaf, [fault], "since the first time");
+    ledger.notify_fault_set("bot", "", NOW + 4).await.unwrap();
+    assert_eq!(ledger.notify_state().await.unwrap().deaf, []);
 }

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod authority;
+mod channels;
 mod clock;
 mod confirm;
 mod dlp;
@@ -40,6 +41,7 @@ pub(super) async fn execute(context: &Context) -> Result<u8> {
     report.add(ledger::look(home).await)?;
     report.add(approvals::look(home).await)?;
     report.add(clock::look(home).await)?;
+    report.add(channels::look(home).await)?;
     report.add(listeners::look(home).await)?;
     report.add(engine::look().await)?;
     let scratch = Scratch::new(home)?;

@@ -7,11 +7,12 @@ use self::container::Contained;
 use super::Context;
 use crate::approvals::keep;
 use crate::budgets;
+use crate::callbacks;
 use crate::cgroup::Cgroup;
 use crate::cli::{IsolationMode, RunArgs};
 use crate::confirm::{Doors, Listening};
 use crate::control::{self, Identity, Served};
-use crate::controller;
+use crate::controller::{self, Told};
 use crate::enforce;
 use crate::environment;
 use crate::events::EventLog;
@@ -20,7 +21,7 @@ use crate::instance::{self, Instance, Options, now};
 use crate::isolate::{self, Isolated, Isolation, Plan, Wish};
 use crate::launch::{Prepared, Request};
 use crate::network;
-use crate::notify::{self, Deliverer};
+use crate::notify;
 use crate::place::Place;
 use crate::process::Process;
 use crate::register::{self, Registered};
@@ -29,7 +30,7 @@ use crate::supervise::{self, Ended, Program};
 use anyhow::{Context as _, Result};
 use hudson_proxy::RunPolicy;
 use hudson_schema::RunId;
-use hudson_schema::config::ListenAddress;
+use hudson_schema::config::{ListenAddress, Settings};
 use hudson_schema::ledger::{Block, SharedLedger, UsageColumn, UsageQuery, UsageSum};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -291,7 +292,7 @@ enum Proxy {
     Embedded {
         process: Process,
         instance: Box<Instance>,
-        deliverer: Arc<Deliverer>,
+        told: Told,
         /// Where approvals are asked for over HTTP, for as long as this is.
         _listening: Listening,
     },
@@ -332,10 +333,11 @@ impl Proxy {
         Doors::of_settings(&prepared.settings).keep_from(&process.own);
         let instance = Box::new(Instance::start(&process, prepared.settings.clone(), options).await?);
         instance.keep_current()?;
-        let deliverer = controller::deliver(&process, &instance.runs, &prepared.settings, network)?;
+        let told = controller::tell(&process, &instance.runs, &prepared.settings, network)?;
+        hear(&process, &told, &prepared.settings).await;
         let listening = Doors::of_embedded(&prepared.settings).listen(&instance.desk, &process, true).await?;
         tokio::spawn(keep::run(process.ledger.clone(), instance.runs.clone(), process.events.clone()));
-        Ok(Self::Embedded { process, instance, deliverer, _listening: listening })
+        Ok(Self::Embedded { process, instance, told, _listening: listening })
     }
 
     fn ledger(&self) -> &SharedLedger {
@@ -403,12 +405,21 @@ impl Proxy {
     }
 
     async fn stop(&self) {
-        if let Self::Embedded { process, instance, deliverer, .. } = self {
+        if let Self::Embedded { process, instance, told, .. } = self {
             instance.stop(GRACE).await;
             // What that brought is told outside.
-            deliverer.finish(GRACE).await;
+            told.deliverer.finish(GRACE).await;
             process.flush().await;
         }
+    }
+}
+
+/// Listens for what services send of people's answers, unless another process of this host does: whoever hears them writes
+/// into the same ledger.
+async fn hear(process: &Process, told: &Told, settings: &Settings) {
+    let listening = callbacks::listen(settings.control.callbacks, &process.own, told.hearing.clone()).await;
+    if let Err(error) = listening {
+        process.events.write("callbacks_not_heard_here", json!({"error": format!("{error:#}")}));
     }
 }
 

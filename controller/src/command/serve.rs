@@ -179,6 +179,10 @@ impl Parts {
             ListenSetting::Off => None,
             ListenSetting::On(address) => Some(watch.listen(address, settings).await?),
         };
+        let callbacks = match &controller {
+            Some(controller) => controller.listen(settings).await?,
+            None => None,
+        };
         let end = CancellationToken::new();
         if let Some(place) = place {
             let listener = control::listen(&process.home, place)?;
@@ -194,6 +198,7 @@ impl Parts {
                 "metrics": metrics,
                 "confirm": approvals.confirm,
                 "admin": approvals.admin,
+                "callbacks": callbacks,
                 "pid": std::process::id(),
             });
             network::write_ready(path, &ready)?;
@@ -205,6 +210,7 @@ impl Parts {
                 "metrics": metrics,
                 "confirm": approvals.confirm,
                 "admin": approvals.admin,
+                "callbacks": callbacks,
             }),
         );
         signals.told().await;

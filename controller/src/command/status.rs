@@ -120,6 +120,7 @@ impl State {
             "notifications": {
                 "undelivered": self.undelivered(),
                 "last_failure": self.notifications.last_failure,
+                "not_heard": self.notifications.deaf,
             },
             "held": self.held,
             "requests": self.requests,
@@ -210,6 +211,11 @@ impl State {
             );
             text += "\n";
             text += &output::field("last failure  ", &failure);
+        }
+        for deaf in &self.notifications.deaf {
+            let deaf = format!("{} since {}: {}", deaf.source, output::instant(deaf.since), deaf.fault);
+            text += "\n";
+            text += &output::field("not heard     ", &deaf);
         }
         text
     }

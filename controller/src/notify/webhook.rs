@@ -1,28 +1,26 @@
-//! One signed POST. The connection is Hudson's own: verified TLS, no proxy of any environment, no redirect followed.
+//! A webhook: one signed POST of the notification as it is. And a way back, where the settings say so: decisions that are
+//! signed with the same secret.
 //!
-//! Invariant: neither the signing secret nor the URL's path is in any error.
+//! Invariant: neither the signing secret nor the URL's path is in any error; nor is the host, where that is a secret.
 
-use bytes::Bytes;
-use hmac::{Hmac, KeyInit, Mac};
-use http::{Method, Request, header};
-use http_body_util::Full;
-use hudson_proxy::dial::{Dialer, Target, UpstreamStream};
-use hudson_proxy::tls::Wire;
-use hudson_schema::config::{IpNetwork, Scheme, WebhookUrl};
-use hudson_schema::ledger::Notification;
-use hyper::client::conn::http1;
-use hyper::rt::{Read, Write};
-use hyper_util::rt::TokioIo;
-use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
-use std::time::{SystemTime, UNIX_EPOCH};
+use super::send::{Answer, Call, Fault, judge};
+use super::sign;
+use http::{HeaderName, HeaderValue, StatusCode};
+use hudson_schema::config::WebhookUrl;
+use hudson_schema::ledger::{ApprovalId, Notification, Verdict};
+use secrecy::SecretString;
+use serde::Deserialize;
 
-const TIMESTAMP: &str = "x-hudson-timestamp";
-const SIGNATURE: &str = "x-hudson-signature";
+/// When an attempt is made, in unix seconds.
+pub const TIMESTAMP: &str = "x-hudson-timestamp";
+/// Who sends.
+pub const SIGNATURE: &str = "x-hudson-signature";
 const DELIVERY: &str = "x-hudson-delivery";
 
 /// Where notifications go.
 pub struct Webhook {
+    /// What decisions are recorded under, where they are taken.
+    pub decides_as: Option<String>,
     url: WebhookUrl,
     secret: SecretString,
     /// What an error says in place of a host that is a secret.
@@ -31,123 +29,88 @@ pub struct Webhook {
 
 impl Webhook {
     /// A webhook; `shown` stands for the host where that must not be told.
-    pub fn new(url: WebhookUrl, secret: SecretString, shown: Option<String>) -> Self {
-        Self { url, secret, shown }
+    pub fn new(
+        url: WebhookUrl,
+        secret: SecretString,
+        shown: Option<String>,
+        decides_as: Option<String>,
+    ) -> Self {
+        Self { decides_as, url, secret, shown }
     }
 
-    /// Sends a notification; what went wrong unless it was answered with a status of 2xx.
-    pub async fn post(&self, dialer: &Dialer, notification: &Notification) -> Result<(), String> {
-        self.attempt(dialer, notification).await.map_err(|error| match &self.shown {
-            Some(shown) => error.replace(&self.url.authority.host.to_string(), shown),
-            None => error,
-        })
-    }
-
-    async fn attempt(&self, dialer: &Dialer, notification: &Notification) -> Result<(), String> {
-        let request = self.request(notification, unix_seconds())?;
-        let WebhookUrl { scheme, authority, .. } = &self.url;
-        // The operator's own URL: a receiver on this host or in a private network is as good as any.
-        let anywhere: Vec<IpNetwork> =
-            ["0.0.0.0/0", "::/0"].iter().filter_map(|range| range.parse().ok()).collect();
-        let target = Target {
-            scheme: *scheme,
-            host: &authority.host,
-            port: authority.port,
-            wire: Wire::Http1,
-            allow: &anywhere,
-            tls: None,
-            connect_to: None,
-            proxy: None,
-        };
-        let status = match dialer.dial(target).await.map_err(|fault| fault.to_string())? {
-            UpstreamStream::Plain(stream) | UpstreamStream::Forwarded(stream) => {
-                answered(TokioIo::new(stream), request).await?
-            }
-            UpstreamStream::Tls(stream) => answered(TokioIo::new(stream), request).await?,
-        };
-        match status {
-            status if status.is_success() => Ok(()),
-            status if status.is_redirection() => {
-                Err(format!("answered {}, and redirects are not followed", status.as_u16()))
-            }
-            status => Err(format!("answered {}", status.as_u16())),
+    /// What is sent for a notification.
+    pub fn call(&self, notification: &Notification, now: i64) -> Call {
+        let timestamp = now.div_euclid(1000).to_string();
+        let signature = sign::webhook(&self.secret, &timestamp, notification.payload.as_bytes());
+        let headers = [(TIMESTAMP, timestamp), (SIGNATURE, signature), (DELIVERY, notification.id.clone())];
+        let headers = headers.into_iter().filter_map(|(name, value)| {
+            Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
+        });
+        Call {
+            url: self.url.clone(),
+            method: http::Method::POST,
+            headers: headers.collect(),
+            body: notification.payload.clone().into(),
+            is_asked: false,
         }
     }
 
-    fn request(&self, notification: &Notification, timestamp: u64) -> Result<Request<Full<Bytes>>, String> {
-        let WebhookUrl { scheme, authority, path } = &self.url;
-        let usual = if *scheme == Scheme::Https { 443 } else { 80 };
-        let host = match authority.port == usual {
-            true => authority.host.to_string(),
-            false => authority.to_string(),
-        };
-        let signature = signature(self.secret.expose_secret(), timestamp, &notification.payload)?;
-        Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header(header::HOST, host)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("hudson/", env!("CARGO_PKG_VERSION")))
-            .header(TIMESTAMP, timestamp)
-            .header(SIGNATURE, signature)
-            .header(DELIVERY, &notification.id)
-            .body(Full::from(notification.payload.clone()))
-            .map_err(|_| "the URL cannot be asked for".to_owned())
+    /// What the answer says. A receiver may be mended: no answer of it is the last.
+    pub fn read(&self, answer: &Answer) -> Result<(), Fault> {
+        match judge(answer, None, None) {
+            Err(Fault::Never(words)) if answer.status != StatusCode::GONE => Err(Fault::Again(words)),
+            judged => judged,
+        }
+    }
+
+    /// The same without a host that must not be told.
+    pub fn hide(&self, fault: Fault) -> Fault {
+        let Some(shown) = &self.shown else { return fault };
+        let hide = |words: String| words.replace(&self.url.authority.host.to_string(), shown);
+        match fault {
+            Fault::Again(words) => Fault::Again(hide(words)),
+            Fault::After(wait, words) => Fault::After(wait, hide(words)),
+            Fault::Never(words) => Fault::Never(hide(words)),
+        }
+    }
+
+    /// Whether this was signed by whoever has the secret.
+    pub fn is_signed(&self, timestamp: &str, body: &[u8], signature: &str) -> bool {
+        sign::same(&sign::webhook(&self.secret, timestamp, body), signature)
     }
 }
 
-/// The status of the answer; its body is not read.
-async fn answered(
-    stream: impl Read + Write + Send + Unpin + 'static,
-    request: Request<Full<Bytes>>,
-) -> Result<http::StatusCode, String> {
-    let broken = |error: hyper::Error| format!("the connection broke: {error}");
-    let (mut sender, connection) = http1::handshake(stream).await.map_err(broken)?;
-    let answer = sender.send_request(request);
-    tokio::pin!(connection, answer);
-    let answer = tokio::select! {
-        answer = &mut answer => answer,
-        // What was read before the end is an answer all the same.
-        _ = &mut connection => answer.await,
-    };
-    answer.map(|answer| answer.status()).map_err(broken)
-}
-
-/// `v1=` and the HMAC-SHA-256, in hex, of the timestamp, a full stop and the body.
-fn signature(secret: &str, timestamp: u64, body: &str) -> Result<String, String> {
-    // HMAC takes a key of any length.
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
-        .map_err(|_| "the signing secret cannot be used".to_owned())?;
-    mac.update(timestamp.to_string().as_bytes());
-    mac.update(b".");
-    mac.update(body.as_bytes());
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("v1={hex}"))
-}
-
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+/// A decision that came back. A notification, which the same secret signs, is none: it has other keys.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// The version of its form.
+    pub schema: String,
+    /// The approval.
+    pub id: ApprovalId,
+    /// The whole digest of what was shown.
+    pub action_digest: String,
+    /// What is said.
+    pub decision: Verdict,
+    /// What tells it from every other.
+    pub nonce: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// What it calls its author. Proves nothing.
+    pub decided_by: Option<String>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_signature_is_what_any_other_program_computes() {
-        // printf '%s' '1780000000.{…}' | openssl dgst -sha256 -hmac whsec-tests-only
-        let body = r#"{"schema":"1","event":"bottle_stopped"}"#;
-        let expected = "v1=7d6fbbab4728639f141b91b9c665c2ec1d53639efeffa5c0fc097880f4501af1";
-        assert_eq!(signature("whsec-tests-only", 1_780_000_000, body).as_deref(), Ok(expected));
-        for other in [signature("whsec", 1_780_000_000, body), signature("whsec-tests-only", 1, body)] {
-            assert_ne!(other.as_deref(), Ok(expected));
-        }
+    fn webhook() -> Webhook {
+        let url = "https://hooks.test/a?b=c".parse().unwrap_or_else(|why| panic!("{why}"));
+        Webhook::new(url, "s".into(), Some("the host in HOOK".to_owned()), None)
     }
 
     #[test]
     fn a_retry_is_signed_anew_and_has_the_same_id() {
-        let url = "https://hooks.test/a?b=c".parse().unwrap_or_else(|why| panic!("{why}"));
-        let webhook = Webhook::new(url, "s".into(), None);
         let notification = Notification {
             id: "01a1".to_owned(),
             channel: "webhook:$HOOK".to_owned(),
@@ -157,12 +120,42 @@ mod tests {
         };
         let again = Notification { attempt: 2, ..notification.clone() };
         let [first, second] =
-            [(notification, 5), (again, 65)].map(|(one, at)| webhook.request(&one, at).unwrap());
-        let of =
-            |request: &Request<Full<Bytes>>, name: &str| request.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!((of(&first, "host").as_str(), first.uri().to_string().as_str()), ("hooks.test", "/a?b=c"));
+            [(notification, 5_000), (again, 65_000)].map(|(one, at)| webhook().call(&one, at));
+        let of = |call: &Call, name: &str| {
+            let found = call.headers.iter().find(|(of, _)| of == name);
+            found.unwrap().1.to_str().unwrap().to_owned()
+        };
+        assert_eq!((first.url.named().as_str(), first.url.path.as_str()), ("hooks.test", "/a?b=c"));
         assert_eq!(of(&first, DELIVERY), of(&second, DELIVERY));
         assert_eq!((of(&first, TIMESTAMP), of(&second, TIMESTAMP)), ("5".to_owned(), "65".to_owned()));
         assert_ne!(of(&first, SIGNATURE), of(&second, SIGNATURE));
+        assert!(webhook().is_signed("5", b"{}", &of(&first, SIGNATURE)));
+        assert!(!webhook().is_signed("6", b"{}", &of(&first, SIGNATURE)));
+    }
+
+    #[test]
+    fn a_host_that_is_a_secret_is_in_no_error() {
+        let fault = webhook().hide(Fault::Again("hooks.test: it does not resolve".to_owned()));
+        assert_eq!(fault, Fault::Again("the host in HOOK: it does not resolve".to_owned()));
+    }
+
+    #[test]
+    fn a_notification_that_is_sent_back_is_no_decision() {
+        let id = ApprovalId::of_random([1; 16]);
+        let own = format!(
+            r#"{{"schema":"1","event":"approval_requested","id":"{id}","approval":{{"id":"{id}"}}}}"#
+        );
+        assert!(serde_json::from_str::<Decision>(&own).is_err());
+        let yes =
+            format!(r#"{{"schema":"1","id":"{id}","action_digest":"ab","decision":"approve","nonce":"n"}}"#);
+        assert!(serde_json::from_str::<Decision>(&yes).is_ok());
+        for wrong in [
+            yes.replace("\"approve\"", "true"),
+            yes.replace("\"approve\"", "\"Approve\""),
+            yes.replace("\"nonce\"", "\"decision\":\"deny\",\"nonce\""),
+            yes.replace(",\"nonce\":\"n\"", ""),
+        ] {
+            assert!(serde_json::from_str::<Decision>(&wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -35,17 +35,7 @@ impl Settings {
         });
         let key = approvals.review.iter().filter_map(|review| review.key_env.as_ref());
         let mut names: BTreeSet<String> = tokens.chain(key).map(|name| name.0.clone()).collect();
-        for channel in &self.notify {
-            match channel {
-                NotifySetting::Webhook(webhook) => {
-                    names.insert(webhook.secret_env.0.clone());
-                    names.extend(webhook.url_env.iter().map(|name| name.0.clone()));
-                }
-                NotifySetting::Telegram(telegram) => {
-                    names.insert(telegram.token_env.0.clone());
-                }
-            }
-        }
+        names.extend(self.notify.iter().flat_map(NotifySetting::env_names).map(|name| name.0.clone()));
         names
     }
 }

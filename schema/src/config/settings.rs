@@ -27,7 +27,9 @@ pub use dlp::{DlpProfile, DlpSettings, OnUnscannable, Suppression};
 pub use enforcement::{EnforcementCommands, EnforcementSettings};
 pub use listen::{BottleAddress, ListenAddress};
 pub use models::{ModelPattern, ModelSettings};
-pub use notify::{NotifySetting, TelegramSetting, WebhookSetting, WebhookUrl};
+pub use notify::{
+    DiscordSetting, NotifySetting, NtfySetting, SlackSetting, TelegramSetting, WebhookSetting, WebhookUrl,
+};
 pub use proxy::ProxySettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};

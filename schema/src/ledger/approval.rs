@@ -5,6 +5,7 @@
 //! out decides nothing and is not a denial; a use is bound to the fingerprint and the policy that were approved. Every
 //! clock is the caller's, and no secret is stored: a fingerprint is a keyed digest, details are redacted before.
 
+mod answer;
 mod decision;
 mod grant;
 mod id;
@@ -13,6 +14,7 @@ mod request;
 mod words;
 
 pub use crate::Tier;
+pub use answer::{Answered, ApprovalAnswer, RefusedAnswer};
 pub use decision::{
     ApprovalCancel, ApprovalEdit, ApprovalSweep, ApprovalUse, ConsumeOutcome, ConsumeRequest, Decided,
     Decision, DecisionRefusal, Swept,
@@ -21,4 +23,4 @@ pub use grant::{Grant, GrantOutcome, GrantQuery, GrantRefusal, GrantScope, NewGr
 pub use id::{ApprovalId, Fingerprint, GrantId, InvalidId};
 pub use record::{Approval, ApprovalCount, ApprovalEvent, ApprovalQuery};
 pub use request::{ApprovalRequest, ApprovalRules, Automatic, HIGH_RISK_ACTIONS, Rate, SubmitOutcome};
-pub use words::{ApprovalKind, ApprovalStatus, DecidedVia, Execution, ExecutionEnd, GrantScopeKind};
+pub use words::{ApprovalKind, ApprovalStatus, DecidedVia, Execution, ExecutionEnd, GrantScopeKind, Verdict};

@@ -8,14 +8,32 @@ use serde::Serialize;
 /// A request for notifications to deliver.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NotifyClaim {
-    /// The channels that the settings have now, by their stable names.
+    /// The channels that the settings have now, by their stable names, in the order of the settings.
     pub channels: Vec<String>,
     /// At most so many.
     pub most: usize,
     /// How long they are this process's own, in milliseconds: longer than a delivery can take.
     pub lease: i64,
+    /// What else the settings say of who is told.
+    pub rules: NotifyRules,
     /// The clock.
     pub now: i64,
+}
+
+/// Who is told of what.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NotifyRules {
+    /// Whether only the first channel is, and the next by [`NotifyEnd::HandedOver`].
+    pub first_success: bool,
+    /// So many requests of a bottle for approval in an hour; what is above is told together, once, and nobody is told
+    /// what becomes of it.
+    pub per_hour: u32,
+}
+
+impl Default for NotifyRules {
+    fn default() -> Self {
+        Self { first_success: false, per_hour: u32::MAX }
+    }
 }
 
 /// A notification that was claimed.
@@ -26,7 +44,8 @@ pub struct Notification {
     /// The channel it goes to.
     pub channel: String,
     /// What it tells: `budget_warning`, `bottle_stopped`, `bottle_resumed`, `enforcement_failed`, or that an approval was
-    /// `approval_requested`, `approval_decided`, `approval_consumed` or `approval_expired`.
+    /// `approval_requested`, `approval_decided`, `approval_consumed`, `approval_expired` or `approval_cancelled`; and
+    /// `approvals_waiting` for those of a bottle that are too many to be told one by one.
     pub kind: String,
     /// The JSON that is sent.
     pub payload: String,
@@ -51,6 +70,13 @@ pub enum NotifyEnd {
         /// What went wrong, without any secret.
         error: String,
     },
+    /// It did not, is given up, and goes to another channel at once.
+    HandedOver {
+        /// What went wrong, without any secret.
+        error: String,
+        /// That channel.
+        to: String,
+    },
 }
 
 /// What is not delivered.
@@ -62,6 +88,28 @@ pub struct NotifyState {
     pub undirected: u64,
     /// The latest that did not arrive: given up, or to be tried again.
     pub last_failure: Option<NotifyFailure>,
+    /// Services whose answers are not heard.
+    pub deaf: Vec<ChannelFault>,
+}
+
+/// How far a service was heard that is asked for what there is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct NotifyCursor {
+    /// Where the next thing begins; 0 at first.
+    pub position: i64,
+    /// When that was last moved.
+    pub moved_at: i64,
+}
+
+/// A service whose answers are not heard.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct ChannelFault {
+    /// Which.
+    pub source: String,
+    /// Why, without any secret.
+    pub fault: String,
+    /// Since when.
+    pub since: i64,
 }
 
 /// A delivery that failed.

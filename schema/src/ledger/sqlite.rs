@@ -8,6 +8,7 @@ mod audit;
 mod blocks;
 mod budgets;
 mod changes;
+mod channels;
 mod checkpoint;
 mod counters;
 mod enforcements;
@@ -384,6 +385,46 @@ impl Ledger for SqliteLedger {
         self.read(outbox::state).await
     }
 
+    async fn notify_message_set(
+        &self,
+        approval: &ApprovalId,
+        channel: &str,
+        message: &str,
+        now: i64,
+    ) -> Result<(), LedgerError> {
+        let (approval, channel, message) = (approval.clone(), channel.to_owned(), message.to_owned());
+        let set = move |connection: &Connection| {
+            channels::message_set(connection, &approval, &channel, &message, now)
+        };
+        self.writer()?.call(set, |()| false).await
+    }
+
+    async fn notify_message_fetch(
+        &self,
+        approval: &ApprovalId,
+        channel: &str,
+    ) -> Result<Option<String>, LedgerError> {
+        let (approval, channel) = (approval.clone(), channel.to_owned());
+        self.read(move |connection| channels::message_fetch(connection, &approval, &channel)).await
+    }
+
+    async fn notify_cursor_fetch(&self, source: &str) -> Result<NotifyCursor, LedgerError> {
+        let source = source.to_owned();
+        self.read(move |connection| channels::cursor_fetch(connection, &source)).await
+    }
+
+    async fn notify_cursor_set(&self, source: &str, position: i64, now: i64) -> Result<(), LedgerError> {
+        let source = source.to_owned();
+        let set = move |connection: &Connection| channels::cursor_set(connection, &source, position, now);
+        self.writer()?.call(set, |()| false).await
+    }
+
+    async fn notify_fault_set(&self, source: &str, fault: &str, now: i64) -> Result<(), LedgerError> {
+        let (source, fault) = (source.to_owned(), fault.to_owned());
+        let set = move |connection: &Connection| channels::fault_set(connection, &source, &fault, now);
+        self.writer()?.call(set, |()| false).await
+    }
+
     async fn approval_submit(&self, request: ApprovalRequest) -> Result<SubmitOutcome, LedgerError> {
         let submit = move |connection: &Connection| approvals::submit(connection, &request);
         // Who asks again, or too often, wakes nobody.
@@ -421,6 +462,14 @@ impl Ledger for SqliteLedger {
 
     async fn approval_deny(&self, decision: Decision) -> Result<Decided, LedgerError> {
         self.write(move |connection| approvals::deny(connection, &decision)).await
+    }
+
+    async fn approval_answer(&self, answer: ApprovalAnswer) -> Result<Answered, LedgerError> {
+        self.write(move |connection| approvals::answer(connection, &answer)).await
+    }
+
+    async fn approval_refuse(&self, refused: RefusedAnswer) -> Result<(), LedgerError> {
+        self.writer()?.call(move |connection| approvals::refuse(connection, &refused), |()| false).await
     }
 
     async fn approval_modify(&self, decision: Decision, edit: ApprovalEdit) -> Result<Decided, LedgerError> {

@@ -225,7 +225,9 @@ async fn a_use_of_a_grant_asks_nobody_and_ends_the_question(open: Open<'_>) {
     let used = let_through(ledger.approval_submit(ask(1, NOW + 2)).await.unwrap());
     let question = ledger.approval_fetch(&asked.id, NOW + 2).await.unwrap().unwrap();
     assert_eq!((question.status, question.coalesced_into), (ApprovalStatus::Cancelled, Some(used.id)));
-    assert_eq!(told(&*ledger).await, [] as [serde_json::Value; 0], "nothing more");
+    // Who was asked is told that there is nothing to decide any more.
+    let told: Vec<_> = told(&*ledger).await.into_iter().map(|told| told["event"].clone()).collect();
+    assert_eq!(told, ["approval_cancelled"]);
     // However many the grant lets through, people can still be asked about other things.
     for fingerprint in 10..60 {
         let_through(ledger.approval_submit(ask(fingerprint, NOW + 2)).await.unwrap());

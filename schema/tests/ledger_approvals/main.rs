@@ -6,6 +6,7 @@
 #[path = "../ledger_support/mod.rs"]
 #[macro_use]
 mod ledger_support;
+mod answering;
 mod asking;
 mod automatic;
 mod crash;

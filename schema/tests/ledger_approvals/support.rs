@@ -178,7 +178,9 @@ pub(crate) async fn steps(ledger: &dyn Ledger, id: &ApprovalId) -> Vec<String> {
 
 /// What was told outside of approvals: each event, and its approval.
 pub(crate) async fn told(ledger: &dyn Ledger) -> Vec<Value> {
-    let claim = NotifyClaim { channels: vec!["one".into()], now: NOW + 1_000_000_000, lease: 1, most: 99 };
+    let rules = NotifyRules::default();
+    let claim =
+        NotifyClaim { channels: vec!["one".into()], rules, now: NOW + 1_000_000_000, lease: 1, most: 99 };
     let claimed = ledger.notify_claim(claim).await.unwrap();
     claimed.iter().map(|one| serde_json::from_str(&one.payload).unwrap()).collect()
 }

@@ -21,6 +21,7 @@ mod audit;
 mod budgets;
 mod bypass;
 mod cases;
+mod channels;
 mod clamp;
 mod clients;
 mod concurrency;

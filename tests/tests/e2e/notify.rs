@@ -186,7 +186,10 @@ fn each_decision_arrives_once_and_signed_with_three_processes_running() {
     let all = deliveries(&receiver, 6, SOON);
     let ids: BTreeSet<_> = all.iter().map(|one| one.id.as_str()).collect();
     assert_eq!(ids.len(), 6, "each is one of its own");
-    assert_eq!(status(&stage)["notifications"], json!({"undelivered": 0, "last_failure": null}));
+    assert_eq!(
+        status(&stage)["notifications"],
+        json!({"undelivered": 0, "last_failure": null, "not_heard": []})
+    );
 }
 
 #[test]

@@ -1,15 +1,13 @@
 //! What takes more than one key of settings.yml to see, and which of its keys this version does not enforce.
 
 use super::{
-    LedgerSetting, ListenSetting, ModelSettings, NotifySetting, ProviderSettings, Settings, WebhookUrl, dlp,
-    enforcement,
+    LedgerSetting, ListenSetting, ModelSettings, ProviderSettings, Settings, dlp,
+    enforcement, notify,
 };
 use crate::budget::BudgetMap;
 use crate::config::tree::Trail;
 use crate::config::unsupported::not_enforced;
-use crate::config::values::NOT_THE_SECRET;
 use crate::config::yaml::Document;
-use std::collections::BTreeSet;
 
 /// The most tokens a ledger can count.
 const MOST_TOKENS: u64 = i64::MAX as u64;
@@ -26,7 +24,7 @@ pub(in crate::config) fn check(document: &mut Document<'_>, settings: &mut Setti
     providers(document, &top.key("providers"), settings);
     dlp::check(document, &top.key("dlp"), &settings.dlp);
     enforcement::check(document, &top.key("enforcement"), &settings.enforcement);
-    notify(document, &top.key("notify"), settings);
+    notify::check(document, &top, settings);
     control(document, &top.key("control"), settings);
     note_unsupported(document, &top, settings);
 }
@@ -87,34 +85,6 @@ fn hosts(document: &mut Document<'_>, trail: &Trail, provider: &ProviderSettings
     }
 }
 
-fn notify(document: &mut Document<'_>, trail: &Trail, settings: &Settings) {
-    let mut urls = BTreeSet::new();
-    for (index, channel) in settings.notify.iter().enumerate() {
-        let NotifySetting::Webhook(webhook) = channel else { continue };
-        let trail = trail.index(index).key("webhook");
-        let place = match (&webhook.url, &webhook.url_env) {
-            (Some(url), None) => {
-                if let Err(why) = url.parse::<WebhookUrl>() {
-                    document.value(
-                        &trail.key("url"),
-                        format!("{why}; a URL that is secret stands in url_env, {NOT_THE_SECRET}"),
-                    );
-                }
-                "url"
-            }
-            (None, Some(_)) => "url_env",
-            _ => {
-                document.value(&trail, "a webhook has exactly one of url and url_env");
-                continue;
-            }
-        };
-        // Two of one URL could not be told apart, and would be sent everything twice.
-        if !urls.insert((&webhook.url, &webhook.url_env)) {
-            document.value(&trail.key(place), "another webhook goes there already");
-        }
-    }
-}
-
 /// Where it is decided, only this host comes.
 fn control(document: &mut Document<'_>, trail: &Trail, settings: &Settings) {
     let deciding = [("confirm", settings.control.confirm), ("admin", Some(settings.control.admin))];
@@ -140,13 +110,6 @@ fn note_unsupported(document: &Document<'_>, top: &Trail, settings: &mut Setting
         .filter(|(used, ..)| *used)
         .map(|(_, trail, key)| not_enforced(document, &trail, key))
         .collect();
-    for (index, channel) in settings.notify.iter().enumerate() {
-        if let NotifySetting::Telegram(_) = channel {
-            let trail = top.key("notify").index(index).key("telegram");
-            let key = format!("notify[{index}].telegram");
-            settings.unsupported.push(not_enforced(document, &trail, &key));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -246,7 +209,10 @@ mod tests {
             ("proxy: {connect_timeout: fast}\n", "1:26: \"fast\" is not a period of time"),
             ("proxy: {listen: [localhost]}\n", "1:18: \"localhost\" is not ADDRESS:PORT"),
             ("control: {metrics: 9464}\n", "1:20: \"9464\" is neither off nor ADDRESS:PORT"),
-            ("notify: [{webhok: {}}]\n", "1:11: unknown value \"webhok\"; expected one of webhook, telegram"),
+            (
+                "notify: [{webhok: {}}]\n",
+                "1:11: unknown value \"webhok\"; expected one of webhook, telegram, discord, slack, ntfy",
+            ),
             (
                 "notify: [{webhook: {url: ftp://x, secret_env: X}}]\n",
                 "1:26: expected a URL that begins with https://",
@@ -331,7 +297,6 @@ mod tests {
         let named: Vec<_> = settings.unsupported().iter().map(ToString::to_string).collect();
         let starts = [
             "settings.yml:1:1: ledger: postgres is valid, but this version does not enforce it yet",
-            "settings.yml:2:11: notify[0].telegram ",
         ];
         assert_eq!(named.len(), starts.len(), "{named:?}");
         for (named, start) in named.iter().zip(starts) {

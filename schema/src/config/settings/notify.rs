@@ -1,12 +1,15 @@
-//! Who is told about approvals and budgets. Secrets stand only as the names of the environment variables that hold them.
+//! Who is told about approvals and budgets, and who may answer. Secrets stand only as the names of the environment
+//! variables that hold them.
+
+mod check;
+mod url;
 
 use super::Period;
-use crate::config::Scheme;
-use crate::config::host::Authority;
 use crate::config::values::EnvName;
+pub(super) use check::check;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::str::FromStr;
+pub use url::WebhookUrl;
 
 /// One channel that tells people.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
@@ -16,6 +19,39 @@ pub enum NotifySetting {
     Webhook(WebhookSetting),
     /// A Telegram bot.
     Telegram(TelegramSetting),
+    /// A Discord application's bot.
+    Discord(DiscordSetting),
+    /// A Slack app.
+    Slack(SlackSetting),
+    /// A topic of an ntfy server.
+    Ntfy(NtfySetting),
+}
+
+impl NotifySetting {
+    /// Its key.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "webhook",
+            Self::Telegram(_) => "telegram",
+            Self::Discord(_) => "discord",
+            Self::Slack(_) => "slack",
+            Self::Ntfy(_) => "ntfy",
+        }
+    }
+
+    /// The variables that it takes secrets from.
+    pub fn env_names(&self) -> impl Iterator<Item = &EnvName> {
+        let (always, optional) = match self {
+            Self::Webhook(webhook) => ([Some(&webhook.secret_env), None], webhook.url_env.as_ref()),
+            Self::Telegram(telegram) => ([Some(&telegram.token_env), None], None),
+            Self::Discord(discord) => ([Some(&discord.token_env), None], None),
+            Self::Slack(slack) => ([Some(&slack.token_env), None], slack.signing_secret_env.as_ref()),
+            Self::Ntfy(ntfy) => {
+                ([ntfy.token_env.as_ref(), ntfy.secret_env.as_ref()], ntfy.topic_env.as_ref())
+            }
+        };
+        always.into_iter().flatten().chain(optional)
+    }
 }
 
 /// A webhook.
@@ -28,14 +64,15 @@ pub struct WebhookSetting {
     pub url_env: Option<EnvName>,
     /// The variable that holds the signing secret.
     pub secret_env: EnvName,
+    /// Whether decisions that are signed with the same secret are taken, at `/webhook/NAME` of `control.callbacks`.
+    #[serde(default)]
+    pub decide: bool,
+    /// What it is called there, and in the audit.
+    pub name: Option<String>,
     /// How long after each failed attempt the next one is made; after the last of them it is given up. Unless set: after
     /// 1 minute, 5 minutes and 30 minutes.
     #[serde(default = "retries")]
     pub retry: Vec<Period>,
-}
-
-fn retries() -> Vec<Period> {
-    [60, 5 * 60, 30 * 60].map(Period::seconds).to_vec()
 }
 
 /// A Telegram bot.
@@ -46,77 +83,83 @@ pub struct TelegramSetting {
     pub token_env: EnvName,
     /// The chat that is told.
     pub chat: i64,
-    /// The users whose answer counts.
+    /// The users whose answer counts, by their numbers. With none, there are no buttons, and nothing is heard.
     #[serde(default)]
     pub approvers: Vec<i64>,
+    /// Where the Bot API is, if not at `https://api.telegram.org`.
+    pub url: Option<String>,
+    /// As a webhook's; unless set: after 5 and 15 seconds, 1, 5 and 30 minutes.
+    #[serde(default = "quick_retries")]
+    pub retry: Vec<Period>,
 }
 
-/// A webhook's URL, taken apart.
-#[derive(Clone, Eq, PartialEq)]
-pub struct WebhookUrl {
-    /// With TLS or without.
-    pub scheme: Scheme,
-    /// The host and its port.
-    pub authority: Authority,
-    /// The path and the query, as they are sent.
-    pub path: String,
+/// A Discord application's bot.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiscordSetting {
+    /// The variable that holds the bot's token.
+    pub token_env: EnvName,
+    /// The channel that is told, by its number.
+    pub channel: u64,
+    /// The application's public key in hex: what its interactions are signed with.
+    pub public_key: Option<String>,
+    /// The users whose answer counts, by their numbers. With none, there are no buttons.
+    #[serde(default)]
+    pub approvers: Vec<u64>,
+    /// Where the API is, if not at `https://discord.com`.
+    pub url: Option<String>,
+    /// As a webhook's; unless set: after 5 and 15 seconds, 1, 5 and 30 minutes.
+    #[serde(default = "quick_retries")]
+    pub retry: Vec<Period>,
 }
 
-impl FromStr for WebhookUrl {
-    type Err = &'static str;
-
-    /// The text is in no error: it may be a secret.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (scheme, default_port, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://"))
-        {
-            (Some(rest), _) => (Scheme::Https, 443, rest),
-            (None, Some(rest)) => (Scheme::Http, 80, rest),
-            (None, None) => return Err("expected a URL that begins with https:// or http://"),
-        };
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('#') {
-            return Err("a URL has no spaces, no fragment, and what is not ASCII percent-encoded");
-        }
-        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err("a URL with a user name or a password is not taken; the signature says who sends");
-        }
-        let authority = Authority::parse_or(authority, default_port)
-            .map_err(|_| "expected a URL with the name or the address of a host")?;
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Self { scheme, authority, path })
-    }
+/// A Slack app.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlackSetting {
+    /// The variable that holds the bot's token (`xoxb-…`).
+    pub token_env: EnvName,
+    /// The channel that is told, by its id.
+    pub channel: String,
+    /// The variable that holds the app's signing secret.
+    pub signing_secret_env: Option<EnvName>,
+    /// The users whose answer counts, by their ids (`U…`). With none, there are no buttons.
+    #[serde(default)]
+    pub approvers: Vec<String>,
+    /// Where the API is, if not at `https://slack.com`.
+    pub url: Option<String>,
+    /// As a webhook's; unless set: after 5 and 15 seconds, 1, 5 and 30 minutes.
+    #[serde(default = "quick_retries")]
+    pub retry: Vec<Period>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A topic of an ntfy server.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NtfySetting {
+    /// The topic; use `topic_env` where knowing its name is all it takes to read it.
+    pub topic: Option<String>,
+    /// The variable that holds the topic.
+    pub topic_env: Option<EnvName>,
+    /// The variable that holds an access token, where the server wants one.
+    pub token_env: Option<EnvName>,
+    /// Whether there are buttons. Whoever reads the topic can press them.
+    #[serde(default)]
+    pub decide: bool,
+    /// The variable that holds the secret with which the buttons are signed.
+    pub secret_env: Option<EnvName>,
+    /// Where the server is, if not at `https://ntfy.sh`.
+    pub url: Option<String>,
+    /// As a webhook's; unless set: after 5 and 15 seconds, 1, 5 and 30 minutes.
+    #[serde(default = "quick_retries")]
+    pub retry: Vec<Period>,
+}
 
-    #[test]
-    fn a_url_is_taken_apart_and_in_no_error() {
-        for (text, scheme, authority, path) in [
-            ("https://a.test", Scheme::Https, "a.test:443", "/"),
-            ("http://127.0.0.1:8080/a/b?c=d%20e", Scheme::Http, "127.0.0.1:8080", "/a/b?c=d%20e"),
-            ("https://[::1]?x", Scheme::Https, "[::1]:443", "/?x"),
-        ] {
-            let Ok(url) = text.parse::<WebhookUrl>() else { panic!("{text}") };
-            assert_eq!(
-                (url.scheme, url.authority.to_string().as_str(), url.path.as_str()),
-                (scheme, authority, path)
-            );
-        }
-        for text in [
-            "hunter2",
-            "ftp://hunter2",
-            "https://",
-            "https:///hunter2",
-            "https://u:hunter2@a.test",
-            "https://a.test/#hunter2",
-            "https://a.test/hunter2\r\nx: y",
-            "https://a.test:0/hunter2",
-            "https://a b/hunter2",
-        ] {
-            let Err(error) = text.parse::<WebhookUrl>() else { panic!("{text}") };
-            assert!(!error.contains("hunter2"), "{error}");
-        }
-    }
+fn retries() -> Vec<Period> {
+    [60, 5 * 60, 30 * 60].map(Period::seconds).to_vec()
+}
+
+/// People who are asked have minutes.
+fn quick_retries() -> Vec<Period> {
+    [5, 15, 60, 5 * 60, 30 * 60].map(Period::seconds).to_vec()
 }

@@ -67,6 +67,15 @@ words! {
 }
 
 words! {
+    /// What a person says.
+    Verdict, "verdict":
+    /// Yes.
+    Approve = "approve",
+    /// No.
+    Deny = "deny",
+}
+
+words! {
     /// The way a decision came.
     DecidedVia, "way of a decision":
     /// The command line.

@@ -1,6 +1,7 @@
 //! Approvals and grants in SQLite. Each step is one conditional update in the transaction that also writes its event,
 //! its row of the audit and what is told outside, so that a crash leaves all of them or none.
 
+mod answer;
 mod consume;
 mod decide;
 mod end;
@@ -11,6 +12,7 @@ mod rows;
 mod submit;
 mod tell;
 
+pub(super) use answer::{answer, refuse};
 pub(super) use consume::{consume, finish, roll_back};
 pub(super) use decide::{approve, deny, modify, revoke};
 pub(super) use end::{cancel, sweep};

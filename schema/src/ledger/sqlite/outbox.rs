@@ -2,6 +2,9 @@
 //! settles, `hudson bottle cutoff`) need not know the settings. Who delivers knows them, and its first claim makes one
 //! row for each channel of it. A claim is a row whose `next_at` was moved: a crash leaves it due again.
 
+mod direct;
+
+use super::channels;
 use super::fail::Fail;
 use super::rows::parsed_option;
 use super::{
@@ -13,6 +16,8 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+/// Who is told when nobody has said yet who is.
+const NOBODY: &str = "";
 /// How long a channel may be unknown to those who deliver before what is for it is given up, in milliseconds. Shorter
 /// could be a process whose settings are older than those of another.
 const ABANDONED: i64 = 24 * 3600 * 1000;
@@ -51,6 +56,9 @@ struct What<'a> {
     resets_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<&'a Value>,
+    /// How many approvals of the bottle wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<u64>,
 }
 
 /// Tells of a threshold that was passed.
@@ -71,25 +79,27 @@ pub(super) fn warning(
         cause: None,
         resets_at: asked.window_end.map(instant),
         approval: None,
+        waiting: None,
     };
-    insert(connection, "budget_warning", &limit.scope, what, now)
+    insert(connection, "budget_warning", &limit.scope, what, NOBODY, now)
 }
 
 /// Tells of a scope that is stopped.
 pub(super) fn stopped(connection: &Connection, block: &Block) -> Result<(), Fail> {
-    insert(connection, "bottle_stopped", &block.scope, of(block), block.since)
+    insert(connection, "bottle_stopped", &block.scope, of(block), NOBODY, block.since)
 }
 
 /// Tells of a scope that is stopped no more, by this block at least.
 pub(super) fn resumed(connection: &Connection, block: &Block, now: i64) -> Result<(), Fail> {
-    insert(connection, "bottle_resumed", &block.scope, of(block), now)
+    insert(connection, "bottle_resumed", &block.scope, of(block), NOBODY, now)
 }
 
 /// Tells of what could not be done about a run: a person has to.
 pub(super) fn failed(connection: &Connection, row: &Enforcement, now: i64) -> Result<(), Fail> {
     let cause = format!("the {} of this bottle failed: {}", row.action, row.detail);
     let what = What { cause: Some(&cause), ..What::default() };
-    insert(connection, "enforcement_failed", &Scope::new(ScopeKind::Run, row.run_id.as_str()), what, now)
+    let scope = Scope::new(ScopeKind::Run, row.run_id.as_str());
+    insert(connection, "enforcement_failed", &scope, what, NOBODY, now)
 }
 
 /// Tells of an approval of a bottle.
@@ -101,7 +111,7 @@ pub(super) fn approval(
     now: i64,
 ) -> Result<(), Fail> {
     let what = What { approval: Some(told), ..What::default() };
-    insert(connection, event, &Scope::new(ScopeKind::Bottle, bottle.as_str()), what, now)
+    insert(connection, event, &Scope::new(ScopeKind::Bottle, bottle.as_str()), what, NOBODY, now)
 }
 
 fn of(block: &Block) -> What<'_> {
@@ -115,10 +125,18 @@ fn of(block: &Block) -> What<'_> {
         cause: Some(&block.cause),
         resets_at: budget.and_then(|budget| budget.window_end).map(instant),
         approval: None,
+        waiting: None,
     }
 }
 
-fn insert(connection: &Connection, event: &str, scope: &Scope, what: What<'_>, now: i64) -> Result<(), Fail> {
+fn insert(
+    connection: &Connection,
+    event: &str,
+    scope: &Scope,
+    what: What<'_>,
+    channel: &str,
+    now: i64,
+) -> Result<(), Fail> {
     let id = Uuid::now_v7().to_string();
     let bottle = bottle(connection, scope)?;
     let payload = Payload { schema: "1", event, id: &id, bottle, scope, what, created_at: instant(now) };
@@ -126,9 +144,9 @@ fn insert(connection: &Connection, event: &str, scope: &Scope, what: What<'_>, n
     connection
         .prepare_cached(
             "INSERT INTO notify_outbox (id, channel, kind, payload, created_at, next_at)
-             VALUES (?1, '', ?2, ?3, ?4, ?4)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
         )?
-        .execute(params![id, event, payload, now])?;
+        .execute(params![id, channel, event, payload, now])?;
     Ok(())
 }
 
@@ -161,7 +179,7 @@ pub(super) fn next(connection: &Connection, channels: &[String]) -> Result<Optio
 pub(super) fn claim(connection: &Connection, claim: &NotifyClaim) -> Result<Vec<Notification>, Fail> {
     let channels = listed(&claim.channels)?;
     tidy(connection, &channels, claim.now)?;
-    direct(connection, &channels)?;
+    direct::direct(connection, claim)?;
     let mut statement = connection.prepare_cached(
         "UPDATE notify_outbox SET attempts = attempts + 1, next_at = :until
          WHERE (id, channel) IN
@@ -184,24 +202,6 @@ pub(super) fn claim(connection: &Connection, claim: &NotifyClaim) -> Result<Vec<
     Ok(claimed)
 }
 
-/// One row for each channel takes the place of the one without; nothing does where nobody is to be told.
-fn direct(connection: &Connection, channels: &str) -> Result<(), Fail> {
-    connection
-        .prepare_cached(
-            "INSERT OR IGNORE INTO notify_outbox (id, channel, kind, payload, created_at, next_at)
-             SELECT one.id, channels.value, one.kind, one.payload, one.created_at, one.next_at
-             FROM notify_outbox AS one CROSS JOIN json_each(?1) AS channels
-             WHERE channel = '' AND delivered_at IS NULL AND failed_at IS NULL",
-        )?
-        .execute([channels])?;
-    connection
-        .prepare_cached(
-            "DELETE FROM notify_outbox WHERE channel = '' AND delivered_at IS NULL AND failed_at IS NULL",
-        )?
-        .execute(())?;
-    Ok(())
-}
-
 /// Gives up what is for channels that are gone, and forgets what has long been over.
 fn tidy(connection: &Connection, channels: &str, now: i64) -> Result<(), Fail> {
     connection
@@ -214,7 +214,7 @@ fn tidy(connection: &Connection, channels: &str, now: i64) -> Result<(), Fail> {
     connection
         .prepare_cached("DELETE FROM notify_outbox WHERE ifnull(delivered_at, failed_at) < ?1")?
         .execute([now.saturating_sub(KEPT)])?;
-    Ok(())
+    channels::tidy(connection, now.saturating_sub(KEPT))
 }
 
 /// See [`super::Ledger::notify_finish`].
@@ -237,12 +237,20 @@ pub(super) fn finish(
                 "UPDATE notify_outbox SET next_at = ?3, error = ?4 WHERE {open} AND attempts = ?5"
             ))?
             .execute(params![id, channel, at, error, attempt])?,
-        NotifyEnd::Failed { error } => connection
+        NotifyEnd::Failed { error } | NotifyEnd::HandedOver { error, .. } => connection
             .prepare_cached(&format!(
                 "UPDATE notify_outbox SET failed_at = ?3, error = ?4 WHERE {open} AND attempts = ?5"
             ))?
             .execute(params![id, channel, now, error, attempt])?,
     };
+    if let (1.., NotifyEnd::HandedOver { to, .. }) = (changed, end) {
+        connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO notify_outbox (id, channel, kind, payload, created_at, next_at)
+                 SELECT id, ?3, kind, payload, created_at, ?4 FROM notify_outbox WHERE id = ?1 AND channel = ?2",
+            )?
+            .execute(params![id, channel, to, now])?;
+    }
     Ok(changed > 0)
 }
 
@@ -266,6 +274,7 @@ pub(super) fn state(connection: &Connection) -> Result<NotifyState, Fail> {
         undelivered: undelivered.unsigned_abs(),
         undirected: undirected.unsigned_abs(),
         last_failure: statement.query_row((), failure).optional()?,
+        deaf: channels::faults(connection)?,
     })
 }
 

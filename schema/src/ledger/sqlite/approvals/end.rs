@@ -58,8 +58,11 @@ pub(super) fn end(
         _ => "approval_revoke",
     };
     note(connection, &ended, kind, by, json!({"was": open.status, "reason": ending.reason}))?;
-    if to == ApprovalStatus::Expired {
-        outside(connection, &ended, "approval_expired", by.now)?;
+    match to {
+        ApprovalStatus::Expired => outside(connection, &ended, "approval_expired", by.now)?,
+        // Whoever was asked is told that there is nothing to decide any more. What was approved says so itself.
+        ApprovalStatus::Cancelled => outside(connection, &ended, "approval_cancelled", by.now)?,
+        _ => {}
     }
     Ok(ended)
 }
