@@ -15,8 +15,8 @@ macro_rules! report {
     }};
 }
 
-mod approvals_commands;
 mod approvals;
+mod approvals_commands;
 mod audit;
 mod budgets;
 mod bypass;

@@ -1,8 +1,7 @@
 //! What takes more than one key of settings.yml to see, and which of its keys this version does not enforce.
 
 use super::{
-    LedgerSetting, ListenSetting, ModelSettings, ProviderSettings, Settings, dlp,
-    enforcement, notify,
+    LedgerSetting, ListenSetting, ModelSettings, ProviderSettings, Settings, dlp, enforcement, notify,
 };
 use crate::budget::BudgetMap;
 use crate::config::tree::Trail;
@@ -295,9 +294,8 @@ mod tests {
         ))
         .unwrap();
         let named: Vec<_> = settings.unsupported().iter().map(ToString::to_string).collect();
-        let starts = [
-            "settings.yml:1:1: ledger: postgres is valid, but this version does not enforce it yet",
-        ];
+        let starts =
+            ["settings.yml:1:1: ledger: postgres is valid, but this version does not enforce it yet"];
         assert_eq!(named.len(), starts.len(), "{named:?}");
         for (named, start) in named.iter().zip(starts) {
             assert!(named.starts_with(start), "{named}");

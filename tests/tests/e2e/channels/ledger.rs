@@ -57,6 +57,7 @@ impl Ledger {
             rule: Some("large charge".to_owned()),
             rule_hash: None,
             bypassable: true,
+            automatic: None,
             approvers: 1,
             decision_expires_at: now + 300_000,
             use_ttl: 900_000,
