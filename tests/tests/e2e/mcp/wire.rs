@@ -423,7 +423,8 @@ fn explain_says_what_of_a_server_may_be_used() {
     let rules = "      default: deny\n      hide: [x*]\n      tools: {gone: {action: deny}, pay: {action: require_approval}, x1: {action: allow}}\n";
     let stage = stage(rules, SocketAddr::from(([127, 0, 0, 1], 9))).start();
     let url = format!("http://{HOST}/mcp");
-    let explain = |words: &[&str]| stage.hudson(&[&["explain", "POST", &url, "--bottle", "ci"], words].concat());
+    let explain =
+        |words: &[&str]| stage.hudson(&[&["explain", "POST", &url, "--bottle", "ci"], words].concat());
     let told = explain(&[]);
     told.exited(0).shows("every body is read as MCP");
     told.shows("gone is denied, pay as its rules say, x1 cannot be called; no other tool can be called");
