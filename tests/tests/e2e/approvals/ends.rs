@@ -144,7 +144,8 @@ fn a_call_that_the_budget_refuses_gives_its_approval_back() {
     let routes = "routes:\n  - host: api.anthropic.com\n    auth_scheme: Bearer\n    token_env: THE_KEY\n    rules:\n      \
                   - {name: call, action: require_approval, bind: endpoint}\n";
     let setting = raw::routes(routes).file("bottles/ci/bottle.yml", "budget: {claude: 250}\n");
-    let stage = setting.env("THE_KEY", "tests-only-9fK2mP7qR4tW").start();
+    // What is not approved is not shown to the provider's counter either.
+    let stage = setting.settings("estimate: {count_tokens: true}\n").env("THE_KEY", "tests-only-9fK2mP7qR4tW").start();
     let (agent, desk) = (stage.agent(), Desk::of(&stage));
     let call = |text: &str| {
         let message = format!(
@@ -153,6 +154,7 @@ fn a_call_that_the_budget_refuses_gives_its_approval_back() {
         agent.post("api.anthropic.com", "/v1/messages", &message)
     };
     let id = id_of(&call("x").refused(403, "approval_required"));
+    assert_eq!(stage.arrived(), 0, "it was shown before it was approved");
     desk.approve(&id);
     call(&"many words ".repeat(200)).refused(403, "budget_exhausted");
     assert_eq!(desk.becomes(&id, |back| back.status == ApprovalStatus::Approved).consumed_at, None);
