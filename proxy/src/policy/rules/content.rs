@@ -4,13 +4,14 @@
 //! Invariant: what two readers could read differently (a key twice, a form that is JSON to others, another character set) has
 //! no content.
 
-use crate::approval::{Items, Members, NotCanonical, canonical};
+use crate::approval::{Items, Members, NotCanonical};
 use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
-/// How deep the members of a form may go, as those of JSON.
+/// How deep members may go.
 const DEPTH: usize = 64;
 
 /// A value.
@@ -35,8 +36,8 @@ pub enum Content {
 impl Content {
     /// Reads JSON, of which there is one reading.
     pub fn of_json(text: &[u8]) -> Result<Self, NotCanonical> {
-        let form = canonical(text)?;
-        value(&form)
+        let raw: &RawValue = serde_json::from_slice(text).map_err(|_| NotCanonical::NotJson)?;
+        value(raw.get(), DEPTH)
     }
 
     /// Reads a body in clear by what its headers say it is; why it has no content.
@@ -65,20 +66,27 @@ impl Content {
     }
 }
 
-/// Reads text that is canonical, so that nothing in it is there twice or too deep.
-fn value(text: &str) -> Result<Content, NotCanonical> {
-    let parse_error = |_| NotCanonical::NotJson;
+/// Reads a text that is JSON.
+fn value(text: &str, depth: usize) -> Result<Content, NotCanonical> {
+    let not_json = |_| NotCanonical::NotJson;
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    let depth = depth.checked_sub(1).ok_or(NotCanonical::NotJson)?;
     Ok(match text.bytes().next() {
         Some(b'{') => {
-            let Members(members) = serde_json::from_str(text).map_err(parse_error)?;
-            let member = |(name, raw): (String, &RawValue)| Ok((name, value(raw.get())?));
+            let Members(members) = serde_json::from_str(text).map_err(not_json)?;
+            let mut names = HashSet::new();
+            if !members.iter().all(|(name, _)| names.insert(name.as_str())) {
+                return Err(NotCanonical::DuplicateKey);
+            }
+            drop(names);
+            let member = |(name, raw): (String, &RawValue)| Ok((name, value(raw.get(), depth)?));
             Content::Object(members.into_iter().map(member).collect::<Result<_, NotCanonical>>()?)
         }
         Some(b'[') => {
-            let Items(items) = serde_json::from_str(text).map_err(parse_error)?;
-            Content::List(items.into_iter().map(|raw| value(raw.get())).collect::<Result<_, _>>()?)
+            let Items(items) = serde_json::from_str(text).map_err(not_json)?;
+            Content::List(items.into_iter().map(|raw| value(raw.get(), depth)).collect::<Result<_, _>>()?)
         }
-        Some(b'"') => Content::Text(serde_json::from_str(text).map_err(parse_error)?),
+        Some(b'"') => Content::Text(serde_json::from_str(text).map_err(not_json)?),
         Some(b't') => Content::Bool(true),
         Some(b'f') => Content::Bool(false),
         Some(b'n') => Content::Null,
@@ -146,6 +154,8 @@ fn is_utf8(parameters: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::approval::canonical;
+    use proptest::prelude::*;
 
     fn body(kind: &str, text: &str) -> Result<Content, &'static str> {
         let mut headers = HeaderMap::new();
@@ -171,7 +181,25 @@ mod tests {
             Content::Number("1.0".to_owned()),
             Content::Text("1".to_owned()),
         ]);
-        assert_eq!(read, object(&[("a", Content::Null), ("b", list), ("c", Content::Bool(true))]));
+        assert_eq!(read, object(&[("b", list), ("a", Content::Null), ("c", Content::Bool(true))]));
+    }
+
+    proptest! {
+        /// What is read is what has a canonical form, and nothing else is.
+        #[test]
+        fn json_is_read_where_it_has_one_form(text in r#"(\[|\]|\{|\}|"a":|"b":|"a"|,| |1|2.50|null|true){0,12}"#) {
+            let form = canonical(text.as_bytes());
+            prop_assert_eq!(Content::of_json(text.as_bytes()).err(), form.err());
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(Content::of_json(deep(DEPTH - 1).as_bytes()).is_ok());
+        for levels in [DEPTH, 100_000] {
+            assert_eq!(Content::of_json(deep(levels).as_bytes()), Err(NotCanonical::NotJson));
+        }
     }
 
     #[test]

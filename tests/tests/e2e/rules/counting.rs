@@ -134,6 +134,32 @@ fn what_did_not_leave_is_given_back() {
     ask(&agent, "GET", "/", "", b"").refused(429, "rate_limited");
 }
 
+/// A request that its budget refuses did not leave.
+#[test]
+fn what_a_budget_refuses_is_given_back() {
+    let answer = br#"{"id":"m1","type":"message","model":"m","usage":{"input_tokens":9,"output_tokens":5}}"#;
+    let upstream = Upstream::start(move |_| ok("content-type: application/json\r\n", answer));
+    let routes = "routes:\n  - host: models.example.com\n    scheme: http\n    \
+                  meter: {provider: claude, format: anthropic}\n    rules:\n      \
+                  - {name: few, action: allow, rate_limit: 1/day}\n";
+    let setting = raw::routes(routes).settings("budget: {claude: 2000}\n");
+    let stage = setting.connect_to("models.example.com:80", upstream.address).start();
+    let agent = stage.agent();
+    let call = |text: &str| {
+        let body =
+            format!(r#"{{"model":"m","max_tokens":300,"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+        let headers = format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        let head = agent.absolute("POST", "http://models.example.com/v1/messages", &headers);
+        raw::ask(&mut agent.socket(), &format!("{head}{body}"))
+    };
+    call(&"many words ".repeat(5_000)).refused(403, "budget_exhausted");
+    assert_eq!(upstream.seen().len(), 0);
+    let passes = || (call("few").status == 200).then_some(());
+    let soon = std::time::Duration::from_secs(5);
+    assert!(raw::wait_until(soon, passes).is_some(), "it stays counted:\n{}", stage.log());
+    call("few").refused(429, "rate_limited");
+}
+
 /// What the upstream failed at is given back where the rule says so, and nowhere else: it may have acted all the same.
 #[test]
 fn what_the_upstream_failed_at_is_given_back_where_the_rule_says_so() {
