@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// Headers that change at each attempt of the same request, or say how it came: their values are not bound.
-const VOLATILE: [&str; 24] = [
+const VOLATILE: [&str; 25] = [
     "accept-encoding",
     "amz-sdk-invocation-id",
     "amz-sdk-request",
@@ -26,6 +26,7 @@ const VOLATILE: [&str; 24] = [
     "keep-alive",
     "proxy-authorization",
     "proxy-connection",
+    "sec-websocket-key",
     "te",
     "trailer",
     "traceparent",
@@ -258,6 +259,7 @@ mod tests {
                     ("content-length", "22"),
                     ("x-stainless-retry-count", "1"),
                     ("x-b3-traceid", "4"),
+                    ("sec-websocket-key", "5"),
                     // Hudson puts its own in its place.
                     ("authorization", "Bearer agent"),
                 ]);

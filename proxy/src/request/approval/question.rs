@@ -18,6 +18,8 @@ const OPEN_ROUTE: &str = "open_route";
 const OF_ARGUMENTS: &str = "mcp-param-";
 /// How much of a tool's name is shown, in characters.
 const SHOWN_NAME: usize = 128;
+/// Characters of a URL or a query that are kept.
+const LONGEST: usize = 512;
 /// Bytes of a body that are shown to people.
 const SHOWN: usize = 4 << 10;
 
@@ -197,7 +199,16 @@ pub(super) fn action_of(method: &Method) -> String {
 /// What it acts on: the URL without its query.
 pub(super) fn target_of(origin: &Origin, target: &Target) -> String {
     let url = format!("{}://{}{}", origin.scheme.name(), origin.named, target.path);
-    origin.shared.dlp.clean(&url)
+    cut(origin.shared.dlp.clean(&url))
+}
+
+/// A text of the agent's choice, so that it is not for it to say how large rows and messages grow. What was longer keeps
+/// its digest: two of them are still two.
+fn cut(text: String) -> String {
+    match text.char_indices().nth(LONGEST) {
+        None => text,
+        Some((end, _)) => format!("{} … {}", text.get(..end).unwrap_or_default(), digest(&text)),
+    }
 }
 
 pub(super) fn described(origin: &Origin, target: &Target) -> String {
@@ -214,7 +225,7 @@ pub(super) fn details(origin: &Origin, target: &Target, body: Option<&[u8]>) -> 
         }
     };
     if let Some(query) = &target.query {
-        put("query", clean(query).into());
+        put("query", cut(clean(query)).into());
     }
     if let Some(body) = body.filter(|body| !body.is_empty()) {
         put("body", shown(body, clean));
@@ -241,4 +252,29 @@ pub(in super::super) fn digest(text: &str) -> String {
         digest.push_str(&format!("{byte:02x}"));
         digest
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_long_is_cut_and_stays_itself() {
+        let long = |end: &str| cut(format!("{}{end}", "ä".repeat(2 * LONGEST)));
+        assert!(long("a").chars().count() < LONGEST + 40);
+        assert_ne!(long("a"), long("b"));
+        assert_eq!(cut("https://a.test/b".to_owned()), "https://a.test/b");
+    }
+
+    #[test]
+    fn a_body_is_shown_without_what_is_hidden_and_not_at_any_length() {
+        let stars = |text: &str| text.replace("secret", "******");
+        assert_eq!(shown(br#"{"a": "secret", "b": 2}"#, stars), json!({"a": "******", "b": 2}));
+        assert_eq!(shown(b"plain secret", stars), json!("plain ******"));
+        assert_eq!(shown(&[0xff, 0xfe], stars), json!("(not text)"));
+        // At the cut, too.
+        let long = format!("{}secret{}", "x".repeat(SHOWN - 3), "y".repeat(3 * SHOWN));
+        let Value::String(text) = shown(long.as_bytes(), stars) else { panic!("it is text") };
+        assert!(text.len() <= SHOWN + 8 && text.contains("***") && !text.contains("sec"), "{text}");
+    }
 }

@@ -137,3 +137,55 @@ fn a_use_that_was_under_way_at_a_kill_is_not_given_back() {
     assert_ne!(id_of(&post(&agent, "/charges", "", BODY).refused(403, "approval_required")), id);
     assert_eq!(upstream.seen().len(), 1);
 }
+
+/// What the budget refuses has used no approval up.
+#[test]
+fn a_call_that_the_budget_refuses_gives_its_approval_back() {
+    let routes = "routes:\n  - host: api.anthropic.com\n    auth_scheme: Bearer\n    token_env: THE_KEY\n    rules:\n      \
+                  - {name: call, action: require_approval, bind: endpoint}\n";
+    let setting = raw::routes(routes).file("bottles/ci/bottle.yml", "budget: {claude: 250}\n");
+    // What is not approved is not shown to the provider's counter either.
+    let stage = setting.settings("estimate: {count_tokens: true}\n").env("THE_KEY", "tests-only-9fK2mP7qR4tW").start();
+    let (agent, desk) = (stage.agent(), Desk::of(&stage));
+    let call = |text: &str| {
+        let message = format!(
+            r#"{{"model":"sim-70-30","max_tokens":40,"messages":[{{"role":"user","content":"{text}"}}]}}"#
+        );
+        agent.post("api.anthropic.com", "/v1/messages", &message)
+    };
+    let id = id_of(&call("x").refused(403, "approval_required"));
+    assert_eq!(stage.arrived(), 0, "it was shown before it was approved");
+    desk.approve(&id);
+    call(&"many words ".repeat(200)).refused(403, "budget_exhausted");
+    assert_eq!(desk.becomes(&id, |back| back.status == ApprovalStatus::Approved).consumed_at, None);
+    call("x").passed();
+    desk.becomes(&id, |used| used.execution == Some(Execution::Executed));
+    call("x").refused(403, "approval_required");
+}
+
+/// A WebSocket is opened by a request, which is asked about like any other.
+#[test]
+fn a_websocket_opens_once_for_each_approval() {
+    use crate::websocket::server::Server;
+
+    const WS: &str = "ws.example.com";
+    let server = Server::echo();
+    let routes = format!(
+        "routes:\n  - host: {WS}\n    upstream: {{ca_file: \"{}\"}}\n    rules:\n      - {{name: feed, action: require_approval}}\n",
+        server.certificate().display()
+    );
+    let stage = raw::routes(&routes).connect_to(&format!("{WS}:443"), server.address).start();
+    let (agent, desk) = (stage.agent(), Desk::of(&stage));
+    // A nonce is another at each attempt.
+    let offer = |nonce: &str| {
+        format!(
+            "GET /feed HTTP/1.1\r\nHost: {WS}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {nonce}\r\n\r\n"
+        )
+    };
+    let ask = |nonce: &str| raw::ask(&mut agent.tls(WS), &offer(nonce));
+    let id = id_of(&ask("dGhlIHNhbXBsZSBub25jZQ==").refused(403, "approval_required"));
+    desk.approve(&id);
+    assert_eq!(ask("AQIDBAUGBwgJCgsMDQ4PEA==").status, 101);
+    ask("AQIDBAUGBwgJCgsMDQ4PEA==").refused(403, "approval_required");
+}

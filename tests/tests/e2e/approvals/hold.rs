@@ -211,3 +211,25 @@ fn a_decision_at_the_deadline_has_exactly_one_outcome() {
     assert_eq!((passed, expired), (made, late), "{answers:#?}");
     assert_eq!(scene.arrived(), made);
 }
+
+#[test]
+fn a_stream_of_http2_is_held_beside_others() {
+    let host = "files.example.com";
+    let routes = format!(
+        "routes:\n  - host: {host}\n    rules:\n      - {{name: it, action: require_approval, mode: hold, \
+         conditions: [{{path: path, op: eq, value: /echo}}]}}\n"
+    );
+    let stage = raw::routes(&routes).start();
+    let (agent, desk) = (stage.agent(), super::Desk::of(&stage));
+    let held = {
+        let agent = agent.clone();
+        std::thread::spawn(move || {
+            agent.http2_one(host, raw::request("POST", &format!("https://{host}/echo"), BODY))
+        })
+    };
+    let asked = desk.only();
+    agent.http2_one(host, raw::request("GET", &format!("https://{host}/hello.txt"), "")).passed();
+    desk.approve(&asked.id);
+    held.join().expect("it is answered").passed();
+    assert_eq!(stage.arrived(), 2);
+}
