@@ -87,13 +87,11 @@ pub(super) async fn exchange(
         facts: &facts,
         credentials: &credentials,
     };
-    let admitting = async {
-        if let Some(exact) = count::exact(origin, question).await? {
-            count::take(&mut facts, exact);
-        }
-        admission::admit(origin, route, provider.clone(), format, &facts).await
-    };
-    let admitted = match admitting.await {
+    // What is refused here is given back by its drop, or at once.
+    if let Some(exact) = count::exact(origin, question).await? {
+        count::take(&mut facts, exact);
+    }
+    let admitted = match admission::admit(origin, route, provider.clone(), format, &facts).await {
         Ok(admitted) => admitted,
         Err(refusal) => {
             permits.give_back().await;
