@@ -74,6 +74,10 @@ pub(super) async fn exchange(
     let mut facts = facts::read(&asked, &sent)
         .map_err(|error| Refusal::new(RefusalCode::MalformedRequest, format!("{error}.")))?;
     head::outbound(&mut parts.headers);
+    // In clear, as it was read.
+    parts.headers.remove(header::CONTENT_ENCODING);
+    // Before the provider is asked for its count, which shows it the request, and before the hold, which waits for nobody.
+    let permits = gate.pass(&parts.headers, Some(&sent), outbound.as_ref()).await?;
     let question = Asked {
         route,
         provider: &provider,
@@ -83,13 +87,10 @@ pub(super) async fn exchange(
         facts: &facts,
         credentials: &credentials,
     };
+    // What is refused here is given back by its drop, or at once.
     if let Some(exact) = count::exact(origin, question).await? {
         count::take(&mut facts, exact);
     }
-    // In clear, as it was read.
-    parts.headers.remove(header::CONTENT_ENCODING);
-    // Before the hold, which waits for nobody.
-    let permits = gate.pass(&parts.headers, Some(&sent), outbound.as_ref()).await?;
     let admitted = match admission::admit(origin, route, provider.clone(), format, &facts).await {
         Ok(admitted) => admitted,
         Err(refusal) => {

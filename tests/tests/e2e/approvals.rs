@@ -1,6 +1,9 @@
 //! What people decide about requests on their way: rules that ask, findings that are supervised, hosts on no route. The
 //! decisions are made by this process, through the ledger, as any other process makes them.
 
+// A scene that cannot be set up ends its test, and says what was missing.
+#![allow(clippy::panic)]
+
 mod budgets;
 mod ends;
 mod hold;

@@ -14,12 +14,12 @@ use std::collections::BTreeSet;
 
 /// The action of opening a host that is on no route, which grants name.
 const OPEN_ROUTE: &str = "open_route";
-/// Characters of a URL or a query that are kept.
-const LONGEST: usize = 512;
 /// How the headers begin that repeat arguments of a call (MCP 2026-07-28, "Transports").
 const OF_ARGUMENTS: &str = "mcp-param-";
 /// How much of a tool's name is shown, in characters.
 const SHOWN_NAME: usize = 128;
+/// Characters of a URL or a query that are kept.
+const LONGEST: usize = 512;
 /// Bytes of a body that are shown to people.
 const SHOWN: usize = 4 << 10;
 

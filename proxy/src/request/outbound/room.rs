@@ -126,3 +126,23 @@ impl AsRef<[u8]> for Kept {
         &self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_so_much_waiting_for_people_and_no_more() {
+        let allowance = Allowance::default();
+        let small: Vec<_> = (0..HOLDS).map_while(|_| allowance.hold(0)).collect();
+        assert_eq!(small.len(), HOLDS);
+        assert!(allowance.hold(0).is_none());
+        drop(small);
+        // Three times what they were sent as, together.
+        let size = HELD_KIB * 1024 / 6;
+        let large = (allowance.hold(size), allowance.hold(size - 4096));
+        assert!(large.0.is_some() && large.1.is_some() && allowance.hold(size).is_none());
+        drop(large);
+        assert!(allowance.hold(size).is_some() && allowance.hold(usize::MAX).is_none());
+    }
+}

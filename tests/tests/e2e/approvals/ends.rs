@@ -138,27 +138,49 @@ fn a_use_that_was_under_way_at_a_kill_is_not_given_back() {
     assert_eq!(upstream.seen().len(), 1);
 }
 
+const MODEL: &str = "api.anthropic.com";
+
+/// A stage whose model calls are decided about, by their endpoint.
+fn metered(settings: &str) -> (raw::Stage, raw::Agent, Desk) {
+    let routes = format!(
+        "routes:\n  - host: {MODEL}\n    auth_scheme: Bearer\n    token_env: THE_KEY\n    rules:\n      \
+         - {{name: call, action: require_approval, bind: endpoint}}\n"
+    );
+    let setting = raw::routes(&routes).file("bottles/ci/bottle.yml", "budget: {claude: 250}\n");
+    let stage = setting.settings(settings).env("THE_KEY", "tests-only-9fK2mP7qR4tW").start();
+    let (agent, desk) = (stage.agent(), Desk::of(&stage));
+    (stage, agent, desk)
+}
+
+fn call(agent: &raw::Agent, text: &str) -> raw::Answer {
+    let message = format!(
+        r#"{{"model":"sim-70-30","max_tokens":40,"messages":[{{"role":"user","content":"{text}"}}]}}"#
+    );
+    agent.post(MODEL, "/v1/messages", &message)
+}
+
 /// What the budget refuses has used no approval up.
 #[test]
 fn a_call_that_the_budget_refuses_gives_its_approval_back() {
-    let routes = "routes:\n  - host: api.anthropic.com\n    auth_scheme: Bearer\n    token_env: THE_KEY\n    rules:\n      \
-                  - {name: call, action: require_approval, bind: endpoint}\n";
-    let setting = raw::routes(routes).file("bottles/ci/bottle.yml", "budget: {claude: 250}\n");
-    let stage = setting.env("THE_KEY", "tests-only-9fK2mP7qR4tW").start();
-    let (agent, desk) = (stage.agent(), Desk::of(&stage));
-    let call = |text: &str| {
-        let message = format!(
-            r#"{{"model":"sim-70-30","max_tokens":40,"messages":[{{"role":"user","content":"{text}"}}]}}"#
-        );
-        agent.post("api.anthropic.com", "/v1/messages", &message)
-    };
-    let id = id_of(&call("x").refused(403, "approval_required"));
+    let (_stage, agent, desk) = metered("");
+    let id = id_of(&call(&agent, "x").refused(403, "approval_required"));
     desk.approve(&id);
-    call(&"many words ".repeat(200)).refused(403, "budget_exhausted");
+    call(&agent, &"many words ".repeat(200)).refused(403, "budget_exhausted");
     assert_eq!(desk.becomes(&id, |back| back.status == ApprovalStatus::Approved).consumed_at, None);
-    call("x").passed();
+    call(&agent, "x").passed();
     desk.becomes(&id, |used| used.execution == Some(Execution::Executed));
-    call("x").refused(403, "approval_required");
+    call(&agent, "x").refused(403, "approval_required");
+}
+
+/// The provider's free counter would be shown the request, too.
+#[test]
+fn what_is_not_approved_is_not_counted_by_the_provider_either() {
+    let (stage, agent, desk) = metered("estimate: {count_tokens: true}\n");
+    let id = id_of(&call(&agent, "x").refused(403, "approval_required"));
+    assert_eq!(stage.arrived(), 0, "it was shown before it was approved");
+    desk.approve(&id);
+    call(&agent, "x").passed();
+    assert_eq!(stage.arrived(), 2, "it is counted, and sent");
 }
 
 /// A WebSocket is opened by a request, which is asked about like any other.
