@@ -103,6 +103,11 @@ fn note_unsupported(
         }
     };
     note(file.mcp.is_some(), trail.key("mcp"), "mcp");
+    // Whoever may decide anything decides: a list that nobody goes by must not be taken for one that is kept.
+    for (index, rule) in file.rules.iter().enumerate() {
+        let place = trail.key("rules").index(index).key("approvers");
+        note(!rule.approvers.is_empty(), place, "approvers of a rule");
+    }
 }
 
 /// Nothing inside an opaque tunnel can be seen, so nothing that needs to see it may be asked for.

@@ -379,6 +379,8 @@ fn keys_without_enforcement_are_named_with_their_place() {
         "routes:\n  - host: a.example.com\n",
         "    rules: [{name: x, action: deny, conditions: [{path: body.amount, op: gt, value: 5}]}]\n",
         "    mcp: {tools: {'*': {action: allow}}}\n",
+        "  - host: b.example.com\n",
+        "    rules: [{name: x, action: require_approval, approvers: [ops]}]\n",
     );
     let routes = parse(text).unwrap();
     let mut named: Vec<_> = routes
@@ -387,7 +389,7 @@ fn keys_without_enforcement_are_named_with_their_place() {
         .map(|problem| (problem.line, problem.message.split(" is valid").next().unwrap().to_owned()))
         .collect();
     named.sort();
-    let expected = [(4, "mcp")];
+    let expected = [(4, "mcp"), (6, "approvers of a rule")];
     assert_eq!(named, expected.map(|(line, key)| (line, key.to_owned())));
 }
 
