@@ -154,9 +154,9 @@ fn what_is_open_is_listed_and_all_of_it_where_that_is_asked_for() {
     };
     let [first, other, denied] = [&first, &other, &denied].map(|approval| approval.id.to_string());
     assert_eq!(ids(&["list"]), [other.clone(), first.clone()]);
-    assert_eq!(ids(&["list", "--bottle", "ci"]), [first.clone()]);
+    assert_eq!(ids(&["list", "--bottle", "ci"]), std::slice::from_ref(&first));
     assert_eq!(ids(&["list", "--all"]), [denied.clone(), other, first.clone()]);
-    assert_eq!(ids(&["list", "--status", "denied"]), [denied.clone()]);
+    assert_eq!(ids(&["list", "--status", "denied"]), std::slice::from_ref(&denied));
     assert_eq!(ids(&["list", "--all", "-n", "1"]), [denied]);
     let table = desk.hudson(&["list"]);
     let line = table.exited(0).text();

@@ -71,8 +71,8 @@ fn totals(snapshot: &Snapshot, width: usize) -> String {
     }
     match snapshot.waiting {
         0 => {}
-        1 => parts.insert(1, "1 waits for approval".to_owned()),
-        waiting => parts.insert(1, format!("{waiting} wait for approval")),
+        1 => parts.insert(1, "1 waits for approval (a)".to_owned()),
+        waiting => parts.insert(1, format!("{waiting} wait for approval (a)")),
     }
     if let Some(exact) = spent.exact() {
         parts.push(format!("{exact} % of {} counted exactly", exact_tokens(spent.requests)));
@@ -155,9 +155,9 @@ fn keys(state: &State, paint: Paint, width: usize) -> Line<'static> {
         "r resume",
         "K kill",
         "b budget",
-        "a approvals",
         "? help",
         "q quit",
+        "a approvals",
         "s sort",
         "/ filter",
         "Tab pane",
