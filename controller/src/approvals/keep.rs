@@ -28,6 +28,8 @@ const BATCH: usize = 500;
 /// How often what is over is removed, and what is kept for how long, in milliseconds.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 const KEPT: i64 = 30 * 24 * 3_600_000;
+/// Why nothing of a bottle without a run is decided any more.
+const ENDED: &str = "the bottle's run has ended";
 /// What is open at most, of a host.
 const OPEN: usize = 100_000;
 
@@ -139,6 +141,23 @@ async fn take_back(ledger: &SharedLedger, runs: &Runs, events: &EventLog) -> Res
     Ok(())
 }
 
+/// Takes back what a bottle has asked for, if it has no live run any more: for whoever ends a run, and may have no process
+/// behind that would do it.
+pub async fn run_ended(ledger: &SharedLedger, bottle: &BottleName) -> Result<(), LedgerError> {
+    if ledger.run_list(true).await?.iter().any(|run| run.bottle == *bottle) {
+        return Ok(());
+    }
+    let cancel = ApprovalCancel {
+        bottle: bottle.clone(),
+        id: None,
+        actor: "hudson".to_owned(),
+        via: DecidedVia::System,
+        reason: ENDED.to_owned(),
+        now: now(),
+    };
+    ledger.approval_cancel(cancel).await.map(drop)
+}
+
 /// Why what a bottle asked for is over.
 struct Ending {
     reason: String,
@@ -180,5 +199,5 @@ async fn stopped(
 /// Whether the last run of a bottle has ended. One that never had a run has not.
 fn ended(all: &[RunRecord], bottle: &BottleName) -> Option<Ending> {
     let last = all.iter().filter(|run| run.bottle == *bottle).filter_map(|run| run.finished_at).max()?;
-    Some(Ending { reason: "the bottle's run has ended".to_owned(), until: last, spares_budgets: false })
+    Some(Ending { reason: ENDED.to_owned(), until: last, spares_budgets: false })
 }

@@ -130,6 +130,7 @@ async fn in_bottle(
     let blocks = proxy.ledger().block_fetch(run, &policy.governing(now()), now()).await?;
     let code = outcome.as_ref().map_or(None, |ended| Some(i32::from(ended.code)));
     proxy.ledger().run_finish(run, now(), code).await?;
+    keep::run_ended(proxy.ledger(), &prepared.bottle).await?;
     let ended = outcome?;
     let ordered = blocks.iter().any(|block| block.budget.is_none());
     let spent = |block: &Block| block.budget.is_some() && block.stops(policy.cutoff, None);

@@ -3,6 +3,7 @@
 
 use super::super::output;
 use super::{Context, ledger, refuse_unknown};
+use crate::approvals::keep;
 use crate::exit::{self, Exit};
 use crate::instance::now;
 use crate::launch::Launch;
@@ -29,6 +30,7 @@ pub(super) async fn execute(context: &Context, name: &BottleName) -> Result<u8> 
     for run in &live {
         ledger.run_finish(&run.id, now(), None).await?;
     }
+    keep::run_ended(&ledger, name).await?;
     let runs: Vec<_> = live.into_iter().map(|run| run.id).collect();
     match context.json {
         true => output::json(&serde_json::json!({"bottle": name, "ended": runs}))?,

@@ -160,6 +160,8 @@ fn an_embedded_run_asks_without_any_listener() {
     let world = hudson_tests::World::new();
     world.configure("bottles/ci/routes.yaml", "routes: []\n");
     let script = "curl -s -H 'Content-Type: application/json' http://_egress.local/confirm \
+                  -d '{\"action\": \"deploy\", \"description\": \"one\"}'; \
+                  curl -s -H 'Content-Type: application/json' http://_egress.local/confirm \
                   -d '{\"action\": \"read_file\", \"description\": \"x\"}'; \
                   curl -s -X POST -H 'Content-Type: application/json' http://_egress.local/respond -d '{}'";
     let mut command = clients::clean(&hudson_tests::hudson::binary().display().to_string());
@@ -176,4 +178,9 @@ fn an_embedded_run_asks_without_any_listener() {
     let outcome = process::run(&mut command, SOON * 4);
     let told = outcome.exited(0).text();
     assert!(told.contains("\"auto_approved\"") && told.contains("not found"), "{outcome}");
+    // What it asked ends with it.
+    let mut command = clients::clean(&hudson_tests::hudson::binary().display().to_string());
+    command.arg("--home").arg(world.home()).args(["approvals", "list", "--all", "--json"]);
+    let listed = process::run(&mut command, SOON);
+    assert!(listed.exited(0).text().contains("\"cancelled\""), "{listed}");
 }
