@@ -13,7 +13,6 @@ mod reviews;
 mod rules;
 pub(crate) mod setup;
 mod tokens;
-mod waiting;
 
 use crate::exit::Exit;
 use anyhow::Result;

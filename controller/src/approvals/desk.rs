@@ -11,7 +11,7 @@ use super::review::{ReviewAsked, Reviewer, Verdict};
 use super::reviews::Reviews;
 use super::rules::{self, milliseconds};
 use super::tokens::Tokens;
-use super::waiting::Waiting;
+
 use crate::events::EventLog;
 use crate::instance::now;
 use crate::process::Process;
@@ -64,7 +64,7 @@ pub struct Desk {
     key: FingerprintKey,
     dialer: Dialer,
     rate: Option<RateLimit>,
-    waiting: Arc<Waiting>,
+    waiting: Waiting,
     reviews: Reviews,
     // Std mutexes: never held over an await.
     current: Mutex<Arc<Current>>,
@@ -292,7 +292,7 @@ impl Desk {
 
     /// Waits for the decision until a time; the approval as it is then.
     pub async fn wait(&self, id: &ApprovalId, until: Instant) -> Result<Option<Approval>, LedgerError> {
-        self.waiting.wait(id, until).await
+        self.waiting.settled(id, until).await
     }
 
     /// A place among those of a bottle that wait; `None` where too many do.
