@@ -59,6 +59,7 @@ impl Ledger {
             bypassable: true,
             automatic: None,
             approvers: 1,
+            automatic: None,
             decision_expires_at: now + 300_000,
             use_ttl: 900_000,
             rules,
