@@ -11,14 +11,13 @@ use super::review::{ReviewAsked, Reviewer, Verdict};
 use super::reviews::Reviews;
 use super::rules::{self, milliseconds};
 use super::tokens::Tokens;
-
 use crate::events::EventLog;
 use crate::instance::now;
 use crate::process::Process;
 use crate::runs::Runs;
 use anyhow::Result;
 use hudson_proxy::Run;
-use hudson_proxy::approval::FingerprintKey;
+use hudson_proxy::approval::{FingerprintKey, Waiting};
 use hudson_proxy::dial::Dialer;
 use hudson_proxy::dlp::Dlp;
 use hudson_schema::action::{self, ActionRules, Approver, Judged};

@@ -228,12 +228,12 @@ pub(crate) fn ordered<T>(world: &World, order: &[&str], running: impl FnOnce() -
             thread::sleep(Duration::from_millis(20));
         }
         hudson_tests::process::run(&mut command, SOON).exited(0);
-        fs::write(file("given"), "").unwrap();
+        fs::write(file("given"), "").expect("the work folder can be written");
     };
     thread::scope(|scope| {
         let giving = scope.spawn(&mut give);
         let outcome = running();
-        giving.join().unwrap();
+        giving.join().expect("the order is given");
         outcome
     })
 }

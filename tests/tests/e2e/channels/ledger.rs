@@ -57,7 +57,6 @@ impl Ledger {
             rule: Some("large charge".to_owned()),
             rule_hash: None,
             bypassable: true,
-            automatic: None,
             approvers: 1,
             automatic: None,
             decision_expires_at: now + 300_000,
