@@ -8,6 +8,7 @@ pub mod keep;
 pub(crate) mod operator;
 pub(crate) mod place;
 mod redact;
+pub(crate) mod refused;
 pub mod review;
 mod reviews;
 mod rules;

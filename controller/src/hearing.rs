@@ -15,7 +15,7 @@ use hudson_schema::ledger::{
     Answered, Approval, ApprovalAnswer, ApprovalId, Decided, DecidedVia, Decision, Fingerprint, LedgerError,
     RefusedAnswer, SharedLedger, Verdict,
 };
-use limiter::Limiter;
+pub(crate) use limiter::Limiter;
 pub use refusal::Refusal;
 use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -7,6 +7,7 @@
 use super::asked::Asked;
 use super::bind::{self, Unbound};
 use super::redact;
+use super::refused::RefusedDecisions;
 use super::review::{ReviewAsked, Reviewer, Verdict};
 use super::reviews::Reviews;
 use super::rules::{self, milliseconds};
@@ -65,6 +66,8 @@ pub struct Desk {
     rate: Option<RateLimit>,
     waiting: Waiting,
     reviews: Reviews,
+    /// Who would have decided, and may not.
+    pub(crate) refused: RefusedDecisions,
     // Std mutexes: never held over an await.
     current: Mutex<Arc<Current>>,
     holders: Mutex<HashMap<BottleName, Arc<Semaphore>>>,
@@ -113,6 +116,7 @@ impl Desk {
         tell(&process.events, faults);
         Ok(Arc::new(Self {
             waiting: Waiting::new(process.ledger.clone()),
+            refused: RefusedDecisions::new(process.ledger.clone(), process.events.clone()),
             ledger: process.ledger,
             events: process.events,
             runs,
@@ -129,11 +133,6 @@ impl Desk {
     /// The ledger.
     pub fn ledger(&self) -> &SharedLedger {
         &self.ledger
-    }
-
-    /// Where it is told what happens.
-    pub fn events(&self) -> &EventLog {
-        &self.events
     }
 
     /// What must not be shown.
@@ -231,6 +230,7 @@ impl Desk {
             bypassable: judged.bypassable,
             automatic,
             approvers: u32::from(approvers),
+            deciders: Vec::new(),
             decision_expires_at: asked_at.saturating_add(milliseconds(current.decision_ttl(asked, judged))),
             use_ttl: milliseconds(settings.use_ttl.0),
             rules: rules::of(settings, self.rate),

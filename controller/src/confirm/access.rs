@@ -8,7 +8,6 @@ use crate::approvals::desk::{Asker, Desk};
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use hudson_proxy::identity::Presented;
 use hudson_schema::config::{Authority, Host};
-use serde_json::json;
 use std::net::SocketAddr;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -91,12 +90,10 @@ impl Caller {
     }
 
     /// The operator who decides, and the name that is written down.
-    pub(super) fn decides(&self, desk: &Desk, path: &str) -> Result<String, Reply> {
+    pub(super) fn decides(&self, desk: &Desk) -> Result<String, Reply> {
         match self {
             Self::Operator(name) => Ok(format!("token:{name}")),
-            Self::Bottle(asker) => {
-                let told = json!({"run": asker.run, "bottle": asker.bottle, "path": path});
-                desk.events().write("decision_refused", told);
+            Self::Bottle(_) => {
                 Err(forbidden("a bottle decides nothing, and sees what it asked for itself alone"))
             }
             Self::Nobody if desk.current().tokens.is_empty() => Err(unknown(

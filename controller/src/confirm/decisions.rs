@@ -105,7 +105,7 @@ fn told(decided: Decided, repeated: Repeated) -> Reply {
             "reason_required",
             "a critical action is approved only with a reason: say why in \"reason\"",
         ),
-        Decided::Refused(refusal @ DecisionRefusal::Requester) => {
+        Decided::Refused(refusal @ (DecisionRefusal::Requester | DecisionRefusal::NotNamed)) => {
             Reply::error(StatusCode::FORBIDDEN, "forbidden", refusal.to_string())
         }
         Decided::Unknown => Reply::not_found(),

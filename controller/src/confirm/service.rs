@@ -7,11 +7,11 @@ use super::lists;
 use super::peer;
 use super::reply::Reply;
 use crate::approvals::desk::Desk;
+use crate::approvals::refused::RefusedDecision;
 use crate::control::{self, Answerer, Body};
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,10 @@ impl Answerer for Service {
             let (parts, body) = request.into_parts();
             let caller = match access::identify(&self.desk, &parts.headers).await {
                 Ok(caller) => caller,
-                Err(refused) => return refused.response(),
+                Err(refused) => {
+                    self.tell_refused(endpoint, &Caller::Nobody, "wrong_credentials").await;
+                    return refused.response();
+                }
             };
             let body = match control::read_body(body, BODY_WITHIN).await {
                 Ok(body) => body,
@@ -80,7 +83,7 @@ impl Answerer for Service {
 
 impl Service {
     /// A token that a bottle has come by decides nothing from inside of it.
-    async fn refuse_bottle(&self, name: &str, path: &str) -> Result<(), Reply> {
+    async fn refuse_bottle(&self, endpoint: Endpoint<'_>, name: &str) -> Result<(), Reply> {
         let (peer, bound) = (self.peer, self.bound);
         let looked = tokio::task::spawn_blocking(move || peer::refuse_bottle(peer, bound)).await;
         let refused = match looked {
@@ -88,9 +91,27 @@ impl Service {
             Ok(Err(refused)) => format!("{refused:#}"),
             Err(_) => "who is connected cannot be looked at".to_owned(),
         };
-        let told = json!({"token": name, "path": path, "reason": refused});
-        self.desk.events().write("decision_refused", told);
+        self.tell_refused(endpoint, &Caller::Operator(name.to_owned()), "inside_of_a_bottle").await;
         Err(Reply::error(StatusCode::FORBIDDEN, "forbidden", refused))
+    }
+
+    /// Tells, and writes into the audit, that somebody would have decided who may not.
+    async fn tell_refused(&self, endpoint: Endpoint<'_>, caller: &Caller, why: &'static str) {
+        let id = match endpoint {
+            Endpoint::Decide { id, .. } => id.parse().ok(),
+            Endpoint::Respond => None,
+            _ => return,
+        };
+        let (actor, is_proved) = match caller {
+            Caller::Operator(name) => (format!("token:{name}"), true),
+            Caller::Bottle(asker) => (format!("run:{}", asker.run), true),
+            Caller::Nobody => ("nobody".to_owned(), false),
+        };
+        let bottle = match caller {
+            Caller::Bottle(asker) => Some(&asker.bottle),
+            Caller::Operator(_) | Caller::Nobody => None,
+        };
+        self.desk.refused.tell(RefusedDecision { actor, is_proved, bottle, approval: id, why }).await;
     }
 
     async fn serve(
@@ -108,9 +129,11 @@ impl Service {
             base: Some(&base),
         };
         if let Caller::Operator(name) = caller {
-            self.refuse_bottle(name, parts.uri.path()).await?;
+            self.refuse_bottle(endpoint, name).await?;
+        } else {
+            self.tell_refused(endpoint, caller, "not_an_operator").await;
         }
-        let operator = || caller.decides(desk, parts.uri.path());
+        let operator = || caller.decides(desk);
         let unread = |error: crate::approvals::asked::Unreadable| {
             Reply::error(StatusCode::BAD_REQUEST, "invalid", error.to_string())
         };

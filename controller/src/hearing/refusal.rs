@@ -68,6 +68,7 @@ impl Refusal {
             Self::Over(_) => "decided_already",
             Self::Expired(_) => "expired",
             Self::Decision(DecisionRefusal::Requester) => "requester",
+            Self::Decision(DecisionRefusal::NotNamed) => "not_named",
             Self::Decision(DecisionRefusal::ReasonRequired) => "reason_required",
             Self::Malformed(_) => "malformed",
             Self::Ledger(_) => "ledger_unavailable",
@@ -88,7 +89,7 @@ impl Refusal {
             | Self::NoButton
             | Self::NotMade
             | Self::OtherMessage
-            | Self::Decision(DecisionRefusal::Requester) => StatusCode::FORBIDDEN,
+            | Self::Decision(DecisionRefusal::Requester | DecisionRefusal::NotNamed) => StatusCode::FORBIDDEN,
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Heard(_) | Self::Over(_) | Self::Expired(_) => StatusCode::CONFLICT,
             Self::Decision(DecisionRefusal::ReasonRequired) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -36,6 +36,8 @@ pub struct Question {
     pub policy_revision: String,
     /// Whether a grant may answer.
     pub bypassable: bool,
+    /// Who alone may decide, where the rule names them.
+    pub deciders: Vec<String>,
     /// How long a decision is waited for, where that is not as the settings say.
     pub decision_ttl: Option<Duration>,
 }
@@ -85,6 +87,7 @@ impl Question {
             // What an operator's rule has a person decide is not decided by a table.
             automatic: None,
             approvers: setup.approvers.get(&tier).copied().unwrap_or(1),
+            deciders: self.deciders.clone(),
             decision_expires_at: now.saturating_add(milliseconds(ttl)),
             use_ttl: milliseconds(setup.use_ttl),
             rules: setup.rules.clone(),

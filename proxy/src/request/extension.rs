@@ -79,6 +79,7 @@ impl Spent {
             policy_revision: digest(&format!("{scope} {provider} {tokens} {more}")),
             // A grant would raise it again and again without anybody.
             bypassable: false,
+            deciders: Vec::new(),
             decision_ttl: None,
         }
     }

@@ -171,7 +171,8 @@ struct ToolFile {
     state: Option<StateRule>,
     /// When what was counted, and an approval that was used, is given back; default is `[not_sent]`.
     rollback_on: Option<Vec<RollbackOn>>,
-    /// Who may decide; empty means everyone who may decide anything.
+    /// Who alone may decide, as decisions are recorded (`uid:1000`, `token:ops`, `telegram:1`, …); empty means everyone who
+    /// may decide anything.
     #[serde(default)]
     approvers: Vec<String>,
     /// Whether a standing grant may answer for a person.

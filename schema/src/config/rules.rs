@@ -19,6 +19,8 @@ pub use subject::Subject;
 const LONGEST_DECISION: Period = Period::seconds(24 * 3600);
 /// The longest name of a rule.
 const LONGEST_NAME: usize = 100;
+/// The ways by which who decides is known.
+const WAYS: [&str; 7] = ["uid", "token", "telegram", "slack", "discord", "ntfy", "webhook"];
 
 /// A rule on requests, or on calls of a tool.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -54,7 +56,8 @@ pub struct Rule {
     /// What an approval is bound to.
     #[serde(default)]
     pub bind: Bind,
-    /// Who may decide; empty means everyone who may decide anything.
+    /// Who alone may decide, as decisions are recorded (`uid:1000`, `token:ops`, `telegram:1`, …); empty means everyone who
+    /// may decide anything.
     #[serde(default)]
     pub approvers: Vec<String>,
     /// Whether a standing grant may answer for a person.
@@ -203,6 +206,11 @@ impl Rule {
             fault(self.mode != ApprovalMode::Retry, &["mode"], asks);
             fault(!self.approvers.is_empty(), &["approvers"], asks);
         }
+        let unknown = self.approvers.iter().any(|actor| {
+            !actor.split_once(':').is_some_and(|(way, who)| WAYS.contains(&way) && !who.is_empty())
+        });
+        let message = "expected who may decide, as decisions are recorded: uid:1000, token:NAME, telegram:1, slack:U1, discord:1, ntfy:TOPIC or webhook:NAME";
+        fault(unknown, &["approvers"], message);
         let longest = self.approval_timeout.is_some_and(|timeout| timeout > LONGEST_DECISION);
         fault(longest, &["approval_timeout"], "nobody is asked for longer than 24 hours");
         let known = self.rate_limit.is_none() || self.rate_window().is_some();

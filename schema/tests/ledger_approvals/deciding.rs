@@ -12,6 +12,7 @@ story! { sqlite, crate::support::tell:
     whoever_asks_cannot_decide
     what_cannot_be_undone_is_approved_only_with_a_reason
     as_many_different_people_must_approve_as_was_asked_for
+    where_a_rule_names_who_decides_nobody_else_does
     an_edit_is_bound_to_what_was_edited_and_voids_earlier_votes
     what_a_killed_bottle_asked_for_is_taken_back
     who_waits_is_woken_by_a_decision_and_not_by_a_repeated_question
@@ -178,6 +179,20 @@ async fn what_cannot_be_undone_is_approved_only_with_a_reason(open: Open<'_>) {
     let critical = ApprovalRequest { tier: Tier::Critical, ..ask(2, NOW) };
     let open = created(ledger.approval_submit(critical).await.unwrap());
     made(ledger.approval_deny(Decision { reason: None, ..decision(&open.id, ALICE, NOW) }).await.unwrap());
+}
+
+async fn where_a_rule_names_who_decides_nobody_else_does(open: Open<'_>) {
+    let ledger = open();
+    let named = |fingerprint| ApprovalRequest { deciders: vec![BOB.to_owned()], ..ask(fingerprint, NOW) };
+    let open = created(ledger.approval_submit(named(1)).await.unwrap());
+    let by_alice = decision(&open.id, ALICE, NOW);
+    let refused = Decided::Refused(DecisionRefusal::NotNamed);
+    assert_eq!(ledger.approval_approve(by_alice.clone()).await.unwrap(), refused);
+    assert_eq!(ledger.approval_deny(by_alice).await.unwrap(), refused);
+    assert_eq!(status(&*ledger, &open.id, NOW).await, ApprovalStatus::Pending);
+    made(ledger.approval_approve(decision(&open.id, BOB, NOW)).await.unwrap());
+    // Nor does a grant of somebody else's answer for them.
+    assert!(!named(2).is_bypassable() && ask(2, NOW).is_bypassable());
 }
 
 async fn as_many_different_people_must_approve_as_was_asked_for(open: Open<'_>) {

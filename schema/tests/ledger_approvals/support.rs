@@ -72,6 +72,7 @@ pub(crate) fn ask(fingerprint: u8, now: i64) -> ApprovalRequest {
         bypassable: true,
         automatic: None,
         approvers: 1,
+        deciders: Vec::new(),
         decision_expires_at: now + TTL,
         use_ttl: USE_TTL,
         rules: ApprovalRules::default(),

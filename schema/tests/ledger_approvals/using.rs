@@ -201,7 +201,7 @@ async fn a_ledger_of_before_is_read_as_one_without_approvals(_: Open<'_>) {
     drop(open(dir.path()));
     let older =
         "DROP TABLE approvals; DROP TABLE approval_votes; DROP TABLE approval_events; DROP TABLE grants;
-        DROP TABLE counters; DROP TABLE counter_reservations;
+        DROP TABLE approval_deciders; DROP TABLE counters; DROP TABLE counter_reservations;
         DELETE FROM schema_version WHERE version >= 7; PRAGMA user_version = 6;";
     rusqlite::Connection::open(&file).unwrap().execute_batch(older).unwrap();
     let reader = SqliteLedger::open_read_only(&file).unwrap();

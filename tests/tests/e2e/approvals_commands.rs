@@ -117,6 +117,7 @@ fn request(fingerprint: u8) -> ApprovalRequest {
         bypassable: true,
         automatic: None,
         approvers: 1,
+        deciders: Vec::new(),
         decision_expires_at: now() + 300_000,
         use_ttl: 900_000,
         rules,

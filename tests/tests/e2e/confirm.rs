@@ -10,6 +10,7 @@ mod defects;
 mod holders;
 mod keeping;
 mod reach;
+mod reviewing;
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -96,6 +97,16 @@ impl Scene {
         let found = self.by_operator("GET", &format!("/confirm/{id}"), "");
         assert_eq!(found.status, 200, "{found}");
         found.json()
+    }
+
+    /// Who is named in the audit's rows of this kind.
+    fn audited(&self, kind: &str) -> Vec<String> {
+        let told = self.stage.hudson(&["audit", "export"]);
+        let rows = told.text();
+        let rows = rows.lines().filter_map(|row| serde_json::from_str::<Value>(row).ok());
+        rows.filter(|row| row["kind"] == kind)
+            .map(|row| row["actor"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     #[track_caller]

@@ -101,7 +101,7 @@ fn outcome(decided: Decided, id: &ApprovalId, verb: &str) -> Result<Told, Exit> 
         Decided::Refused(refusal @ DecisionRefusal::ReasonRequired) => {
             Err(Exit::usage(format!("{id}: {refusal}")))
         }
-        Decided::Refused(refusal @ DecisionRefusal::Requester) => {
+        Decided::Refused(refusal @ (DecisionRefusal::Requester | DecisionRefusal::NotNamed)) => {
             Err(Exit::conflict(format!("{id}: {refusal}")))
         }
         Decided::Unknown => Err(find::unknown(&ApprovalRef::Whole(id.clone()))),

@@ -54,6 +54,7 @@ pub(in super::super) fn of_rule(origin: &Origin, asked: &ByRule<'_>) -> Result<Q
         rule: Some((rule.name.clone(), digest(&format!("{:?}", Rule { line: 0, ..(*rule).clone() })))),
         policy_revision: revision(route),
         bypassable: rule.bypassable,
+        deciders: rule.approvers.clone(),
         decision_ttl: rule.approval_timeout.map(|period| period.0),
     })
 }
@@ -111,6 +112,7 @@ pub(in super::super) fn of_call(origin: &Origin, asked: &OfCall<'_>) -> Question
         rule: Some((rule.name.clone(), digest(&format!("{:?}", Rule { line: 0, ..(*rule).clone() })))),
         policy_revision: revision(route),
         bypassable: rule.bypassable,
+        deciders: rule.approvers.clone(),
         decision_ttl: rule.approval_timeout.map(|period| period.0),
     }
 }
@@ -144,6 +146,7 @@ pub(in super::super) fn of_host(
         rule: None,
         policy_revision: revision(route),
         bypassable: true,
+        deciders: Vec::new(),
         decision_ttl: None,
     })
 }

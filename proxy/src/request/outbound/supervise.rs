@@ -105,6 +105,7 @@ impl Outbound {
             rule: None,
             policy_revision,
             bypassable: true,
+            deciders: Vec::new(),
             decision_ttl: None,
         }
     }

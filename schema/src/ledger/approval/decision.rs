@@ -61,6 +61,9 @@ pub enum DecisionRefusal {
     /// Nobody decides what they ask for.
     #[error("whoever asks for an approval cannot decide it; another person must")]
     Requester,
+    /// The rule that asks names who decides.
+    #[error("the rule that asks names who may decide, and this is somebody else")]
+    NotNamed,
     /// What cannot be undone is not approved without a word.
     #[error("a critical action is approved only with a reason; say why with --reason")]
     ReasonRequired,

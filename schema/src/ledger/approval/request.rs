@@ -57,6 +57,8 @@ pub struct ApprovalRequest {
     pub automatic: Option<Automatic>,
     /// How many different people must approve; 0 is 1.
     pub approvers: u32,
+    /// Who alone may decide, as the channel knows them; whoever may decide anything where nobody is named.
+    pub deciders: Vec<String>,
     /// From when on it cannot be decided.
     pub decision_expires_at: i64,
     /// How long it can be used once approved, in milliseconds.
@@ -70,9 +72,9 @@ pub struct ApprovalRequest {
 impl ApprovalRequest {
     /// Whether a grant may let it through.
     pub fn is_bypassable(&self) -> bool {
-        // What several people have to agree on, a permission that one of them gave does not answer.
-        let alone = self.approvers <= 1;
-        alone
+        // What several people have to agree on, or one of a few, a permission that somebody gave does not answer.
+        let anybody = self.approvers <= 1 && self.deciders.is_empty();
+        anybody
             && self.bypassable
             && self.tier < Tier::Critical
             && !self.rules.non_bypassable.contains(&self.action)

@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0007_approvals.sql"),
     include_str!("../../../migrations/0008_counters.sql"),
     include_str!("../../../migrations/0009_channels.sql"),
+    include_str!("../../../migrations/0010_deciders.sql"),
 ];
 
 /// A connection that may write, to a file with the newest schema, in WAL mode.

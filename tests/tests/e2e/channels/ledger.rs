@@ -58,6 +58,7 @@ impl Ledger {
             rule_hash: None,
             bypassable: true,
             approvers: 1,
+            deciders: Vec::new(),
             automatic: None,
             decision_expires_at: now + 300_000,
             use_ttl: 900_000,

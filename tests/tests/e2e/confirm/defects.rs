@@ -272,8 +272,13 @@ fn defect_16_nobody_decides_by_saying_who_they_are() {
         (&told.json()["decided_by"], &told.json()["claimed_by"]),
         (&json!("token:ops"), &json!("the boss"))
     );
-    // A bottle's try is told of.
+    // Each try is told of, and in the audit.
     assert!(scene.stage.event("decision_refused")["bottle"] == "ci");
+    let audited: Vec<_> = scene.audited("approval_refuse");
+    assert!(
+        audited.iter().any(|row| row.starts_with("run:")) && audited.iter().any(|row| row == "nobody"),
+        "{audited:?}"
+    );
     // Nor does an operator ask, and so decide on their own behalf.
     assert_eq!(scene.by_operator("POST", "/confirm", &question("deploy", "two")).status, 403);
 }

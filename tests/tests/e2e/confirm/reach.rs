@@ -152,7 +152,7 @@ fn a_token_decides_nothing_from_inside_of_a_bottle() {
     assert!(outcome.text().contains("\"forbidden\"") && outcome.text().contains("in a bottle"), "{outcome}");
     assert_eq!(scene.record(&id)["status"], "pending");
     let told = scene.stage.event("decision_refused");
-    assert_eq!(told["token"], "ops", "{told}");
+    assert_eq!((&told["actor"], &told["why"]), (&json!("token:ops"), &json!("inside_of_a_bottle")), "{told}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(crate) fn approve(connection: &Connection, decision: &Decision) -> Result<De
         Ok(open) => open,
         Err(decided) => return Ok(decided),
     };
-    match refusal(&open, decision) {
+    match refusal(connection, &open, decision)? {
         Some(refusal) => Ok(Decided::Refused(refusal)),
         None => agree(connection, decision, "approval_approve", json!({})),
     }
@@ -33,7 +33,7 @@ pub(crate) fn modify(
         Ok(open) => open,
         Err(decided) => return Ok(decided),
     };
-    if let Some(refusal) = refusal(&open, decision) {
+    if let Some(refusal) = refusal(connection, &open, decision)? {
         return Ok(Decided::Refused(refusal));
     }
     let id = decision.id.as_str();
@@ -54,8 +54,11 @@ pub(crate) fn deny(connection: &Connection, decision: &Decision) -> Result<Decid
         Ok(open) => open,
         Err(decided) => return Ok(decided),
     };
-    if open.requester == decision.actor {
-        return Ok(Decided::Refused(DecisionRefusal::Requester));
+    // Hudson itself says no for whoever it asks.
+    if decision.via != DecidedVia::System
+        && let Some(refusal) = not_theirs(connection, &open, decision)?
+    {
+        return Ok(Decided::Refused(refusal));
     }
     let changed = connection
         .prepare_cached(
@@ -139,13 +142,32 @@ fn pending(
     })
 }
 
-fn refusal(open: &Approval, decision: &Decision) -> Option<DecisionRefusal> {
+/// Why somebody cannot approve.
+fn refusal(
+    connection: &Connection,
+    open: &Approval,
+    decision: &Decision,
+) -> Result<Option<DecisionRefusal>, Fail> {
     let unsaid = decision.reason.as_deref().is_none_or(|reason| reason.trim().is_empty());
+    let reason = (open.tier == Tier::Critical && unsaid).then_some(DecisionRefusal::ReasonRequired);
+    Ok(not_theirs(connection, open, decision)?.or(reason))
+}
+
+/// Why it is not theirs to decide, either way.
+fn not_theirs(
+    connection: &Connection,
+    open: &Approval,
+    decision: &Decision,
+) -> Result<Option<DecisionRefusal>, Fail> {
     if open.requester == decision.actor {
-        Some(DecisionRefusal::Requester)
-    } else {
-        (open.tier == Tier::Critical && unsaid).then_some(DecisionRefusal::ReasonRequired)
+        return Ok(Some(DecisionRefusal::Requester));
     }
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*), count(*) FILTER (WHERE actor = ?2) FROM approval_deciders WHERE approval_id = ?1",
+    )?;
+    let (named, among): (u32, u32) =
+        statement.query_row([open.id.as_str(), &decision.actor], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((named > 0 && among == 0).then_some(DecisionRefusal::NotNamed))
 }
 
 /// Counts one who approves; with enough of them it is approved.

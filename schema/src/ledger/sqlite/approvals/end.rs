@@ -152,6 +152,7 @@ fn forget(connection: &Connection, before: i64, most: i64) -> Result<usize, Fail
         statement.query_map(params![before, most], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     for id in &gone {
         connection.prepare_cached("DELETE FROM approval_votes WHERE approval_id = ?1")?.execute([id])?;
+        connection.prepare_cached("DELETE FROM approval_deciders WHERE approval_id = ?1")?.execute([id])?;
     }
     Ok(gone.len())
 }

@@ -219,6 +219,11 @@ fn insert(
             ":execution": passed.map(|_| "started"),
             ":grant": passed.as_ref().and_then(Passed::grant).map(|grant| grant.id.as_str()),
         })?;
+    for decider in &request.deciders {
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO approval_deciders (approval_id, actor) VALUES (?1, ?2)")?
+            .execute([id.as_str(), decider])?;
+    }
     let created = required(connection, &id)?;
     let (kind, more) = match passed {
         None => ("approval_request", json!({"rule": request.rule, "rule_hash": request.rule_hash})),
