@@ -276,6 +276,10 @@ fn nobody_gives_an_order_from_inside_of_a_bottle() {
     let world = World::new();
     world.configure("settings.yml", "budget: {claude: 1000}\n");
     let hudson = format!("{} --home {}", hudson::binary().display(), world.home().display());
+    // So that there is something to clear.
+    let mut outside = world.hudson();
+    outside.arg("--home").arg(world.home()).args(["budget", "set", "claude=500"]);
+    hudson_tests::process::run(&mut outside, SOON).exited(0);
     let orders = [
         "budget set claude=9000",
         "budget clear",

@@ -242,7 +242,12 @@ fn orders_from_inside_change_nothing_outside() {
         assert_eq!(status["blocks"], serde_json::json!([]), "{outcome}");
         assert_eq!(budget(&place), 1000, "{outcome}");
         assert_eq!(fs::read(place.at("home/.bot-bottle/settings.yml")).expect("it is there"), before);
-        place.run(&["--isolation", "none"], &order("budget set claude=7k")).exited(0);
+        // Where nothing isolates it the order is refused for where it comes from; given outside it is carried out.
+        let refused = place.run(&["--isolation", "none"], &order("budget set claude=7k"));
+        assert!(refused.exited(1).everything().contains("is in a bottle"), "{refused}");
+        assert_eq!(budget(&place), 1000);
+        let mut outside = place.hudson(&["budget", "set", "claude=7k"]);
+        hudson_tests::process::run(&mut outside, std::time::Duration::from_secs(20)).exited(0);
         assert_eq!(budget(&place), 7000);
     }
 }
