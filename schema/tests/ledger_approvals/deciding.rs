@@ -273,6 +273,8 @@ async fn who_waits_is_woken_by_a_decision_and_not_by_a_repeated_question(open: O
     for now in 1..4 {
         ledger.approval_submit(ask(1, NOW + now)).await.unwrap();
     }
+    // Nor by what looks for the commits of other processes.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert!(!changes.has_changed().unwrap());
     made(ledger.approval_approve(decision(&open.id, ALICE, NOW)).await.unwrap());
     assert!(changes.has_changed().unwrap(), "who waits is woken");

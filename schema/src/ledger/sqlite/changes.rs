@@ -1,5 +1,6 @@
 //! Who watches sees every decision within 50 ms: this process's own at once, another's by polling `data_version` and
-//! looking at what the audit has got since. A charge that stops nobody is none, and neither is a finding.
+//! looking at what the audit has got since. A charge that stops nobody is none, and neither is a
+//! finding, a question that is repeated, or an answer that is refused.
 //! The poll runs only while somebody watches.
 
 use super::open;
@@ -110,7 +111,8 @@ fn decided(connection: &Connection, told: &mut i64) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(
         "SELECT ifnull(max(seq), ?1),
                 count(*) FILTER (
-                    WHERE kind NOT IN ('usage_charge', 'usage_replace', 'usage_withdraw', 'dlp_finding'))
+                    WHERE kind NOT IN ('usage_charge', 'usage_replace', 'usage_withdraw', 'dlp_finding', 'approval_reuse',
+                                     'approval_refuse'))
          FROM audit WHERE seq > ?1",
     )?;
     let (last, decisions) = statement.query_row([*told], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
