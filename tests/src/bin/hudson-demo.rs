@@ -18,6 +18,10 @@ curl --silent http://_egress.local/budget
 "#;
 
 fn main() -> ExitCode {
+    // `hudson run` starts the program that it is once more, to enter the bottle's cgroup: here that is this one.
+    if std::env::args_os().len() > 1 {
+        return hudson_controller::main(std::env::args_os());
+    }
     match demonstrate() {
         Ok(code) => code,
         Err(error) => {

@@ -36,6 +36,7 @@ mod crash;
 mod credentials;
 mod cut;
 mod dashboard;
+mod demo;
 mod direct;
 mod dlp;
 mod dlp_commands;
